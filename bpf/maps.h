@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The ABI between the kernel program and the agent: map shapes, counters, constants.
+ * edge_agent/datapath/abi.py mirrors it and a test compares the mirror with this object's BTF.
+ *
+ * Suffix _be: network byte order. Suffix _boot_ns: CLOCK_BOOTTIME, nanoseconds.
+ */
+#ifndef DHCP_MAPS_H
+#define DHCP_MAPS_H
+
+#define DHCP_ABI_MAGIC 0x4c534101 /* 'L' 'S' 'A', version 1 */
+#define DHCP_MAX_SUBSCRIBERS 1000000
+#define DHCP_MAX_POOLS 10000
+#define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
+#define DHCP_POOL_OPTIONS_MAX 256
+#define DHCP_MIN_GRANT_S 120
+#define DHCP_DEAD_MAN_NS (900ULL * 1000000000ULL)
+
+/*
+ * Counters, append-only; a retired one keeps its place. One list makes the enum and the struct,
+ * so bpftool and the agent (through BTF) show the same names.
+ *
+ *   offer, ack        answered here (XDP_TX)
+ *   everything else   passed up unmodified, by the first reason that applied
+ */
+#define DHCP_COUNTERS(X)        \
+	X(offer)                \
+	X(ack)                  \
+	X(pass_port_unknown)    \
+	X(pass_ip_header)       \
+	X(pass_fragment)        \
+	X(pass_length)          \
+	X(pass_bootp_header)    \
+	X(pass_options)         \
+	X(pass_message_type)    \
+	X(pass_relayed)         \
+	X(pass_source_mac)      \
+	X(pass_not_addressed)   \
+	X(pass_abi)             \
+	X(pass_gate_closed)     \
+	X(pass_agent_silent)    \
+	X(pass_horizon)         \
+	X(pass_unknown_client)  \
+	X(pass_check_word)      \
+	X(pass_other_line)      \
+	X(pass_unknown_pool)    \
+	X(pass_other_server)    \
+	X(pass_other_address)   \
+	X(pass_reply_space)     \
+	X(pass_promise)
+
+enum dhcp_counter {
+#define X(name) DHCP_##name,
+	DHCP_COUNTERS(X)
+#undef X
+	DHCP_COUNTER_MAX
+};
+
+/* stats_map: PERCPU_ARRAY, one entry, key 0. */
+struct dhcp_stats {
+#define X(name) __u64 name;
+	DHCP_COUNTERS(X)
+#undef X
+};
+
+/*
+ * subscriber_pools: HASH, key = MAC in wire order in the first six octets, then a u16 that is 0
+ * for the binding served here (the agent keeps a MAC's bindings on further lines under 1, 2, ...).
+ *
+ * A value read from a BPF hash can become another subscriber's while it is read, so the program
+ * copies it to its stack and trusts the copy only if `check` fits (see dhcp_check_word).
+ */
+struct pool_assignment {
+	__be32 ip_be;
+	__u32 pool_id;
+	__u32 slot;    /* index into promises */
+	__u32 ifindex; /* the line: interface ... */
+	__u16 s_vlan;  /* ... outer and ... */
+	__u16 c_vlan;  /* ... inner VLAN id, 0 = none */
+	__u32 check;
+	__u64 seq; /* of the LeaseAssigned event */
+};
+
+/*
+ * ip_pools: HASH, key = pool number.
+ *
+ * `options` is the reply's option field as far as it is the same for every client, rendered by
+ * the agent. It always begins with
+ *     53 1 ?   54 4 <server id>   51 4 ????   58 4 ????   59 4 ????
+ * whose ? the program patches (offsets below); then what the operator configured; no END.
+ */
+struct ip_pool {
+	__be32 network_be;
+	__be32 netmask_be;
+	__be32 server_id_be; /* source address and option 54 of replies */
+	__u32 lease_time_s;  /* L */
+	__u32 options_len;
+	__u32 reserved;
+	__u8 options[DHCP_POOL_OPTIONS_MAX]; /* zero after options_len */
+};
+
+#define DHCP_OPT_AT_TYPE 2
+#define DHCP_OPT_AT_LEASE 11
+#define DHCP_OPT_AT_T1 17
+#define DHCP_OPT_AT_T2 23
+#define DHCP_OPT_FIXED_LEN 27
+
+/*
+ * promises: ARRAY by slot, memory-mapped by the agent. P, the end of the latest promise made to
+ * the holder, is the larger of the two: each side writes only its own, so neither erases the
+ * other's. Both only grow; a slot used again errs on the safe side.
+ */
+struct promise {
+	__u64 kernel_boot_ns;
+	__u64 agent_boot_ns;
+};
+
+/* access_ports: ARRAY by ifindex; `enabled` 0 = not ours. */
+struct access_port {
+	__u8 mac[6]; /* source address of replies */
+	__u8 enabled;
+	__u8 reserved;
+};
+
+/* site_state: ARRAY, one entry, key 0, memory-mapped by the agent, its only writer. */
+struct site_state {
+	__u32 abi_magic;
+	__u32 gate;             /* 1 = may answer */
+	__u64 horizon_boot_ns;  /* E: no promise beyond it */
+	__u64 touched_boot_ns;  /* the agent was alive */
+	__u64 epoch;            /* of the last applied event */
+	__u64 incarnation;      /* random, made with the maps: names the life of `promises` */
+	__u64 cursor_lo;        /* applied up to this seq ... */
+	__u64 cursor_hi;        /* ... and being applied up to this one; lo < hi = torn */
+	__u64 cursor_commit_ms; /* entry id of cursor_lo is <commit_ms>-<lo> */
+	__u8 cursor_hash[8];    /* h of cursor_lo */
+	__u8 genesis[16];       /* of the log that the maps are a projection of */
+};
+
+#endif

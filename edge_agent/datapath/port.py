@@ -1,0 +1,58 @@
+"""The port between the agent and whatever answers: the kernel's maps or their in-memory twin."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey, Tables
+from lease_core.domain.values import Mac
+
+
+class TableFullError(Exception):
+    """The table has no room for another subscriber; the operator's fault, raise `max_entries`."""
+
+
+class Datapath(Tables, Protocol):
+    """Tables that the agent keeps as a projection of the log; only the agent's one task writes."""
+
+    kind: str
+    """What answers, for people: `XDP native`, `XDP generic` or `user space`."""
+
+    def put(self, key: SubscriberKey, assignment: Assignment) -> None:
+        """Write a binding (the check word is computed here).
+
+        Raises:
+            TableFullError: no room; nothing was written.
+        """
+        ...
+
+    def remove(self, key: SubscriberKey) -> None:
+        """Delete a binding; an absent one is no error."""
+        ...
+
+    def entries(self) -> Iterator[tuple[SubscriberKey, Assignment]]:
+        """Every binding once, in no order; one written meanwhile may be missing."""
+        ...
+
+    def put_pool(self, number: int, pool: PoolOptions) -> None: ...
+
+    def put_port(self, ifindex: int, mac: Mac) -> None: ...
+
+    def set_state(self, state: SiteState) -> None:
+        """Replace the whole record; readers see each 8-octet field whole."""
+        ...
+
+    def promise(self, slot: int) -> int:
+        """P of a slot, CLOCK_BOOTTIME ns, 0 = never promised."""
+        ...
+
+    def grace(self) -> None:
+        """Return when no packet is judged by an entry that was removed before this call."""
+        ...
+
+    def counters(self) -> dict[str, int]:
+        """The counters of `bpf/maps.h` by name, summed over processors."""
+        ...
+
+    def close(self) -> None:
+        """Let go of file descriptors; what is pinned goes on answering."""
+        ...

@@ -1,0 +1,147 @@
+"""Commands: what an edge or an operator asks of the allocator, and what it answers.
+
+As with events, names are the wire format. `req` names the request: the event or answer that it
+caused carries it back.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lease_core.domain.values import NO_IP, Ipv4, Mac
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOffer:
+    """A DISCOVER that no table could answer. `wanted` is option 50, `link` the giaddr."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    mac: Mac
+    line: str
+    wanted: Ipv4 = NO_IP
+    link: Ipv4 = NO_IP
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLease:
+    """A REQUEST that no table could answer; `kind` is its state by RFC 2131 4.3.2."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    mac: Mac
+    line: str
+    ip: Ipv4
+    kind: str
+    link: Ipv4 = NO_IP
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLease:
+    VERSION: ClassVar[int] = 1
+    req: str
+    mac: Mac
+    line: str
+    ip: Ipv4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclineAddress:
+    VERSION: ClassVar[int] = 1
+    req: str
+    mac: Mac
+    line: str
+    ip: Ipv4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportExpiry:
+    """The edge saw every promise for the binding assigned by event `ref` pass."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    mac: Mac
+    line: str
+    ip: Ipv4
+    ref: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AckRemoval:
+    """The edge answers no more for what event `ref` ended; `remaining_s` was still promised."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    ip: Ipv4
+    ref: int
+    remaining_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeLease:
+    VERSION: ClassVar[int] = 1
+    req: str
+    ip: Ipv4
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The edge asks for a horizon; `incarnation` names the life of its promise table."""
+
+    VERSION: ClassVar[int] = 1
+    edge: str
+    incarnation: str
+    nonce: str
+    applied: int
+
+
+Command = (
+    RequestOffer
+    | RequestLease
+    | ReleaseLease
+    | DeclineAddress
+    | ReportExpiry
+    | AckRemoval
+    | RevokeLease
+    | Heartbeat
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A command as the stream keeps it: entry id and who sent it."""
+
+    entry_id: str
+    by: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """`ip` is kept for the asker for a while; nothing is promised yet."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    ip: Ipv4
+    pool: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The asker's wish is already true since event `seq`: apply up to it, then answer."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    VERSION: ClassVar[int] = 1
+    req: str
+    reason: str
+
+
+Answer = Offered | Held | Refused

@@ -1,0 +1,198 @@
+"""Events: what happened at one site, in the past tense.
+
+The class and attribute names ARE the storage format (`lease_core/log/wire.py` writes them as
+Redis stream fields): renaming one orphans history. A changed meaning gets a new `VERSION`.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lease_core.domain.values import Ipv4, Mac
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochStarted:
+    """A new allocator began to write; nothing of an older epoch follows (I5)."""
+
+    VERSION: ClassVar[int] = 1
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolAdded:
+    """The site may assign `first`..`last` of `network`, told for at most `lease_time_s` seconds."""
+
+    VERSION: ClassVar[int] = 1
+    pool: str
+    number: int
+    network: str
+    first: Ipv4
+    last: Ipv4
+    gateway: Ipv4
+    dns: str
+    lease_time_s: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HorizonGranted:
+    """The edge may answer until `horizon_s` after it sent the heartbeat `nonce`."""
+
+    VERSION: ClassVar[int] = 1
+    edge: str
+    incarnation: str
+    nonce: str
+    horizon_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseAssigned:
+    """`ip` is bound to the subscriber (`mac` on `line`) until another event ends it."""
+
+    VERSION: ClassVar[int] = 1
+    mac: Mac
+    ip: Ipv4
+    pool: str
+    line: str
+    cause: str
+    req: str
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseReleased:
+    """The holder gave the address back (RFC 2131 4.3.4); in use until the edge acknowledged."""
+
+    VERSION: ClassVar[int] = 1
+    mac: Mac
+    ip: Ipv4
+    pool: str
+    line: str
+    cause: str
+    req: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseExpired:
+    """The last promise made to the holder has passed, as its edge reported."""
+
+    VERSION: ClassVar[int] = 1
+    mac: Mac
+    ip: Ipv4
+    pool: str
+    line: str
+    cause: str
+    req: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRevoked:
+    """An operator ended the binding; the holder keeps what it was promised until then."""
+
+    VERSION: ClassVar[int] = 1
+    mac: Mac
+    ip: Ipv4
+    pool: str
+    line: str
+    cause: str
+    req: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressDeclined:
+    """The holder found the address in use (RFC 2131 4.3.3); kept apart for `quarantine_s`."""
+
+    VERSION: ClassVar[int] = 1
+    mac: Mac
+    ip: Ipv4
+    pool: str
+    line: str
+    cause: str
+    req: str
+    quarantine_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovalAcked:
+    """The edge stopped answering for the binding that event `ref` ended.
+
+    `remaining_s` is what the holder was still promised then; the address may be used by another
+    no earlier than `quarantine_s` after this event (I7).
+    """
+
+    VERSION: ClassVar[int] = 1
+    mac: Mac
+    ip: Ipv4
+    pool: str
+    line: str
+    cause: str
+    req: str
+    ref: int
+    remaining_s: int
+    quarantine_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressFreed:
+    """The quarantine of `ip` is over: anybody may get it. `mac` on `line` held it last."""
+
+    VERSION: ClassVar[int] = 1
+    mac: Mac
+    ip: Ipv4
+    pool: str
+    line: str
+    cause: str
+
+
+Ending = LeaseReleased | LeaseExpired | LeaseRevoked | AddressDeclined
+SiteEvent = (
+    EpochStarted | PoolAdded | HorizonGranted | LeaseAssigned | Ending | RemovalAcked | AddressFreed
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteAdded:
+    """A site exists; its log carries this `genesis` and no other."""
+
+    VERSION: ClassVar[int] = 1
+    site: str
+    genesis: str
+    horizon_s: int
+    reuse_guard_s: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixPlanned:
+    """The plan gives `network` to `site` as pool `pool`; prefixes never overlap."""
+
+    VERSION: ClassVar[int] = 1
+    site: str
+    pool: str
+    network: str
+    first: Ipv4
+    last: Ipv4
+    gateway: Ipv4
+    dns: str
+    lease_time_s: int
+    cause: str
+
+
+PlanEvent = SiteAdded | PrefixPlanned
+Event = SiteEvent | PlanEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """An event as the log keeps it: entry id `<commit_ms>-<seq>`, hash `h` over all before it."""
+
+    seq: int
+    commit_ms: int
+    epoch: int
+    by: str
+    h: str
+    event: Event
+
+    @property
+    def entry_id(self) -> str:
+        return f"{self.commit_ms}-{self.seq}"
