@@ -59,9 +59,7 @@ def ip_from_text(text: str) -> Ipv4:
     try:
         return Ipv4(int(ipaddress.IPv4Address(text)))
     except ValueError as error:
-        raise InvalidValueError(
-            f"{text!r} is no IPv4 address; write it like 100.64.0.1"
-        ) from error
+        raise InvalidValueError(f"{text!r} is no IPv4 address; write it like 100.64.0.1") from error
 
 
 def name(text: str) -> str:

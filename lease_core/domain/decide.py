@@ -1,0 +1,265 @@
+"""Decide: what one command means, given the ledger, the desk and the time.
+
+Flow: (ledger, desk, command, now) -> events to append and an answer to give. The ledger is only
+read; the desk is written (an offer is kept, a horizon raised). Asking twice gives the same lease.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lease_core.domain.commands import (
+    AckRemoval,
+    Answer,
+    Command,
+    DeclineAddress,
+    Heartbeat,
+    Held,
+    Offered,
+    Refused,
+    ReleaseLease,
+    ReportExpiry,
+    RequestLease,
+    RequestOffer,
+    RevokeLease,
+)
+from lease_core.domain.desk import SECOND, Desk
+from lease_core.domain.events import (
+    AddressDeclined,
+    AddressFreed,
+    Event,
+    HorizonGranted,
+    LeaseAssigned,
+    LeaseExpired,
+    LeaseReleased,
+    LeaseRevoked,
+    RemovalAcked,
+)
+from lease_core.domain.ledger import Binding, Ledger
+from lease_core.domain.values import Ipv4, Mac
+
+FREED_PER_TICK = 256
+SELECTING = "selecting"
+
+
+class Reason(StrEnum):
+    """Why a command was refused; a value that is counted and logged, not an error."""
+
+    NO_POOL = "no-pool"
+    POOL_FULL = "pool-full"
+    NOT_OURS = "not-ours"
+    IN_USE = "in-use"
+    OTHER_ADDRESS = "other-address"
+    UNKNOWN_CLIENT = "unknown-client"
+    NOT_HOLDER = "not-holder"
+    OTHER_EDGE = "other-edge"
+    FORMER_LIFE = "former-life"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    events: tuple[Event, ...] = ()
+    answer: Answer | None = None
+
+
+NOTHING = Decision()
+
+
+def decide(ledger: Ledger, desk: Desk, command: Command, now_ns: int) -> Decision:
+    """Decide one command; `now_ns` is the allocator's elapsed clock."""
+    match command:
+        case RequestOffer():
+            return _offer(ledger, desk, command, now_ns)
+        case RequestLease():
+            return _assign(ledger, desk, command)
+        case ReleaseLease() | DeclineAddress() | ReportExpiry():
+            return _end(ledger, desk, command)
+        case RevokeLease():
+            return _revoke(ledger, command)
+        case AckRemoval():
+            return _ack(ledger, desk, command, now_ns)
+        case Heartbeat():
+            return _beat(ledger, desk, command, now_ns)
+
+
+def tick(ledger: Ledger, desk: Desk, now_ns: int) -> list[Event]:
+    """What time alone brings: quarantines that are over, and the addresses of a silent site."""
+    desk.drop_stale_offers(now_ns)
+    events: list[Event] = [
+        _freed(ledger.removed[ip].binding, "quarantine-over") for ip in desk.quarantine_over(now_ns)
+    ]
+    if desk.is_site_silent(now_ns):
+        unacked = (r.binding for r in ledger.removed.values() if r.quarantine_s is None)
+        events += [_freed(binding, "horizon-over") for binding in unacked][:FREED_PER_TICK]
+    return events
+
+
+def _freed(binding: Binding, cause: str) -> AddressFreed:
+    return AddressFreed(
+        mac=binding.mac, ip=binding.ip, pool=binding.pool, line=binding.line, cause=cause
+    )
+
+
+def _is_free_for(ledger: Ledger, desk: Desk, ip: Ipv4, mac: Mac, line: str) -> bool:
+    """Whether nobody but this subscriber can hold a promise for `ip`.
+
+    The last holder may have it back out of quarantine, because a promise to itself does no harm;
+    a declined address it may not.
+    """
+    if ip in ledger.bound or desk.is_offered_to_other(ip, mac, line):
+        return False
+    removal = ledger.removed.get(ip)
+    return removal is None or (
+        (removal.binding.mac, removal.binding.line) == (mac, line) and removal.declined_s is None
+    )
+
+
+def _offer(ledger: Ledger, desk: Desk, command: RequestOffer, now_ns: int) -> Decision:
+    mac, line = command.mac, command.line
+    binding = ledger.binding_of(mac, line)
+    if binding:
+        return Decision(answer=Held(req=command.req, seq=binding.seq))
+    pools = ledger.pools_on_link(command.link)
+    if not pools:
+        return _refuse(command.req, Reason.NO_POOL)
+    standing = desk.offer_to(mac, line)
+    wishes = (standing and standing.ip, ledger.former_ip(mac, line), command.wanted)
+    choices = [
+        (pool, ip)
+        for ip in wishes
+        for pool in pools
+        if ip and pool.first <= ip <= pool.last and _is_free_for(ledger, desk, ip, mac, line)
+    ]
+    for pool, ip in (*choices, *((pool, None) for pool in pools)):
+        offer = desk.offer(mac, line, pool, ip, now_ns)
+        if offer:
+            return Decision(answer=Offered(req=command.req, ip=offer.ip, pool=offer.pool))
+    return _refuse(command.req, Reason.POOL_FULL)
+
+
+def _assign(ledger: Ledger, desk: Desk, command: RequestLease) -> Decision:
+    mac, line, ip = command.mac, command.line, command.ip
+    binding = ledger.binding_of(mac, line)
+    if binding:
+        if binding.ip == ip:
+            return Decision(answer=Held(req=command.req, seq=binding.seq))
+        return _refuse(command.req, Reason.OTHER_ADDRESS)
+    pool = ledger.pool_of(ip)
+    if pool is None or pool not in ledger.pools_on_link(command.link):
+        return _refuse(command.req, Reason.NOT_OURS)
+    if not _is_free_for(ledger, desk, ip, mac, line):
+        return _refuse(command.req, Reason.IN_USE)
+    if command.kind != SELECTING and ledger.former_ip(mac, line) != ip:
+        return _refuse(command.req, Reason.UNKNOWN_CLIENT)
+    assigned = LeaseAssigned(
+        mac=mac,
+        ip=ip,
+        pool=pool.pool,
+        line=line,
+        cause=command.kind,
+        req=command.req,
+        host=command.host,
+    )
+    return Decision((assigned,))
+
+
+def _end(
+    ledger: Ledger, desk: Desk, command: ReleaseLease | DeclineAddress | ReportExpiry
+) -> Decision:
+    binding = ledger.binding_of(command.mac, command.line)
+    if binding is None or binding.ip != command.ip:
+        return _refuse(command.req, Reason.NOT_HOLDER)
+    match command:
+        case ReleaseLease():
+            return Decision((_ended(LeaseReleased, binding, "client", command.req),))
+        case ReportExpiry():
+            if command.ref != binding.seq:
+                return _refuse(command.req, Reason.NOT_HOLDER)
+            return Decision((_ended(LeaseExpired, binding, "promise-over", command.req),))
+        case DeclineAddress():
+            return Decision((_declined(ledger, desk, binding, command.req),))
+
+
+def _ended(
+    kind: type[LeaseReleased | LeaseExpired | LeaseRevoked], binding: Binding, cause: str, req: str
+) -> Event:
+    return kind(
+        mac=binding.mac,
+        ip=binding.ip,
+        pool=binding.pool,
+        line=binding.line,
+        cause=cause,
+        req=req,
+    )
+
+
+def _declined(ledger: Ledger, desk: Desk, binding: Binding, req: str) -> AddressDeclined:
+    """Quarantine grows on repeats; at most 1 % of a pool rests longer than safety asks."""
+    pool = ledger.pools[binding.pool]
+    timing = desk.timing
+    if ledger.resting.get(pool.pool, 0) >= max(1, (pool.last - pool.first + 1) // 100):
+        quarantine_s = 0
+    else:
+        repeats = min(ledger.declines.get(binding.ip, 0), 16)
+        quarantine_s = min(timing.decline_first_s << repeats, timing.decline_max_s)
+    return AddressDeclined(
+        mac=binding.mac,
+        ip=binding.ip,
+        pool=binding.pool,
+        line=binding.line,
+        cause="client",
+        req=req,
+        quarantine_s=quarantine_s,
+    )
+
+
+def _revoke(ledger: Ledger, command: RevokeLease) -> Decision:
+    binding = ledger.bound.get(command.ip)
+    if binding is None:
+        return _refuse(command.req, Reason.NOT_HOLDER)
+    return Decision((_ended(LeaseRevoked, binding, command.cause, command.req),))
+
+
+def _ack(ledger: Ledger, desk: Desk, command: AckRemoval, now_ns: int) -> Decision:
+    """Start the quarantine r + Q, if this very removal still waits for its acknowledgement."""
+    removal = ledger.removed.get(command.ip)
+    if removal is None or removal.seq != command.ref or removal.quarantine_s is not None:
+        return NOTHING
+    remaining_s = max(0, command.remaining_s)
+    if ledger.edge and removal.binding.seq < ledger.edge.since_seq:
+        former_s = -(-(desk.former_life_ns - now_ns) // SECOND)
+        remaining_s = max(remaining_s, former_s)
+    binding = removal.binding
+    acked = RemovalAcked(
+        mac=binding.mac,
+        ip=binding.ip,
+        pool=binding.pool,
+        line=binding.line,
+        cause="edge",
+        req=command.req,
+        ref=removal.seq,
+        remaining_s=remaining_s,
+        quarantine_s=max(remaining_s + desk.timing.reuse_guard_s, removal.declined_s or 0),
+    )
+    return Decision((acked,))
+
+
+def _beat(ledger: Ledger, desk: Desk, command: Heartbeat, now_ns: int) -> Decision:
+    life = ledger.edge
+    if life and command.incarnation != life.incarnation:
+        if command.incarnation in ledger.retired:
+            return _refuse(command.nonce, Reason.FORMER_LIFE)
+        if command.edge != life.edge and not desk.is_site_silent(now_ns):
+            return _refuse(command.nonce, Reason.OTHER_EDGE)
+        desk.retire_life()
+    desk.raise_horizon(now_ns)
+    granted = HorizonGranted(
+        edge=command.edge,
+        incarnation=command.incarnation,
+        nonce=command.nonce,
+        horizon_s=desk.timing.horizon_s,
+    )
+    return Decision((granted,))
+
+
+def _refuse(req: str, reason: Reason) -> Decision:
+    return Decision(answer=Refused(req=req, reason=reason))
