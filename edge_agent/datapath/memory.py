@@ -1,0 +1,85 @@
+"""The datapath in the agent's own memory: where BPF is not available, and in tests."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from edge_agent.datapath.port import TableFullError
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey
+from lease_core.domain.values import Mac
+
+MAX_SUBSCRIBERS = 1_000_000
+
+
+class MemoryDatapath:
+    """Tables with the limits of the kernel's maps; gone with the process that holds them."""
+
+    kind = "user space"
+
+    def __init__(self, max_entries: int = MAX_SUBSCRIBERS) -> None:
+        """`max_entries` bounds both the bindings and the slots of promises."""
+        self._max_entries = max_entries
+        self._subscribers: dict[SubscriberKey, Assignment] = {}
+        self._pools: dict[int, PoolOptions] = {}
+        self._ports: dict[int, Mac] = {}
+        self._promises: dict[int, int] = {}
+        self._counters = dict.fromkeys(Counter, 0)
+        self._state = SiteState()
+
+    def lookup(self, key: SubscriberKey) -> Assignment | None:
+        return self._subscribers.get(key)
+
+    def pool(self, number: int) -> PoolOptions | None:
+        return self._pools.get(number)
+
+    def port_mac(self, ifindex: int) -> Mac | None:
+        return self._ports.get(ifindex)
+
+    def state(self) -> SiteState:
+        """The record itself, not a copy: it is read for every packet."""
+        return self._state
+
+    def raise_promise(self, slot: int, end_boot_ns: int) -> bool:
+        if not 0 <= slot < self._max_entries:
+            return False
+        self._promises[slot] = max(self._promises.get(slot, 0), end_boot_ns)
+        return True
+
+    def put(self, key: SubscriberKey, assignment: Assignment) -> None:
+        if key not in self._subscribers and len(self._subscribers) >= self._max_entries:
+            raise TableFullError(
+                f"all {self._max_entries} entries of the subscriber table are taken; "
+                "raise max_entries"
+            )
+        self._subscribers[key] = assignment
+
+    def remove(self, key: SubscriberKey) -> None:
+        self._subscribers.pop(key, None)
+
+    def entries(self) -> Iterator[tuple[SubscriberKey, Assignment]]:
+        return iter(list(self._subscribers.items()))
+
+    def put_pool(self, number: int, pool: PoolOptions) -> None:
+        self._pools[number] = pool
+
+    def put_port(self, ifindex: int, mac: Mac) -> None:
+        self._ports[ifindex] = mac
+
+    def set_state(self, state: SiteState) -> None:
+        self._state = replace(state)
+
+    def promise(self, slot: int) -> int:
+        return self._promises.get(slot, 0)
+
+    def grace(self) -> None:
+        """Nothing to wait for: judging and removing happen in one thread."""
+
+    def count(self, counter: Counter) -> None:
+        """Count a verdict; whoever judged calls this, as the kernel program counts its own."""
+        self._counters[counter] += 1
+
+    def counters(self) -> dict[str, int]:
+        return {counter.value: number for counter, number in self._counters.items()}
+
+    def close(self) -> None:
+        """Nothing is held outside this process."""

@@ -1,0 +1,177 @@
+"""The judgement of `docs/replies.md`: which frames are answered, and why the others are not.
+
+The kernel program implements the same rules; a differential test compares the two. Rule numbers
+in this module are those of that page.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from edge_agent.dhcp import frame as frames
+from edge_agent.dhcp import message as messages
+from edge_agent.dhcp import options, reply
+from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
+from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.frame import BROADCAST_IP
+from edge_agent.dhcp.reply import Request
+from edge_agent.dhcp.tables import (
+    Assignment,
+    Line,
+    PoolOptions,
+    SiteState,
+    SubscriberKey,
+    Tables,
+    subscriber_key,
+)
+
+MIN_GRANT_S: Final = 120
+DEAD_MAN_NS: Final = 900 * 10**9
+
+_SECOND_NS: Final = 10**9
+_MULTICAST_BIT: Final = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a frame: a reply to send, or pass it up untouched."""
+
+    counter: Counter | None
+    """None = not DHCP, not counted."""
+    frame: bytes | None = None
+    """The reply; only with `offer` and `ack`."""
+
+
+class _Binding(NamedTuple):
+    mac_key: SubscriberKey
+    assignment: Assignment
+    pool: PoolOptions
+
+
+NOT_DHCP: Final = Verdict(None)
+
+
+def parse_request(octets: bytes) -> Request | Counter | None:
+    """Read a frame (rules 1 and 3 to 7); None = not DHCP. Never raises."""
+    frame = frames.parse(octets)
+    if frame is None or isinstance(frame, Counter):
+        return frame
+    message = messages.parse(frame.payload)
+    return message if isinstance(message, Counter) else Request(frame, message)
+
+
+def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verdict:
+    """Judge a frame that came in untagged on an interface; never raises on any octets.
+
+    `now_boot_ns` is CLOCK_BOOTTIME. An `ack` has raised P already; every other verdict left the
+    tables as they were.
+    """
+    request = parse_request(octets)
+    if request is None:
+        return NOT_DHCP
+    if isinstance(request, Counter):
+        known = tables.port_mac(ifindex) is not None
+        return Verdict(request if known else Counter.PASS_PORT_UNKNOWN)
+    return decide(request, ifindex, tables, now_boot_ns)
+
+
+def decide(
+    request: Request, ifindex: int, tables: Tables, now_boot_ns: int, discriminator: int = 0
+) -> Verdict:
+    """Judge a request that was read already (rules 2 and 8 to 23).
+
+    The agent answers a MAC's bindings on further lines with their `discriminator`; the kernel
+    knows only 0.
+    """
+    port_mac = tables.port_mac(ifindex)
+    if port_mac is None:
+        return Verdict(Counter.PASS_PORT_UNKNOWN)
+    state = tables.state()
+    reason = _refuse_message(request) or _refuse_site(state, now_boot_ns)
+    if reason is not None:
+        return Verdict(reason)
+    binding = _find_binding(tables, subscriber_key(request.message.mac, discriminator), ifindex)
+    if isinstance(binding, Counter):
+        return Verdict(binding)
+    reason = _refuse_claim(request, binding)
+    if reason is not None:
+        return Verdict(reason)
+    grant = grant_s(binding.pool.lease_time_s, state.horizon_boot_ns, now_boot_ns)
+    if not grant:
+        return Verdict(Counter.PASS_HORIZON)
+    is_discover = request.message.options.message_type == MessageType.DISCOVER
+    answer = (reply.offer if is_discover else reply.ack)(
+        request,
+        yiaddr=binding.assignment.ip,
+        pool=binding.pool,
+        grant_s=grant,
+        mac_key=binding.mac_key,
+        port_mac=port_mac,
+    )
+    if answer is None:
+        return Verdict(Counter.PASS_REPLY_SPACE)
+    if is_discover:
+        return Verdict(Counter.OFFER, answer)
+    if not tables.raise_promise(binding.assignment.slot, now_boot_ns + grant * _SECOND_NS):
+        return Verdict(Counter.PASS_PROMISE)
+    return Verdict(Counter.ACK, answer)
+
+
+def grant_s(lease_time_s: int, horizon_boot_ns: int, now_boot_ns: int) -> int:
+    """Seconds that may be promised now (rule 21): never beyond E, and 0 where too few are left."""
+    grant = min(lease_time_s, (horizon_boot_ns - now_boot_ns) // _SECOND_NS)
+    return grant if grant >= MIN_GRANT_S else 0
+
+
+def _refuse_message(request: Request) -> Counter | None:
+    """Rules 8 to 10: a message that a fast path answers, straight from its own sender."""
+    message = request.message
+    if message.options.message_type not in (MessageType.DISCOVER, MessageType.REQUEST):
+        return Counter.PASS_MESSAGE_TYPE
+    if message.giaddr or message.options.relay_info is not None:
+        return Counter.PASS_RELAYED
+    mac = message.mac
+    if mac != request.frame.src_mac or mac & _MULTICAST_BIT or not mac:
+        return Counter.PASS_SOURCE_MAC
+    return None
+
+
+def _refuse_site(state: SiteState, now_boot_ns: int) -> Counter | None:
+    """Rules 11 to 13: tables of this ABI, whole, kept by an agent that is alive."""
+    if not state.abi_ok:
+        return Counter.PASS_ABI
+    if not state.gate or state.cursor_lo != state.cursor_hi:
+        return Counter.PASS_GATE_CLOSED
+    if now_boot_ns - state.touched_boot_ns > DEAD_MAN_NS:
+        return Counter.PASS_AGENT_SILENT
+    return None
+
+
+def _find_binding(tables: Tables, mac_key: SubscriberKey, ifindex: int) -> _Binding | Counter:
+    """Rules 14 to 17: the subscriber's own binding, on its line (I8), with its pool."""
+    assignment = tables.lookup(mac_key)
+    if assignment is None:
+        return Counter.PASS_UNKNOWN_CLIENT
+    if not assignment.check_ok:
+        return Counter.PASS_CHECK_WORD
+    if assignment.line != Line(ifindex):
+        return Counter.PASS_OTHER_LINE
+    pool = tables.pool(assignment.pool_id)
+    if pool is None or not options.FIXED_LEN <= len(pool.options) <= options.POOL_OPTIONS_MAX:
+        return Counter.PASS_UNKNOWN_POOL
+    return _Binding(mac_key, assignment, pool)
+
+
+def _refuse_claim(request: Request, binding: _Binding) -> Counter | None:
+    """Rules 18 to 20: the client talks to this server, about the address that it holds."""
+    message, server_id = request.message, binding.pool.server_id
+    if request.frame.dst_ip not in (BROADCAST_IP, server_id):
+        return Counter.PASS_NOT_ADDRESSED
+    if message.options.server_id not in (None, server_id):
+        return Counter.PASS_OTHER_SERVER
+    if message.options.message_type == MessageType.REQUEST and (
+        isinstance(classify(message, request.frame.dst_ip), Malformed)
+        or claimed_ip(message) != binding.assignment.ip
+    ):
+        return Counter.PASS_OTHER_ADDRESS
+    return None

@@ -1,0 +1,129 @@
+"""Frames: Ethernet, IPv4 and UDP around a DHCP message, read and written with checksums."""
+
+import struct
+from typing import Final, NamedTuple
+
+from edge_agent.dhcp import codes
+from edge_agent.dhcp.counters import Counter
+from lease_core.domain.values import Ipv4, Mac, mac_from_bytes
+
+BROADCAST_IP: Final = Ipv4(0xFFFFFFFF)
+BROADCAST_MAC: Final = Mac(0xFFFFFFFFFFFF)
+
+ETHERNET_LEN: Final = 14
+IPV4_LEN: Final = 20
+UDP_LEN: Final = 8
+HEADERS_LEN: Final = ETHERNET_LEN + IPV4_LEN + UDP_LEN
+MIN_TOTAL_LEN: Final = IPV4_LEN + UDP_LEN + 240 + 1
+"""Smallest IPv4 total length of a DHCP message: one octet of options."""
+
+_ETHERTYPE_IPV4 = 0x0800
+_UDP = 17
+_TTL = 64
+_MORE_FRAGMENTS_OR_OFFSET = 0x3FFF
+_VERSION_4_IHL_5 = 0x45
+
+_RECEIVED = struct.Struct("!6s6sHBxHxxHxBxxIIHHHxx")
+_SENT = struct.Struct("!6s6sHBBHHHBBHIIHHHH")
+_PORT = struct.Struct("!H")
+
+
+class Frame(NamedTuple):
+    """A frame to the DHCP server port whose IPv4 and UDP headers fit together."""
+
+    dst_mac: Mac
+    src_mac: Mac
+    src_ip: Ipv4
+    dst_ip: Ipv4
+    src_port: int
+    payload: bytes
+    """What the UDP length covers; padding of the Ethernet frame is not part of it."""
+
+
+def parse(octets: bytes) -> Frame | Counter | None:
+    """Read an untagged frame (rules 1, 3, 4 and 5 of `docs/replies.md`).
+
+    Returns None where it is not for the DHCP server port, or the reason to leave it; never
+    raises. The UDP checksum is not verified: on virtual links it is often not filled in yet.
+    """
+    if len(octets) < HEADERS_LEN:
+        return None
+    fields = _RECEIVED.unpack_from(octets)
+    dst_mac, src_mac, ethertype, version_ihl, total_len, fragment, protocol = fields[:7]
+    src_ip, dst_ip, src_port, dst_port, udp_len = fields[7:]
+    if ethertype != _ETHERTYPE_IPV4 or version_ihl >> 4 != 4 or protocol != _UDP:
+        return None
+    if version_ihl != _VERSION_4_IHL_5:
+        return _refuse_header(octets, version_ihl & 15)
+    if dst_port != codes.SERVER_PORT:
+        return None
+    if fragment & _MORE_FRAGMENTS_OR_OFFSET:
+        return Counter.PASS_FRAGMENT
+    if (
+        total_len < MIN_TOTAL_LEN
+        or total_len > len(octets) - ETHERNET_LEN
+        or udp_len != total_len - IPV4_LEN
+    ):
+        return Counter.PASS_LENGTH
+    return Frame(
+        mac_from_bytes(dst_mac),
+        mac_from_bytes(src_mac),
+        src_ip,
+        dst_ip,
+        src_port,
+        octets[HEADERS_LEN : ETHERNET_LEN + total_len],
+    )
+
+
+def _refuse_header(octets: bytes, ihl: int) -> Counter | None:
+    """Tell a DHCP frame with IPv4 options, which is refused, from one for another port."""
+    port_at = ETHERNET_LEN + ihl * 4 + 2
+    if len(octets) < port_at - 2 + UDP_LEN:
+        return None
+    (port,) = _PORT.unpack_from(octets, port_at)
+    return Counter.PASS_IP_HEADER if port == codes.SERVER_PORT else None
+
+
+def build(
+    *,
+    dst_mac: Mac,
+    src_mac: Mac,
+    src_ip: Ipv4,
+    dst_ip: Ipv4,
+    dst_port: int,
+    payload: bytes,
+) -> bytes:
+    """A whole frame from the DHCP server port, with IPv4 and UDP checksums."""
+    udp_len = UDP_LEN + len(payload)
+    total_len = IPV4_LEN + udp_len
+    addresses = (src_ip >> 16) + (src_ip & 0xFFFF) + (dst_ip >> 16) + (dst_ip & 0xFFFF)
+    header_sum = (_VERSION_4_IHL_5 << 8) + total_len + (_TTL << 8 | _UDP) + addresses
+    udp_sum = addresses + _UDP + udp_len + codes.SERVER_PORT + dst_port + udp_len + _sum(payload)
+    return (
+        _SENT.pack(
+            *(dst_mac.to_bytes(6, "big"), src_mac.to_bytes(6, "big"), _ETHERTYPE_IPV4),
+            *(_VERSION_4_IHL_5, 0, total_len, 0, 0, _TTL, _UDP),
+            *(_ip_checksum(header_sum), src_ip, dst_ip),
+            *(codes.SERVER_PORT, dst_port, udp_len, _udp_checksum(udp_sum)),
+        )
+        + payload
+    )
+
+
+def _sum(octets: bytes) -> int:
+    """Sum of the 16-bit words modulo 65535, an odd last octet padded with zero (RFC 1071).
+
+    Because 65536 = 1 modulo 65535, the whole field read as one number has that remainder.
+    """
+    number = int.from_bytes(octets, "big")
+    return (number << 8 if len(octets) & 1 else number) % 0xFFFF
+
+
+def _ip_checksum(words: int) -> int:
+    """Complement of the folded sum; `words` is never 0, so remainder 0 is the sum 65535."""
+    return (0xFFFF - words % 0xFFFF) % 0xFFFF
+
+
+def _udp_checksum(words: int) -> int:
+    """As `_ip_checksum`, but 0 means "none" in UDP and is sent as 65535 (RFC 768)."""
+    return 0xFFFF - words % 0xFFFF

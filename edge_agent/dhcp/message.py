@@ -1,0 +1,64 @@
+"""The BOOTP message: 236 fixed octets, the magic cookie and the option area (RFC 2131 2)."""
+
+import struct
+from typing import Final, NamedTuple
+
+from edge_agent.dhcp import codes, options
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.options import Options
+from lease_core.domain.values import Ipv4, Mac, mac_from_bytes
+
+HEADER_LEN: Final = 240
+"""Octets before the option area, the magic cookie included."""
+
+_HEADER = struct.Struct("!BBBxIHHIIII16s192xI")
+
+
+class Message(NamedTuple):
+    """A client's message; addresses in host order, 0 = none."""
+
+    op: int
+    htype: int
+    hlen: int
+    xid: int
+    secs: int
+    flags: int
+    ciaddr: Ipv4
+    yiaddr: Ipv4
+    siaddr: Ipv4
+    giaddr: Ipv4
+    chaddr: bytes
+    """All 16 octets as received; a reply carries them back."""
+    options: Options
+    raw: bytes
+    """The UDP payload that this was read from."""
+
+    @property
+    def mac(self) -> Mac:
+        return mac_from_bytes(self.chaddr[:6])
+
+    @property
+    def broadcast(self) -> bool:
+        """The client asked for replies by broadcast (RFC 2131 4.1)."""
+        return bool(self.flags & codes.FLAG_BROADCAST)
+
+
+def parse(payload: bytes) -> Message | Counter:
+    """Read a client's message (rules 6 and 7 of `docs/replies.md`).
+
+    Returns `PASS_BOOTP_HEADER` or `PASS_OPTIONS` where it is none; never raises.
+    """
+    if len(payload) < HEADER_LEN:
+        return Counter.PASS_BOOTP_HEADER
+    *fields, cookie = _HEADER.unpack_from(payload)
+    if (
+        fields[0] != codes.BOOT_REQUEST
+        or fields[1] != codes.HTYPE_ETHERNET
+        or fields[2] != codes.HLEN_ETHERNET
+        or cookie != codes.MAGIC_COOKIE
+    ):
+        return Counter.PASS_BOOTP_HEADER
+    parsed = options.parse(payload[HEADER_LEN:])
+    if isinstance(parsed, Counter):
+        return parsed
+    return Message._make((*fields, parsed, payload))
