@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * May this client be answered, and for how long: rules 11 to 23 of docs/replies.md.
+ */
+#ifndef DHCP_BINDING_H
+#define DHCP_BINDING_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "check_word.h"
+#include "maps.h"
+#include "options.h"
+#include "parse.h"
+#include "tables.h"
+
+#define NS_PER_S 1000000000ULL
+#define BOOTP_LEN_MIN 300
+#define BOOTP_LEN_MAX 548 /* of the 576 octets of IP that a client must accept, RFC 2131 2 */
+
+/* Everything that the reply needs and that is not in the frame. */
+struct grant {
+	struct pool_assignment binding;
+	const struct ip_pool *pool;
+	__u32 options_len; /* of the pool's, rule 17 checked */
+	__u32 bootp_len;
+	__u32 lease_s;
+	__u32 t1_s;
+	__u32 t2_s;
+	__u64 end_boot_ns; /* of the promise */
+};
+
+/* Rules 11 to 13: may this site answer now? `horizon_boot_ns` is E. */
+static __always_inline __u32 check_site(__u64 now_boot_ns, __u64 *ret_horizon_boot_ns)
+{
+	__u32 key = 0;
+	const struct site_state *site = bpf_map_lookup_elem(&site_state, &key);
+	__u64 touched_boot_ns;
+
+	if (!site || READ_ONCE(site->abi_magic) != DHCP_ABI_MAGIC)
+		return DHCP_pass_abi;
+	if (READ_ONCE(site->gate) != 1 ||
+	    READ_ONCE(site->cursor_lo) != READ_ONCE(site->cursor_hi))
+		return DHCP_pass_gate_closed;
+
+	/* The agent may have touched it after `now` was read. */
+	touched_boot_ns = READ_ONCE(site->touched_boot_ns);
+	if (now_boot_ns > touched_boot_ns && now_boot_ns - touched_boot_ns > DHCP_DEAD_MAN_NS)
+		return DHCP_pass_agent_silent;
+
+	*ret_horizon_boot_ns = READ_ONCE(site->horizon_boot_ns);
+	return NO_REASON;
+}
+
+/* Rules 14 to 16: the client's own binding, on the line that it belongs to (I8). */
+static __always_inline __u32 find_binding(__u64 mac_key, __u32 ifindex, struct grant *grant)
+{
+	const struct pool_assignment *value = bpf_map_lookup_elem(&subscriber_pools, &mac_key);
+	const struct pool_assignment *copy = &grant->binding;
+
+	if (!value)
+		return DHCP_pass_unknown_client;
+	grant->binding = *value;
+	/* The value may turn into another subscriber's now: the copy must not be read anew. */
+	barrier();
+
+	if (copy->check != dhcp_check_word(mac_key, copy))
+		return DHCP_pass_check_word;
+	if (copy->ifindex != ifindex || copy->s_vlan || copy->c_vlan)
+		return DHCP_pass_other_line;
+	return NO_REASON;
+}
+
+/* Rule 17. */
+static __always_inline bool find_pool(struct grant *grant)
+{
+	grant->pool = bpf_map_lookup_elem(&ip_pools, &grant->binding.pool_id);
+	if (!grant->pool)
+		return false;
+	grant->options_len = READ_ONCE(grant->pool->options_len);
+	return grant->options_len >= DHCP_OPT_FIXED_LEN &&
+	       grant->options_len <= DHCP_POOL_OPTIONS_MAX;
+}
+
+/* Rules 18 to 20: is it us, and the binding, that the client means? RFC 2131 4.3.2. */
+static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
+					     const struct request_options *found,
+					     const struct grant *grant)
+{
+	__be32 server_be = grant->pool->server_id_be;
+	__be32 bound_be = grant->binding.ip_be;
+
+	if (frame->ip.daddr != bpf_htonl(0xffffffff) && frame->ip.daddr != server_be)
+		return DHCP_pass_not_addressed;
+	if (found->times[SLOT_SERVER_ID] && found->server_be != server_be)
+		return DHCP_pass_other_server;
+
+	if (found->message_type == DHCPDISCOVER)
+		return NO_REASON;
+	if (found->times[SLOT_REQUESTED_ADDRESS]) { /* SELECTING or INIT-REBOOT */
+		if (frame->bootp.ciaddr || found->requested_be != bound_be)
+			return DHCP_pass_other_address;
+	} else { /* RENEWING or REBINDING, which name no server */
+		if (found->times[SLOT_SERVER_ID] || frame->bootp.ciaddr != bound_be)
+			return DHCP_pass_other_address;
+	}
+	return NO_REASON;
+}
+
+/* Rule 21: g = min(L, E - now) in whole seconds, T1 spread by MAC. I6: no promise beyond E. */
+static __always_inline bool set_times(__u64 now_boot_ns, __u64 horizon_boot_ns, __u64 mac_key,
+				      struct grant *grant)
+{
+	__u64 lease_s;
+
+	if (horizon_boot_ns <= now_boot_ns)
+		return false;
+	lease_s = (horizon_boot_ns - now_boot_ns) / NS_PER_S;
+	if (lease_s > grant->pool->lease_time_s)
+		lease_s = grant->pool->lease_time_s;
+	if (lease_s < DHCP_MIN_GRANT_S)
+		return false;
+
+	grant->lease_s = lease_s;
+	grant->t1_s = lease_s / 2 - lease_s / 20 +
+		      ((mix64(mac_key) & 0xffffffff) * (lease_s / 10) >> 32);
+	grant->t2_s = lease_s * 7 / 8;
+	grant->end_boot_ns = now_boot_ns + lease_s * NS_PER_S;
+	return true;
+}
+
+/* Rule 22, as far as it can be told before the frame is resized. */
+static __always_inline bool set_length(const struct request_options *found, struct grant *grant)
+{
+	__u32 len = grant->options_len + 1; /* END */
+
+	if (found->client_id_len)
+		len += 2 + found->client_id_len;
+	len = sizeof(struct bootp) + ((len + 3) & ~3u);
+	grant->bootp_len = len < BOOTP_LEN_MIN ? BOOTP_LEN_MIN : len;
+	return len <= BOOTP_LEN_MAX;
+}
+
+/* Rule 23: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
+static __always_inline bool raise_promise(const struct grant *grant)
+{
+	__u32 slot = grant->binding.slot;
+	struct promise *promise = bpf_map_lookup_elem(&promises, &slot);
+	__u64 before;
+
+	if (!promise)
+		return false;
+	before = READ_ONCE(promise->kernel_boot_ns);
+	if (before >= grant->end_boot_ns)
+		return true;
+	return __sync_val_compare_and_swap(&promise->kernel_boot_ns, before,
+					   grant->end_boot_ns) == before;
+}
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The maps that the agent fills and the program reads. Shapes: maps.h. Sizes are defaults; the
+ * loader sets those of subscriber_pools and promises.
+ */
+#ifndef DHCP_TABLES_H
+#define DHCP_TABLES_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, DHCP_MAX_SUBSCRIBERS);
+	__type(key, __u64);
+	__type(value, struct pool_assignment);
+} subscriber_pools SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, DHCP_MAX_POOLS);
+	__type(key, __u32);
+	__type(value, struct ip_pool);
+} ip_pools SEC(".maps");
+
+/* Per CPU, so that counting never bounces a cache line between processors. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct dhcp_stats);
+} stats_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, DHCP_MAX_SUBSCRIBERS);
+	__type(key, __u32);
+	__type(value, struct promise);
+} promises SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DHCP_MAX_PORTS);
+	__type(key, __u32);
+	__type(value, struct access_port);
+} access_ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct site_state);
+} site_state SEC(".maps");
+
+#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
+
+/* Makes the compiler forget what it knows of memory. */
+#define barrier() asm volatile("" ::: "memory")
+
+static __always_inline void count(__u32 verdict)
+{
+	__u32 key = 0;
+	__u64 *counters = bpf_map_lookup_elem(&stats_map, &key);
+
+	if (counters && verdict < DHCP_COUNTER_MAX)
+		counters[verdict]++;
+}
+
+#endif
