@@ -1,0 +1,39 @@
+-- Take or renew the leadership of one site; whoever newly takes it begins a new epoch.
+--
+-- KEYS[1] leader   string with a time to live: who leads
+-- KEYS[2] head     hash: genesis epoch ... owner
+--
+-- ARGV[1] owner    names one life of one process
+-- ARGV[2] ttl      ms until the leadership lapses unless it is renewed
+-- ARGV[3] genesis  the log that the claimant means
+--
+-- Returns one of
+--   OK epoch is_new   the caller leads; is_new is 1 or 0
+--   HELD owner ttl    another leads, for so many ms more (-1: without end)
+--   FOREIGN what      another log, or none
+--
+-- Every check stands before the first write.
+
+local kind = redis.call('TYPE', KEYS[2])
+if (kind.ok or kind) ~= 'hash' then
+    return {'FOREIGN', 'there is no log'}
+end
+local head = redis.call('HMGET', KEYS[2], 'genesis', 'epoch', 'owner')
+if not (head[1] and head[2] and head[3]) then
+    return {'FOREIGN', 'its head is damaged'}
+end
+if head[1] ~= ARGV[3] then
+    return {'FOREIGN', 'it has genesis ' .. head[1]}
+end
+local leader = redis.call('GET', KEYS[1])
+if leader and leader ~= ARGV[1] then
+    return {'HELD', leader, string.format('%.0f', redis.call('PTTL', KEYS[1]))}
+end
+
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if leader and head[3] == ARGV[1] then
+    return {'OK', head[2], '0'}
+end
+local epoch = redis.call('HINCRBY', KEYS[2], 'epoch', 1)
+redis.call('HSET', KEYS[2], 'owner', ARGV[1])
+return {'OK', string.format('%.0f', epoch), '1'}

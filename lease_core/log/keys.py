@@ -1,0 +1,60 @@
+"""Names of the Redis keys of one site, in one place.
+
+All keys of a site carry its name in braces, Redis Cluster's hash tag: one site is one slot, so a
+script may touch them all, and sites scale out.
+"""
+
+from dataclasses import dataclass
+
+from lease_core.domain import values
+
+PLAN = "plan"
+"""The site name under which the plan log lives; no real site may carry it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of `site`.
+
+    Raises:
+        InvalidValueError: `site` is no name; the fault of the configuration.
+    """
+
+    site: str
+
+    def __post_init__(self) -> None:
+        values.name(self.site)
+
+    @property
+    def events(self) -> str:
+        """Stream: the log itself."""
+        return f"lease:{{{self.site}}}:events"
+
+    @property
+    def commands(self) -> str:
+        """Stream: what edges and operators ask of the allocator."""
+        return f"lease:{{{self.site}}}:commands"
+
+    @property
+    def answers(self) -> str:
+        """Stream, capped: offers and refusals; no state."""
+        return f"lease:{{{self.site}}}:answers"
+
+    @property
+    def head(self) -> str:
+        """Hash: where the log ends and who may write it."""
+        return f"lease:{{{self.site}}}:head"
+
+    @property
+    def leader(self) -> str:
+        """String with a time to live: the allocator that works now."""
+        return f"lease:{{{self.site}}}:leader"
+
+    @property
+    def edges(self) -> str:
+        """Set: names of the edges that ever reported."""
+        return f"lease:{{{self.site}}}:edges"
+
+    def edge(self, name: str) -> str:
+        """Hash: the last report of one edge."""
+        return f"lease:{{{self.site}}}:edge:{values.name(name)}"

@@ -1,0 +1,200 @@
+"""The log without Redis: the same contract for tests, simulations and a first look.
+
+Entries are kept as encoded fields, so the wire format is exercised as with Redis. One event loop;
+nothing is durable.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from lease_core.domain import values
+from lease_core.domain.commands import Command, Sent
+from lease_core.domain.events import Record
+from lease_core.log.decoding import answered_of, records_of, sent_of
+from lease_core.log.errors import (
+    ClockError,
+    ConflictError,
+    FencedError,
+    ForeignLogError,
+    LogUnavailableError,
+)
+from lease_core.log.keys import Keys
+from lease_core.log.memory_store import MemoryServer, Site, id_text
+from lease_core.log.port import (
+    MAX_ANSWERS,
+    MAX_BLOCK_MS,
+    MAX_COMMANDS,
+    MAX_SKEW_MS,
+    ZERO_HASH,
+    ZERO_ID,
+    Answered,
+    Appended,
+    Batch,
+    Claimed,
+    Followed,
+    Head,
+    HeldBy,
+    Unreadable,
+)
+from lease_core.log.wire import encode_command, parse_id
+
+
+class MemoryLog:
+    """`SiteLog` over a `MemoryServer`; without one it is alone."""
+
+    def __init__(self, site: str, server: MemoryServer | None = None) -> None:
+        self._keys = Keys(site)
+        self._server = server or MemoryServer()
+
+    @property
+    def site(self) -> str:
+        return self._keys.site
+
+    @property
+    def _site(self) -> Site:
+        return self._server.site(self.site)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def now_ms(self) -> int:
+        return self._server.now_ms()
+
+    async def head(self) -> Head | None:
+        return self._site.head
+
+    async def create(self, genesis: str) -> str:
+        site = self._site
+        if site.head is None:
+            if site.events.ids:
+                raise ForeignLogError("events lie there without a head")
+            site.head = Head(
+                genesis=genesis,
+                epoch=0,
+                seq=0,
+                h=ZERO_HASH,
+                last_id=ZERO_ID,
+                batch="",
+                cursor=ZERO_ID,
+                owner="",
+            )
+        return site.head.genesis
+
+    async def claim(self, owner: str, ttl_ms: int, genesis: str) -> Claimed | HeldBy:
+        site, now_ms = self._site, self._server.now_ms()
+        head = _known(site.head, genesis)
+        held = site.leader if site.leader and site.leader[1] > now_ms else None
+        if held and held[0] != owner:
+            return HeldBy(owner=held[0], ttl_ms=held[1] - now_ms)
+        site.leader = (owner, now_ms + ttl_ms)
+        if held and head.owner == owner:
+            return Claimed(epoch=head.epoch, is_new=False)
+        site.head = replace(head, epoch=head.epoch + 1, owner=owner)
+        return Claimed(epoch=head.epoch + 1, is_new=True)
+
+    async def append(self, batch: Batch) -> Appended:
+        site = self._site
+        head = _known(site.head, batch.before.genesis)
+        if head.batch == batch.batch_id:
+            if head.h != batch.after.h:
+                raise ConflictError(head.seq, head.h)
+            return _appended(head, is_duplicate=True)
+        self._check(site, head, batch)
+        for record, entry in zip(batch.records, batch.event_fields, strict=True):
+            site.events.add((record.commit_ms, record.seq), entry)
+        for entry in batch.answer_fields:
+            site.answers.add_now(self._server.now_ms(), entry)
+        site.answers.drop(len(site.answers.ids) - MAX_ANSWERS)
+        if batch.cursor:
+            site.commands.drop_below(parse_id(batch.cursor.encode()))
+        site.head = replace(batch.after, owner=head.owner, cursor=batch.cursor or head.cursor)
+        site.wake()
+        return _appended(site.head, is_duplicate=False)
+
+    def _check(self, site: Site, head: Head, batch: Batch) -> None:
+        """The refusals of append.lua, in its order."""
+        if head.epoch != batch.after.epoch:
+            raise FencedError(head.epoch)
+        if (head.seq, head.h) != (batch.before.seq, batch.before.h):
+            raise ConflictError(head.seq, head.h)
+        if site.events.ids and id_text(site.events.ids[-1]) != head.last_id:
+            raise ForeignLogError("its last event is not what the head says")
+        last_ms = parse_id(head.last_id.encode())[0]
+        wanted_ms = max(self._server.now_ms(), last_ms)
+        is_off = batch.commit_ms < last_ms or abs(batch.commit_ms - wanted_ms) > MAX_SKEW_MS
+        if batch.records and is_off:
+            raise ClockError(wanted_ms)
+        if batch.cursor and parse_id(batch.cursor.encode()) < parse_id(head.cursor.encode()):
+            raise ValueError("inconsistent batch: its cursor goes back")
+
+    async def send(self, command: Command, by: str) -> str:
+        return (await self.send_many([command], by))[0]
+
+    async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
+        site = self._site
+        entries = [encode_command(command, by) for command in commands]
+        if len(site.commands.ids) + len(entries) > MAX_COMMANDS:
+            raise LogUnavailableError(f"{MAX_COMMANDS} commands wait for an allocator already")
+        ids = [site.commands.add_now(self._server.now_ms(), entry) for entry in entries]
+        site.wake()
+        return ids
+
+    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> list[Record]:
+        await self._wait(block_ms, lambda site: bool(site.events.after(after_id, 1)))
+        return records_of(self._site.events.after(after_id, count))
+
+    async def commands(
+        self, after_id: str, count: int = 500, block_ms: int = 0
+    ) -> list[Sent | Unreadable]:
+        await self._wait(block_ms, lambda site: bool(site.commands.after(after_id, 1)))
+        return sent_of(self._site.commands.after(after_id, count))
+
+    async def answers(
+        self, after_id: str, count: int = 500, block_ms: int = 0
+    ) -> list[Answered | Unreadable]:
+        await self._wait(block_ms, lambda site: bool(site.answers.after(after_id, 1)))
+        return answered_of(self._site.answers.after(after_id, count))
+
+    async def follow(
+        self, events_after: str, answers_after: str, block_ms: int = 0, count: int = 500
+    ) -> Followed:
+        await self._wait(
+            block_ms,
+            lambda site: bool(
+                site.events.after(events_after, 1) or site.answers.after(answers_after, 1)
+            ),
+        )
+        return Followed(
+            records=records_of(self._site.events.after(events_after, count)),
+            answers=answered_of(self._site.answers.after(answers_after, count)),
+        )
+
+    async def last_answer_id(self) -> str:
+        return id_text(self._site.answers.last)
+
+    async def report(self, edge: str, report: Mapping[str, str]) -> None:
+        self._site.reports[values.name(edge)] = dict(report)
+
+    async def reports(self) -> dict[str, dict[str, str]]:
+        return {name: dict(report) for name, report in sorted(self._site.reports.items())}
+
+    async def _wait(self, block_ms: int, is_ready: Callable[[Site], bool]) -> None:
+        """Return when there is something to read or the time is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + min(block_ms, MAX_BLOCK_MS) / 1000
+        while not is_ready(self._site) and (left_s := deadline - loop.time()) > 0:
+            with self._site.waiter() as waiter:
+                await asyncio.wait({waiter}, timeout=left_s)
+
+
+def _known(head: Head | None, genesis: str) -> Head:
+    if head is None:
+        raise ForeignLogError("there is no log")
+    if head.genesis != genesis:
+        raise ForeignLogError(f"it has genesis {head.genesis}")
+    return head
+
+
+def _appended(head: Head, *, is_duplicate: bool) -> Appended:
+    return Appended(seq=head.seq, h=head.h, last_id=head.last_id, is_duplicate=is_duplicate)

@@ -1,0 +1,99 @@
+"""What the in-memory log keeps, shared by all clients of one `MemoryServer`."""
+
+import asyncio
+import bisect
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from lease_core.log.errors import LogUnavailableError
+from lease_core.log.layout import Fields
+from lease_core.log.port import MAX_COUNT, Head
+from lease_core.log.wire import parse_id
+
+Id = tuple[int, int]
+
+
+def id_text(entry_id: Id) -> str:
+    return f"{entry_id[0]}-{entry_id[1]}"
+
+
+@dataclass(slots=True)
+class Stream:
+    """Entries in order of their ids; `last` is never given twice, even after trimming."""
+
+    ids: list[Id] = field(default_factory=list)
+    entries: list[Fields] = field(default_factory=list)
+    last: Id = (0, 0)
+
+    def add(self, entry_id: Id, entry: Fields) -> str:
+        self.ids.append(entry_id)
+        self.entries.append(dict(entry))
+        self.last = entry_id
+        return id_text(entry_id)
+
+    def add_now(self, now_ms: int, entry: Fields) -> str:
+        """Add under an id of the stream's own choice, as `XADD *` does."""
+        ms, number = self.last
+        return self.add((now_ms, 0) if now_ms > ms else (ms, number + 1), entry)
+
+    def drop(self, count: int) -> None:
+        """Forget the oldest `count` entries."""
+        if count > 0:
+            del self.ids[:count], self.entries[:count]
+
+    def drop_below(self, entry_id: Id) -> None:
+        self.drop(bisect.bisect_left(self.ids, entry_id))
+
+    def after(self, after_id: str, count: int) -> list[tuple[bytes, Fields]]:
+        start = bisect.bisect_right(self.ids, parse_id(after_id.encode()))
+        stop = start + min(count, MAX_COUNT)
+        pairs = zip(self.ids[start:stop], self.entries[start:stop], strict=True)
+        return [(id_text(entry_id).encode(), entry) for entry_id, entry in pairs]
+
+
+@dataclass(slots=True)
+class Site:
+    """Everything that Redis would keep of one site."""
+
+    head: Head | None = None
+    leader: tuple[str, int] | None = None
+    events: Stream = field(default_factory=Stream)
+    commands: Stream = field(default_factory=Stream)
+    answers: Stream = field(default_factory=Stream)
+    reports: dict[str, dict[str, str]] = field(default_factory=dict)
+    waiting: set[asyncio.Future[None]] = field(default_factory=set)
+
+    @contextmanager
+    def waiter(self) -> Iterator[asyncio.Future[None]]:
+        """A future that the next `wake` resolves."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.waiting.add(waiter)
+        try:
+            yield waiter
+        finally:
+            self.waiting.discard(waiter)
+
+    def wake(self) -> None:
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class MemoryServer:
+    """What clients of one name see together. `is_down` makes every call fail, as an outage."""
+
+    now_ms: Callable[[], int] = _unix_ms
+    is_down: bool = False
+    sites: dict[str, Site] = field(default_factory=dict)
+
+    def site(self, name: str) -> Site:
+        if self.is_down:
+            raise LogUnavailableError("the memory server is down")
+        return self.sites.setdefault(name, Site())

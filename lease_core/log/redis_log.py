@@ -1,0 +1,260 @@
+"""The log of one site in Redis.
+
+Two clients, because redis-py's defaults (10 retries, one timeout for all) write twice and cut
+blocking reads off: the writer never repeats a call by itself, the reader waits longer than it
+blocks.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from lease_core.domain.commands import Command, Sent
+from lease_core.domain.events import Record
+from lease_core.log.decoding import answered_of, records_of, sent_of
+from lease_core.log.errors import (
+    ClockError,
+    ConflictError,
+    FencedError,
+    ForeignLogError,
+    LogUnavailableError,
+)
+from lease_core.log.keys import Keys
+from lease_core.log.layout import Fields
+from lease_core.log.port import (
+    MAX_ANSWERS,
+    MAX_BLOCK_MS,
+    MAX_COMMANDS,
+    MAX_COUNT,
+    MAX_SKEW_MS,
+    ZERO_HASH,
+    ZERO_ID,
+    Answered,
+    Appended,
+    Batch,
+    Claimed,
+    Followed,
+    Head,
+    HeldBy,
+    Unreadable,
+)
+from lease_core.log.redis_client import (
+    READER_TIMEOUT_S,
+    WRITER_TIMEOUT_S,
+    flat,
+    load_script,
+    open_client,
+    settings_faults,
+    translated,
+)
+from lease_core.log.wire import encode_command
+
+
+def connect(url: str, site: str) -> "RedisLog":
+    """Make the log of `site` at `redis://host:port/db`; connections open with the first call.
+
+    Raises:
+        ValueError: `url` or `site` is malformed; the fault of the configuration.
+    """
+    return RedisLog(open_client(url, WRITER_TIMEOUT_S), open_client(url, READER_TIMEOUT_S), site)
+
+
+class RedisLog:
+    """`SiteLog` over two clients; see `connect`."""
+
+    def __init__(self, writer: Redis, reader: Redis, site: str) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._keys = Keys(site)
+        self._append = load_script(writer, "append")
+        self._claim = load_script(writer, "claim")
+        self._create = load_script(writer, "create")
+        self._send = load_script(writer, "send")
+
+    @property
+    def site(self) -> str:
+        return self._keys.site
+
+    async def close(self) -> None:
+        await self._writer.aclose()
+        await self._reader.aclose()
+
+    async def now_ms(self) -> int:
+        with translated():
+            seconds, microseconds = await self._writer.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def head(self) -> Head | None:
+        with translated():
+            stored: dict[bytes, bytes] = await _awaited(self._writer.hgetall(self._keys.head))
+        if not stored:
+            return None
+        try:
+            text = {name.decode(): value.decode() for name, value in stored.items()}
+            return Head(
+                genesis=text["genesis"],
+                epoch=int(text["epoch"]),
+                seq=int(text["seq"]),
+                h=text["hash"],
+                last_id=text["last_id"],
+                batch=text["batch"],
+                cursor=text["cursor"],
+                owner=text["owner"],
+            )
+        except (KeyError, ValueError) as error:
+            raise ForeignLogError(f"its head is damaged: {error!r}") from error
+
+    async def create(self, genesis: str) -> str:
+        with translated():
+            reply = await self._create([self._keys.head, self._keys.events], [genesis, ZERO_HASH])
+        status, text = map(bytes.decode, reply)
+        if status != "OK":
+            raise ForeignLogError(text)
+        return text
+
+    async def claim(self, owner: str, ttl_ms: int, genesis: str) -> Claimed | HeldBy:
+        with translated():
+            reply = await self._claim(
+                [self._keys.leader, self._keys.head], [owner, ttl_ms, genesis]
+            )
+        match list(map(bytes.decode, reply)):
+            case ["OK", epoch, is_new]:
+                return Claimed(epoch=int(epoch), is_new=is_new == "1")
+            case ["HELD", other, ttl]:
+                return HeldBy(owner=other, ttl_ms=int(ttl))
+            case [_, what]:
+                raise ForeignLogError(what)
+        raise AssertionError(reply)
+
+    async def append(self, batch: Batch) -> Appended:
+        keys = self._keys
+        with translated(is_append=True):
+            reply = await self._append(
+                [keys.events, keys.head, keys.answers, keys.commands], _append_arguments(batch)
+            )
+        return _appended(list(map(bytes.decode, reply)), batch)
+
+    async def send(self, command: Command, by: str) -> str:
+        return (await self.send_many([command], by))[0]
+
+    async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
+        if not commands:
+            return []
+        entries = [encode_command(command, by) for command in commands]
+        with translated():
+            ids = await self._send([self._keys.commands], [MAX_COMMANDS, *flat(entries)])
+        if not ids:
+            raise LogUnavailableError(f"{MAX_COMMANDS} commands wait for an allocator already")
+        return [entry_id.decode() for entry_id in ids]
+
+    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> list[Record]:
+        got = await self._xread({self._keys.events: after_id}, count, block_ms)
+        return records_of(got[self._keys.events])
+
+    async def commands(
+        self, after_id: str, count: int = 500, block_ms: int = 0
+    ) -> list[Sent | Unreadable]:
+        got = await self._xread({self._keys.commands: after_id}, count, block_ms)
+        return sent_of(got[self._keys.commands])
+
+    async def answers(
+        self, after_id: str, count: int = 500, block_ms: int = 0
+    ) -> list[Answered | Unreadable]:
+        got = await self._xread({self._keys.answers: after_id}, count, block_ms)
+        return answered_of(got[self._keys.answers])
+
+    async def follow(
+        self, events_after: str, answers_after: str, block_ms: int = 0, count: int = 500
+    ) -> Followed:
+        keys = self._keys
+        got = await self._xread(
+            {keys.events: events_after, keys.answers: answers_after}, count, block_ms
+        )
+        return Followed(
+            records=records_of(got[keys.events]), answers=answered_of(got[keys.answers])
+        )
+
+    async def last_answer_id(self) -> str:
+        with translated():
+            last: Any = await self._writer.xrevrange(self._keys.answers, count=1)
+        return last[0][0].decode() if last else ZERO_ID
+
+    async def report(self, edge: str, report: Mapping[str, str]) -> None:
+        key = self._keys.edge(edge)
+        flat_report = [part for pair in report.items() for part in pair]
+        with translated():
+            async with self._writer.pipeline(transaction=True) as pipe:
+                pipe.delete(key)
+                if report:
+                    pipe.hset(key, items=flat_report)
+                pipe.sadd(self._keys.edges, edge)
+                await pipe.execute()
+
+    async def reports(self) -> dict[str, dict[str, str]]:
+        with translated():
+            names = sorted(
+                map(bytes.decode, await _awaited(self._writer.smembers(self._keys.edges)))
+            )
+            async with self._writer.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.hgetall(self._keys.edge(name))
+                stored = await pipe.execute()
+        return {
+            name: {field.decode(): value.decode() for field, value in report.items()}
+            for name, report in zip(names, stored, strict=True)
+        }
+
+    async def settings_faults(self) -> list[str]:
+        """Compare the server's settings with `SETTINGS`; a server that hides them is believed.
+
+        Returns:
+            One sentence per fault: what stands, what that risks, and the remedy.
+        """
+        return await settings_faults(self._writer)
+
+    async def _xread(
+        self, after: dict[Any, Any], count: int, block_ms: int
+    ) -> dict[str, list[tuple[bytes, Fields]]]:
+        with translated():
+            got: Any = await self._reader.xread(
+                after,
+                count=min(count, MAX_COUNT),
+                block=min(block_ms, MAX_BLOCK_MS) or None,
+            )
+        found: dict[str, list[tuple[bytes, Fields]]] = {key: [] for key in after}
+        return found | {key.decode(): entries for key, entries in got}
+
+
+async def _awaited(reply: Any) -> Any:
+    """redis-py types some replies as perhaps not awaitable."""
+    return await reply
+
+
+def _append_arguments(batch: Batch) -> list[int | str | bytes]:
+    """In the order that append.lua documents."""
+    before, after = batch.before, batch.after
+    return [
+        *(before.genesis, after.epoch, before.seq, before.h),
+        *(batch.batch_id, batch.cursor, batch.commit_ms, after.h),
+        *(MAX_SKEW_MS, MAX_ANSWERS, len(batch.event_fields), len(batch.answer_fields)),
+        *flat(batch.event_fields),
+        *flat(batch.answer_fields),
+    ]
+
+
+def _appended(reply: list[str], batch: Batch) -> Appended:
+    match reply:
+        case ["OK" | "DUPLICATE" as status, seq, h, last_id]:
+            if h != batch.after.h:
+                raise ConflictError(int(seq), h)
+            return Appended(seq=int(seq), h=h, last_id=last_id, is_duplicate=status == "DUPLICATE")
+        case ["FENCED", epoch]:
+            raise FencedError(int(epoch))
+        case ["CONFLICT", seq, h]:
+            raise ConflictError(int(seq), h)
+        case ["CLOCK", commit_ms]:
+            raise ClockError(int(commit_ms))
+        case ["FOREIGN", what]:
+            raise ForeignLogError(what)
+    raise ValueError(f"inconsistent batch: {reply}")
