@@ -7,14 +7,12 @@ in this module are those of that page.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from edge_agent.dhcp import frame as frames
-from edge_agent.dhcp import message as messages
 from edge_agent.dhcp import options, reply
 from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.frame import BROADCAST_IP
-from edge_agent.dhcp.reply import Request
+from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import (
     Assignment,
     Line,
@@ -49,15 +47,6 @@ class _Binding(NamedTuple):
 
 
 NOT_DHCP: Final = Verdict(None)
-
-
-def parse_request(octets: bytes) -> Request | Counter | None:
-    """Read a frame (rules 1 and 3 to 7); None = not DHCP. Never raises."""
-    frame = frames.parse(octets)
-    if frame is None or isinstance(frame, Counter):
-        return frame
-    message = messages.parse(frame.payload)
-    return message if isinstance(message, Counter) else Request(frame, message)
 
 
 def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verdict:

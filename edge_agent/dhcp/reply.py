@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from edge_agent.dhcp import codes, frame, options
 from edge_agent.dhcp.codes import MessageType
-from edge_agent.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, Frame
-from edge_agent.dhcp.message import HEADER_LEN, Message
+from edge_agent.dhcp.frame import BROADCAST_IP, BROADCAST_MAC
+from edge_agent.dhcp.message import HEADER_LEN
 from edge_agent.dhcp.options import Options
+from edge_agent.dhcp.request import Request
 from edge_agent.dhcp.tables import PoolOptions, SubscriberKey
 from lease_core.domain.values import NO_IP, Ipv4, Mac
 
@@ -21,13 +22,6 @@ MAX_BOOTP: Final = 548
 
 _HEADER = struct.Struct("!BBBxIHHIIII16s192xI")
 _MASK_64: Final = (1 << 64) - 1
-
-
-class Request(NamedTuple):
-    """A client's message and the frame that it came in."""
-
-    frame: Frame
-    message: Message
 
 
 class _Destination(NamedTuple):

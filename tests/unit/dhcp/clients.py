@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_agent.datapath.memory import MemoryDatapath
-from edge_agent.dhcp import codes, fastpath, options
-from edge_agent.dhcp.reply import Request
+from edge_agent.dhcp import codes, options
+from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, subscriber_key
-from lease_core.domain.values import Ipv4, Mac, ip_from_text
+from lease_core.domain.values import NO_IP, Ipv4, Mac, ip_from_text
 
 SECOND = 10**9
 NOW = 5_000 * SECOND
@@ -27,6 +27,7 @@ RELAY = ip_from_text("10.9.9.1")
 NETMASK = ip_from_text("255.255.0.0")
 DNS = [ip_from_text("9.9.9.9"), ip_from_text("1.1.1.1")]
 BROADCAST = Ipv4(0xFFFFFFFF)
+EVERYONE = Mac(0xFFFFFFFFFFFF)
 
 POOL = PoolOptions(
     network=ip_from_text("100.64.0.0"),
@@ -64,13 +65,13 @@ class Sent:
     """A client's frame, field by field; the defaults are the DISCOVER of a plain client."""
 
     kind: int | None = codes.MessageType.DISCOVER
-    dst_mac: Mac = Mac(0xFFFFFFFFFFFF)
+    dst_mac: Mac = EVERYONE
     src_mac: Mac = MAC
     ethertype: int = 0x0800
     version_ihl: int = 0x45
     fragment: int = 0
     protocol: int = 17
-    src_ip: Ipv4 = Ipv4(0)
+    src_ip: Ipv4 = NO_IP
     dst_ip: Ipv4 = BROADCAST
     dst_port: int = 67
     total_len: int | None = None
@@ -81,8 +82,8 @@ class Sent:
     xid: int = 0x12345678
     secs: int = 9
     flags: int = 0
-    ciaddr: Ipv4 = Ipv4(0)
-    giaddr: Ipv4 = Ipv4(0)
+    ciaddr: Ipv4 = NO_IP
+    giaddr: Ipv4 = NO_IP
     chaddr: bytes = MAC.to_bytes(6, "big") + bytes(10)
     cookie: int = codes.MAGIC_COOKIE
     area: bytes = b""
@@ -124,7 +125,7 @@ class Sent:
 
     @property
     def request(self) -> Request:
-        parsed = fastpath.parse_request(self.octets)
+        parsed = parse_request(self.octets)
         assert isinstance(parsed, Request)
         return parsed
 

@@ -1,0 +1,28 @@
+"""A request: a client's message and the frame that it came in, read once for all who judge it."""
+
+from typing import NamedTuple
+
+from edge_agent.dhcp import frame as frames
+from edge_agent.dhcp import message as messages
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.frame import Frame
+from edge_agent.dhcp.message import Message
+
+
+class Request(NamedTuple):
+    """A frame to the DHCP server port and the whole message in it."""
+
+    frame: Frame
+    message: Message
+
+
+def parse_request(octets: bytes) -> Request | Counter | None:
+    """Read an untagged frame (rules 1 and 3 to 7 of `docs/replies.md`); never raises.
+
+    Returns None where it is not DHCP, or the reason to leave it.
+    """
+    frame = frames.parse(octets)
+    if frame is None or isinstance(frame, Counter):
+        return frame
+    message = messages.parse(frame.payload)
+    return message if isinstance(message, Counter) else Request(frame, message)

@@ -1,0 +1,396 @@
+"""The judgement: every reason, their order, and what no octets may bring about."""
+
+import dataclasses
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.fastpath import Verdict, decide, grant_s, judge
+from edge_agent.dhcp.options import option
+from edge_agent.dhcp.request import Request, parse_request
+from edge_agent.dhcp.tables import Line, subscriber_key
+from lease_core.domain.values import Ipv4, Mac, ip_from_text
+from tests.unit.dhcp.clients import (
+    ASSIGNMENT,
+    DISCOVER,
+    IFINDEX,
+    INIT_REBOOT,
+    IP,
+    MAC,
+    NOW,
+    OTHER_IP,
+    OTHER_SERVER,
+    POOL,
+    PORT_MAC,
+    REBINDING,
+    RELAY,
+    RELAY_MAC,
+    RENEWING,
+    SECOND,
+    SELECTING,
+    SERVER,
+    SLOT,
+    STATE,
+    Sent,
+    requested,
+    server,
+    tables,
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One broken rule: changes of the frame (`area` is appended) and of the tables."""
+
+    reason: Counter
+    sent: dict[str, Any] = field(default_factory=dict)
+    area: bytes = b""
+    assignment: dict[str, Any] = field(default_factory=dict)
+    pool: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+    bound: bool = True
+    ifindex: int = IFINDEX
+
+
+FAULTS = [
+    Fault(Counter.PASS_PORT_UNKNOWN, ifindex=IFINDEX + 1),
+    Fault(Counter.PASS_IP_HEADER, {"version_ihl": 0x46}),
+    Fault(Counter.PASS_FRAGMENT, {"fragment": 0x2000}),
+    Fault(Counter.PASS_LENGTH, {"udp_len": 200}),
+    Fault(Counter.PASS_BOOTP_HEADER, {"cookie": 0}),
+    Fault(Counter.PASS_OPTIONS, {"end": b""}),
+    Fault(Counter.PASS_MESSAGE_TYPE, {"kind": MessageType.INFORM}),
+    Fault(Counter.PASS_RELAYED, {"giaddr": RELAY}),
+    Fault(Counter.PASS_RELAYED, area=option(82, b"\x01\x01x")),
+    Fault(Counter.PASS_SOURCE_MAC, {"src_mac": RELAY_MAC}),
+    Fault(Counter.PASS_ABI, state={"abi_ok": False}),
+    Fault(Counter.PASS_GATE_CLOSED, state={"gate": False}),
+    Fault(Counter.PASS_GATE_CLOSED, state={"cursor_hi": 42}),
+    Fault(Counter.PASS_AGENT_SILENT, state={"touched_boot_ns": NOW - 900 * SECOND - 1}),
+    Fault(Counter.PASS_UNKNOWN_CLIENT, bound=False),
+    Fault(Counter.PASS_CHECK_WORD, assignment={"check_ok": False}),
+    Fault(Counter.PASS_OTHER_LINE, assignment={"line": Line(IFINDEX, 100)}),
+    Fault(Counter.PASS_UNKNOWN_POOL, assignment={"pool_id": 9}),
+    Fault(Counter.PASS_NOT_ADDRESSED, {"dst_ip": OTHER_SERVER}),
+    Fault(Counter.PASS_OTHER_SERVER, area=server(OTHER_SERVER)),
+    Fault(Counter.PASS_OTHER_ADDRESS, {"ciaddr": IP}),
+    Fault(Counter.PASS_HORIZON, state={"horizon_boot_ns": NOW + 120 * SECOND - 1}),
+    Fault(
+        Counter.PASS_REPLY_SPACE,
+        area=option(61, bytes(255)),
+        pool={"options": POOL.options + option(43, bytes(90))},
+    ),
+    Fault(Counter.PASS_PROMISE, assignment={"slot": 999}),
+]
+"""In the order of the rules; each breaks one rule of an INIT-REBOOT that is otherwise answered."""
+
+
+def judged(*faults: Fault) -> Verdict:
+    """The verdict on an INIT-REBOOT with all these faults at once."""
+    sent, assignment, state, pool = INIT_REBOOT, ASSIGNMENT, STATE, POOL
+    for fault in faults:
+        sent = replace(sent, **fault.sent, area=sent.area + fault.area)
+        assignment = replace(assignment, **fault.assignment)
+        state = replace(state, **fault.state)
+        pool = replace(pool, **fault.pool)
+    made = tables(assignment if all(fault.bound for fault in faults) else None, pool)
+    made.set_state(state)
+    return judge(sent.octets, max([IFINDEX, *(fault.ifindex for fault in faults)]), made, NOW)
+
+
+def compatible_pairs() -> list[tuple[Fault, Fault]]:
+    """Two faults, the earlier rule first, that do not change the same thing."""
+    parts = ("sent", "assignment", "pool", "state")
+    return [
+        (first, second)
+        for first, second in combinations(FAULTS, 2)
+        if all(not getattr(first, part).keys() & getattr(second, part).keys() for part in parts)
+    ]
+
+
+def test_a_sound_request_is_answered() -> None:
+    """Without a fault the request of the table below is acknowledged."""
+    assert judged().counter is Counter.ACK
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.reason)
+def test_each_rule_has_its_reason(fault: Fault) -> None:
+    """One broken rule gives its own reason and no reply."""
+    assert judged(fault) == Verdict(fault.reason)
+
+
+def test_the_table_of_faults_reaches_every_counter() -> None:
+    """No reason of the map is left without a test."""
+    assert {fault.reason for fault in FAULTS} == set(Counter) - {Counter.OFFER, Counter.ACK}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    compatible_pairs(),
+    ids=lambda fault: fault.reason.removeprefix("pass_"),
+)
+def test_the_first_broken_rule_gives_the_reason(first: Fault, second: Fault) -> None:
+    """Of two broken rules the earlier one of the specification is counted."""
+    assert judged(first, second) == Verdict(first.reason)
+
+
+ANSWERED = {
+    "discover": (DISCOVER, Counter.OFFER),
+    "discover asking for another address": (
+        replace(DISCOVER, area=requested(OTHER_IP)),
+        Counter.OFFER,
+    ),
+    "discover with ciaddr": (replace(DISCOVER, ciaddr=OTHER_IP), Counter.OFFER),
+    "discover to us": (replace(DISCOVER, dst_ip=SERVER), Counter.OFFER),
+    "selecting": (SELECTING, Counter.ACK),
+    "init-reboot": (INIT_REBOOT, Counter.ACK),
+    "renewing": (RENEWING, Counter.ACK),
+    "rebinding": (REBINDING, Counter.ACK),
+    "type behind other options": (
+        replace(RENEWING, kind=None, area=option(61, b"\1abcdef") + option(12, b"h") + b"\x35\1\3"),
+        Counter.ACK,
+    ),
+    "without padding": (replace(SELECTING, bootp_len=0), Counter.ACK),
+    "with Ethernet padding": (replace(SELECTING, trailer=bytes(9)), Counter.ACK),
+}
+
+NOT_ANSWERED = {
+    "discover for another server": (
+        replace(DISCOVER, area=server(OTHER_SERVER)),
+        Counter.PASS_OTHER_SERVER,
+    ),
+    "server 0.0.0.0": (
+        replace(SELECTING, area=requested(IP) + server(Ipv4(0))),
+        Counter.PASS_OTHER_SERVER,
+    ),
+    "selecting another address": (
+        replace(SELECTING, area=requested(OTHER_IP) + server(SERVER)),
+        Counter.PASS_OTHER_ADDRESS,
+    ),
+    "selecting without 50": (replace(SELECTING, area=server(SERVER)), Counter.PASS_OTHER_ADDRESS),
+    "selecting with ciaddr": (replace(SELECTING, ciaddr=IP), Counter.PASS_OTHER_ADDRESS),
+    "init-reboot to another address": (
+        replace(INIT_REBOOT, area=requested(OTHER_IP)),
+        Counter.PASS_OTHER_ADDRESS,
+    ),
+    "option 50 of 0.0.0.0 beside ciaddr": (
+        replace(RENEWING, area=requested(Ipv4(0))),
+        Counter.PASS_OTHER_ADDRESS,
+    ),
+    "renewing another address": (replace(RENEWING, ciaddr=OTHER_IP), Counter.PASS_OTHER_ADDRESS),
+    "no address": (replace(RENEWING, ciaddr=Ipv4(0)), Counter.PASS_OTHER_ADDRESS),
+    "renewing at another server": (
+        replace(RENEWING, dst_ip=OTHER_SERVER),
+        Counter.PASS_NOT_ADDRESSED,
+    ),
+    "release": (replace(RENEWING, kind=MessageType.RELEASE), Counter.PASS_MESSAGE_TYPE),
+    "type inside the client id": (
+        replace(RENEWING, kind=MessageType.RELEASE, area=option(61, b"\x35\x01\x03")),
+        Counter.PASS_MESSAGE_TYPE,
+    ),
+    "no type": (replace(DISCOVER, kind=None), Counter.PASS_MESSAGE_TYPE),
+    "type 0": (replace(DISCOVER, kind=0), Counter.PASS_MESSAGE_TYPE),
+}
+
+
+@pytest.mark.parametrize(("sent", "counter"), ANSWERED.values(), ids=ANSWERED)
+def test_clients_are_answered(sent: Sent, counter: Counter) -> None:
+    """A known subscriber on its line is answered in every state of RFC 2131 4.3.2."""
+    verdict = judge(sent.octets, IFINDEX, tables(), NOW)
+    assert verdict.counter is counter
+    assert verdict.frame is not None
+
+
+@pytest.mark.parametrize(("sent", "counter"), NOT_ANSWERED.values(), ids=NOT_ANSWERED)
+def test_other_claims_are_passed(sent: Sent, counter: Counter) -> None:
+    """A client that means another server or address is left to the agent."""
+    assert judge(sent.octets, IFINDEX, tables(), NOW) == Verdict(counter)
+
+
+@pytest.mark.parametrize("mac", [Mac(0), Mac(0x01_00_5E_00_00_01), Mac(0xFFFFFFFFFFFF)])
+def test_a_group_address_is_no_client(mac: Mac) -> None:
+    """A reply is never sent to everyone because somebody claims to be everyone."""
+    sent = replace(DISCOVER, src_mac=mac, chaddr=mac.to_bytes(6, "big") + bytes(10))
+    made = tables()
+    made.put(subscriber_key(mac), ASSIGNMENT)
+    assert judge(sent.octets, IFINDEX, made, NOW) == Verdict(Counter.PASS_SOURCE_MAC)
+
+
+def test_other_traffic_is_not_judged() -> None:
+    """What is not DHCP has no counter, on a port of ours or not."""
+    octets = replace(DISCOVER, dst_port=53).octets
+    assert judge(octets, IFINDEX, tables(), NOW) == Verdict(None)
+    assert judge(octets, IFINDEX + 1, tables(), NOW) == Verdict(None)
+
+
+@pytest.mark.parametrize("length", [0, 26, 257])
+def test_options_that_are_no_pool_options_are_a_doubt(length: int) -> None:
+    """An entry shorter than the template or longer than the map allows is not used."""
+    made = tables(pool=replace(POOL, options=bytes(length)))
+    assert judge(DISCOVER.octets, IFINDEX, made, NOW) == Verdict(Counter.PASS_UNKNOWN_POOL)
+
+
+@pytest.mark.parametrize(
+    ("remaining_ns", "granted_s"),
+    [
+        (-1, 0),
+        (0, 0),
+        (120 * SECOND - 1, 0),
+        (120 * SECOND, 120),
+        (121 * SECOND - 1, 120),
+        (3600 * SECOND, 3600),
+        (9999 * SECOND, 3600),
+    ],
+)
+def test_a_grant_ends_before_the_horizon(remaining_ns: int, granted_s: int) -> None:
+    """g = min(L, E - now) in whole seconds, and nothing where less than L_min is left (I6)."""
+    assert grant_s(3600, NOW + remaining_ns, NOW) == granted_s
+
+
+def test_an_ack_is_promised_before_it_leaves() -> None:
+    """P becomes now + g with the ACK and covers what option 51 tells (I2)."""
+    made = tables(horizon_boot_ns=NOW + 700 * SECOND + 5)
+    verdict = judge(RENEWING.octets, IFINDEX, made, NOW)
+    assert verdict.frame is not None
+    assert option(51, (700).to_bytes(4, "big")) in verdict.frame
+    assert made.promise(SLOT) == NOW + 700 * SECOND
+
+
+def test_a_promise_is_never_taken_back() -> None:
+    """A shorter grant leaves the longer promise that somebody still relies on."""
+    made = tables()
+    assert made.raise_promise(SLOT, NOW + 9000 * SECOND)
+    assert judge(RENEWING.octets, IFINDEX, made, NOW).counter is Counter.ACK
+    assert made.promise(SLOT) == NOW + 9000 * SECOND
+
+
+@pytest.mark.parametrize(
+    "sent", [DISCOVER, replace(SELECTING, ciaddr=IP), replace(RENEWING, dst_ip=OTHER_SERVER)]
+)
+def test_only_an_ack_promises(sent: Sent) -> None:
+    """An OFFER and a pass leave P as it was."""
+    made = tables()
+    judge(sent.octets, IFINDEX, made, NOW)
+    assert made.promise(SLOT) == 0
+
+
+def test_a_touch_from_the_future_counts_as_now() -> None:
+    """The agent may touch the record between the reading of the clock and of the record."""
+    made = tables(touched_boot_ns=NOW + 10)
+    assert judge(DISCOVER.octets, IFINDEX, made, NOW).counter is Counter.OFFER
+
+
+def test_the_agent_answers_a_binding_on_a_further_line() -> None:
+    """A MAC on two lines is two bindings; each is answered on its own line only (I8)."""
+    made = tables()
+    made.put_port(8, PORT_MAC)
+    made.put(subscriber_key(MAC, 1), replace(ASSIGNMENT, ip=OTHER_IP, line=Line(8), slot=4))
+    request = DISCOVER.request
+    assert decide(request, 8, made, NOW).counter is Counter.PASS_OTHER_LINE
+    assert decide(request, IFINDEX, made, NOW, discriminator=1).counter is Counter.PASS_OTHER_LINE
+    second = decide(request, 8, made, NOW, discriminator=1)
+    assert second.frame is not None
+    assert OTHER_IP.to_bytes(4, "big") in second.frame
+
+
+@pytest.mark.parametrize("sent", [DISCOVER, SELECTING, RENEWING])
+def test_a_cut_frame_is_never_answered(sent: Sent) -> None:
+    """Every shorter piece of a frame is passed; octets behind the packet do not matter."""
+    octets = sent.octets
+    for length in range(len(octets)):
+        assert judge(octets[:length], IFINDEX, tables(), NOW).frame is None
+
+
+@pytest.mark.parametrize("sent", [DISCOVER, SELECTING, RENEWING])
+def test_a_cut_message_is_answered_only_with_its_end(sent: Sent) -> None:
+    """With lengths that fit the cut, the answer comes exactly when END is still inside."""
+    payload = sent.payload
+    needed = len(replace(sent, bootp_len=0).payload)
+    for length in range(241, len(payload) + 1):
+        cut = replace(sent, total_len=28 + length, udp_len=8 + length).octets[: 42 + length]
+        assert (judge(cut, IFINDEX, tables(), NOW).frame is not None) == (length >= needed)
+
+
+def sound(verdict: Verdict) -> bool:
+    """A reply if and only if it is counted as one."""
+    return (verdict.frame is not None) == (verdict.counter in (Counter.OFFER, Counter.ACK))
+
+
+@given(st.binary(max_size=400), st.sampled_from([IFINDEX, 0, 99]))
+def test_judge_is_total(octets: bytes, ifindex: int) -> None:
+    """No octets from the wire make it raise or answer what is no request."""
+    assert judge(octets, ifindex, tables(), NOW).frame is None
+
+
+@given(
+    st.sampled_from([DISCOVER, SELECTING, INIT_REBOOT, RENEWING, REBINDING]),
+    st.lists(st.tuples(st.integers(0, 341), st.integers(0, 255)), min_size=1, max_size=4),
+)
+def test_judge_of_damaged_frames(sent: Sent, damage: list[tuple[int, int]]) -> None:
+    """A damaged frame is passed, or answered to its own sender about its own binding only."""
+    octets = bytearray(sent.octets)
+    for at, value in damage:
+        octets[at] = value
+    made = tables()
+    verdict = judge(bytes(octets), IFINDEX, made, NOW)
+    assert sound(verdict)
+    if verdict.frame is not None:
+        assert verdict.frame[:6] in (MAC.to_bytes(6, "big"), b"\xff" * 6)
+        assert verdict.frame[58:62] == IP.to_bytes(4, "big")
+        assert made.promise(SLOT) == (NOW + 3600 * SECOND) * (verdict.counter is Counter.ACK)
+
+
+_ADDRESSES = st.sampled_from(
+    [Ipv4(0), IP, OTHER_IP, SERVER, OTHER_SERVER, ip_from_text("255.255.255.255")]
+)
+
+
+@given(
+    kind=st.integers(0, 9),
+    ciaddr=_ADDRESSES,
+    dst_ip=_ADDRESSES,
+    flags=st.sampled_from([0, 0x8000]),
+    fifty=st.none() | _ADDRESSES,
+    fifty_four=st.none() | _ADDRESSES,
+)
+def test_judge_agrees_with_the_table_of_states(
+    kind: int,
+    ciaddr: Ipv4,
+    dst_ip: Ipv4,
+    flags: int,
+    fifty: Ipv4 | None,
+    fifty_four: Ipv4 | None,
+) -> None:
+    """Answered if and only if the fields are one of the lines of the specification's table."""
+    area = b"" if fifty is None else requested(fifty)
+    area += b"" if fifty_four is None else server(fifty_four)
+    sent = Sent(kind=kind, ciaddr=ciaddr, dst_ip=dst_ip, flags=flags, area=area)
+    counter = judge(sent.octets, IFINDEX, tables(), NOW).counter
+    to_us = dst_ip in (SERVER, 0xFFFFFFFF) and fifty_four in (None, SERVER)
+    from_newcomer = ciaddr == 0 and fifty == IP
+    from_holder = ciaddr == IP and fifty is None and fifty_four is None
+    assert (counter is Counter.OFFER) == (to_us and kind == 1)
+    assert (counter is Counter.ACK) == (to_us and kind == 3 and (from_newcomer or from_holder))
+
+
+def test_a_request_is_parsed_once() -> None:
+    """What `parse_request` gives can be decided later with the same verdict."""
+    request = parse_request(SELECTING.octets)
+    assert isinstance(request, Request)
+    assert decide(request, IFINDEX, tables(), NOW) == judge(
+        SELECTING.octets, IFINDEX, tables(), NOW
+    )
+
+
+def test_verdicts_are_values() -> None:
+    """A verdict cannot be changed on its way to the socket."""
+    verdict = judge(DISCOVER.octets, IFINDEX, MemoryDatapath(), NOW)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        verdict.frame = b""  # type: ignore[misc]

@@ -1,0 +1,152 @@
+"""The option walk refuses what it would have to guess; the encoders keep their limits."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.dhcp import options
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.options import Options, option
+from lease_core.domain.values import NO_IP, Ipv4
+from tests.unit.dhcp.clients import DNS, NETMASK, SERVER
+
+END = b"\xff"
+MAPS_H = Path(__file__).parents[3] / "bpf" / "maps.h"
+
+ACCEPTED = {
+    "nothing but END": (END, Options()),
+    "message type": (option(53, b"\x01") + END, Options(message_type=1)),
+    "message type 0": (option(53, b"\x00") + END, Options(message_type=0)),
+    "padding between": (b"\0\0" + option(53, b"\x03") + b"\0" + END, Options(message_type=3)),
+    "requested address": (option(50, b"\x0a\0\0\1") + END, Options(requested_ip=Ipv4(0x0A000001))),
+    "requested 0.0.0.0 is present": (option(50, bytes(4)) + END, Options(requested_ip=NO_IP)),
+    "server 0.0.0.0 is present": (option(54, bytes(4)) + END, Options(server_id=NO_IP)),
+    "client id": (option(61, b"\x01abc") + END, Options(client_id=b"\x01abc")),
+    "longest client id": (option(61, b"x" * 255) + END, Options(client_id=b"x" * 255)),
+    "relay information": (option(82, b"\x01\x02ab") + END, Options(relay_info=b"\x01\x02ab")),
+    "host name in parts": (option(12, b"ho") + option(12, b"me") + END, Options(host_name=b"home")),
+    "unknown option, empty": (option(80, b"") + END, Options()),
+    "unknown option, twice": (option(60, b"v") * 2 + END, Options()),
+    "type inside a client id": (option(61, b"\x35\x01\x01") + END, Options(client_id=b"5\1\1")),
+    "octets behind END": (END + option(52, b"\x01") + b"\x35", Options()),
+    "64 options": (option(80, b"") * 64 + END, Options()),
+    "64 options and padding": (b"\0".join([option(80, b"")] * 64) + END, Options()),
+    "512 octets": (END.ljust(512, b"\0"), Options()),
+}
+
+REFUSED = {
+    "empty area": b"",
+    "only padding": bytes(60),
+    "no END": option(53, b"\x01"),
+    "no length": b"\x35",
+    "no length behind an option": option(53, b"\x01") + b"\x32",
+    "value behind the area": b"\x32\x04\x0a\0\0",
+    "END inside a value": b"\x35\x02\xff",
+    "65 options": option(80, b"") * 65 + END,
+    "513 octets": END.ljust(513, b"\0"),
+    "overload": option(53, b"\x01") + option(52, b"\x01") + END,
+    "empty overload": option(52, b"") + END,
+    **{
+        f"option {code} of {length} octets": option(code, bytes(length)) + END
+        for code, lengths in {50: (0, 3, 5), 54: (0, 3, 5), 53: (0, 2), 61: (0,), 82: (0,)}.items()
+        for length in lengths
+    },
+    **{
+        f"option {code} twice": option(code, bytes(length)) * 2 + END
+        for code, length in {50: 4, 54: 4, 53: 1, 61: 7, 82: 4}.items()
+    },
+}
+
+
+@pytest.mark.parametrize(("area", "expected"), ACCEPTED.values(), ids=ACCEPTED)
+def test_walk_reads_what_is_whole(area: bytes, expected: Options) -> None:
+    """An area that keeps every rule is read, whatever stands around the options that matter."""
+    assert options.parse(area) == expected
+
+
+@pytest.mark.parametrize("area", REFUSED.values(), ids=REFUSED)
+def test_walk_refuses_what_is_doubtful(area: bytes) -> None:
+    """An area that breaks one rule is refused as a whole."""
+    assert options.parse(area) is Counter.PASS_OPTIONS
+
+
+@given(st.binary(max_size=600))
+def test_walk_is_total(area: bytes) -> None:
+    """Any octets give options or the one refusal, and nothing else."""
+    parsed = options.parse(area)
+    assert isinstance(parsed, Options) or parsed is Counter.PASS_OPTIONS
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 254).filter(lambda code: code not in (12, 50, 52, 53, 54, 61, 82)),
+            st.binary(max_size=6),
+            st.integers(0, 2),
+        ),
+        max_size=40,
+    ),
+    st.binary(min_size=1, max_size=60),
+)
+def test_walk_finds_an_option_behind_any_others(
+    others: list[tuple[int, bytes, int]], client_id: bytes
+) -> None:
+    """Options that nobody knows, and padding, never hide or alter one that matters."""
+    before = b"".join(option(code, value) + bytes(pad) for code, value, pad in others)
+    assert options.parse(before + option(61, client_id) + END) == Options(client_id=client_id)
+
+
+@given(st.binary(max_size=255))
+def test_a_cut_area_is_refused_at_every_octet(value: bytes) -> None:
+    """An area that lacks its last octets is never read as a shorter one."""
+    area = option(53, b"\x03") + option(61, b"\x01" + value[:200]) + END
+    for length in range(len(area)):
+        assert options.parse(area[:length]) is Counter.PASS_OPTIONS
+
+
+def test_pool_options_begin_with_the_template_of_the_map() -> None:
+    """The rendered octets are the template, then mask, routers and DNS servers in their order."""
+    assert options.render_pool_options(SERVER, NETMASK, [SERVER], DNS) == bytes.fromhex(
+        "350100 360464400001 330400000000 3a0400000000 3b0400000000"
+        "0104ffff0000 030464400001 06080909090901010101"
+    )
+
+
+def test_empty_lists_leave_their_option_out() -> None:
+    """A pool without routers and DNS servers has no empty options 3 and 6 (length 0 is illegal)."""
+    rendered = options.render_pool_options(SERVER, NETMASK, [], [])
+    assert len(rendered) == options.FIXED_LEN + 6
+
+
+def test_offsets_are_those_of_the_map() -> None:
+    """The patched places of the template are the constants of `bpf/maps.h`."""
+    text = MAPS_H.read_text()
+    ours = {
+        "DHCP_OPT_AT_TYPE": options.AT_TYPE,
+        "DHCP_OPT_AT_LEASE": options.AT_LEASE,
+        "DHCP_OPT_AT_T1": options.AT_T1,
+        "DHCP_OPT_AT_T2": options.AT_T2,
+        "DHCP_OPT_FIXED_LEN": options.FIXED_LEN,
+        "DHCP_POOL_OPTIONS_MAX": options.POOL_OPTIONS_MAX,
+    }
+    theirs = {name: re.search(rf"#define {name} (\d+)", text) for name in ours}
+    assert ours == {name: int(found[1]) for name, found in theirs.items() if found}
+
+
+def test_too_many_servers_are_refused_with_a_remedy() -> None:
+    """Options that the map entry cannot hold are refused before anything is written."""
+    fitting = (options.POOL_OPTIONS_MAX - options.FIXED_LEN - 6 - 2) // 4
+    most = options.render_pool_options(SERVER, NETMASK, [], [SERVER] * fitting)
+    assert len(most) <= options.POOL_OPTIONS_MAX
+    with pytest.raises(ValueError, match="fewer routers or DNS servers"):
+        options.render_pool_options(SERVER, NETMASK, [], [SERVER] * (fitting + 1))
+
+
+def test_an_option_holds_255_octets() -> None:
+    """A value that one length octet cannot tell is refused."""
+    assert option(43, bytes(255))[:2] == b"\x2b\xff"
+    with pytest.raises(ValueError, match="option 43 has 256 octets"):
+        option(43, bytes(256))
