@@ -69,7 +69,7 @@ static __always_inline bool is_to_dhcp_server(const struct dhcp_frame *frame, co
 {
 	const struct udphdr *udp;
 
-	if ((const void *)&frame->udp > end)
+	if ((const void *)&frame->bootp > end)
 		return false;
 	if (frame->eth.h_proto != bpf_htons(ETH_P_IP))
 		return false;

@@ -1,0 +1,197 @@
+"""The records of `bpf/maps.h` as octets: the one place where the agent knows their layout.
+
+A test compares every name, offset and size here with the BTF of the compiled object.
+Numbers are little-endian, addresses and MACs in network byte order.
+"""
+
+import struct
+from itertools import accumulate
+from typing import Final
+
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.reply import mix64
+from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, SubscriberKey
+from lease_core.domain.values import Ipv4, Mac, mac_from_bytes
+
+MAGIC: Final = 0x4C534101
+MAX_SUBSCRIBERS: Final = 1_000_000
+MAX_POOLS: Final = 10_000
+MAX_PORTS: Final = 65_536
+POOL_OPTIONS_MAX: Final = 256
+
+COUNTERS: Final = tuple(counter.value for counter in Counter)
+"""Names of the counters in the order of `DHCP_COUNTERS`."""
+
+
+class Record:
+    """A C structure: its fields with their `struct` codes, without padding between them."""
+
+    def __init__(self, name: str, **fields: str) -> None:
+        self.name = name
+        self.layout = struct.Struct("<" + "".join(fields.values()))
+        sizes = [struct.calcsize("<" + code) for code in fields.values()]
+        starts = accumulate(sizes, initial=0)
+        self.offsets = dict(zip(fields, starts, strict=False))
+        """Octets from the start of the record, by field."""
+
+    @property
+    def size(self) -> int:
+        return self.layout.size
+
+
+POOL_ASSIGNMENT: Final = Record(
+    "pool_assignment",
+    ip_be="4s",
+    pool_id="I",
+    slot="I",
+    ifindex="I",
+    s_vlan="H",
+    c_vlan="H",
+    check="I",
+    seq="Q",
+)
+IP_POOL: Final = Record(
+    "ip_pool",
+    network_be="4s",
+    netmask_be="4s",
+    server_id_be="4s",
+    lease_time_s="I",
+    options_len="I",
+    reserved="I",
+    options=f"{POOL_OPTIONS_MAX}s",
+)
+PROMISE: Final = Record("promise", kernel_boot_ns="Q", agent_boot_ns="Q")
+ACCESS_PORT: Final = Record("access_port", mac="6s", enabled="B", reserved="B")
+SITE_STATE: Final = Record(
+    "site_state",
+    abi_magic="I",
+    gate="I",
+    horizon_boot_ns="Q",
+    touched_boot_ns="Q",
+    epoch="Q",
+    incarnation="Q",
+    cursor_lo="Q",
+    cursor_hi="Q",
+    cursor_commit_ms="Q",
+    cursor_hash="8s",
+    genesis="16s",
+)
+DHCP_STATS: Final = Record("dhcp_stats", **dict.fromkeys(COUNTERS, "Q"))
+
+_MASK_64: Final = (1 << 64) - 1
+
+
+def check_word(key: SubscriberKey, assignment: Assignment) -> int:
+    """The 32 bits that tie a value to its key ("Hash" in `docs/replies.md`)."""
+    line = assignment.line
+    ip_be = int.from_bytes(assignment.ip.to_bytes(4, "big"), "little")
+    mixed = mix64(key) ^ (ip_be | assignment.pool_id << 32)
+    mixed = mix64(mixed) ^ (assignment.slot | line.ifindex << 32)
+    mixed = mix64(mixed) ^ (line.s_vlan | line.c_vlan << 16 | assignment.seq << 32 & _MASK_64)
+    return mix64(mixed) & 0xFFFFFFFF
+
+
+def pack_assignment(key: SubscriberKey, assignment: Assignment) -> bytes:
+    """Encode a binding; `check_ok` False gets a check word that does not fit."""
+    line = assignment.line
+    check = check_word(key, assignment) ^ (not assignment.check_ok)
+    return POOL_ASSIGNMENT.layout.pack(
+        assignment.ip.to_bytes(4, "big"),
+        assignment.pool_id,
+        assignment.slot,
+        line.ifindex,
+        line.s_vlan,
+        line.c_vlan,
+        check,
+        assignment.seq,
+    )
+
+
+def unpack_assignment(key: SubscriberKey, octets: bytes) -> Assignment:
+    """Decode a binding and say whether its check word fits the key it was found under."""
+    ip_be, pool_id, slot, ifindex, s_vlan, c_vlan, check, seq = POOL_ASSIGNMENT.layout.unpack(
+        octets
+    )
+    line = Line(ifindex, s_vlan, c_vlan)
+    assignment = Assignment(_ip(ip_be), pool_id, slot, line, seq)
+    if check == check_word(key, assignment):
+        return assignment
+    return Assignment(_ip(ip_be), pool_id, slot, line, seq, check_ok=False)
+
+
+def pack_pool(pool: PoolOptions) -> bytes:
+    """Encode a pool; the kernel relies on the zeros behind its options.
+
+    Raises:
+        ValueError: the options are longer than `POOL_OPTIONS_MAX`; the renderer's fault.
+    """
+    if len(pool.options) > POOL_OPTIONS_MAX:
+        raise ValueError(f"{len(pool.options)} octets of options, at most {POOL_OPTIONS_MAX} fit")
+    return IP_POOL.layout.pack(
+        pool.network.to_bytes(4, "big"),
+        pool.netmask.to_bytes(4, "big"),
+        pool.server_id.to_bytes(4, "big"),
+        pool.lease_time_s,
+        len(pool.options),
+        0,
+        pool.options,
+    )
+
+
+def unpack_pool(octets: bytes) -> PoolOptions:
+    network_be, netmask_be, server_be, lease_time_s, length, _, options = IP_POOL.layout.unpack(
+        octets
+    )
+    return PoolOptions(
+        _ip(network_be), _ip(netmask_be), _ip(server_be), lease_time_s, options[:length]
+    )
+
+
+def pack_port(mac: Mac, *, enabled: bool = True) -> bytes:
+    return ACCESS_PORT.layout.pack(mac.to_bytes(6, "big"), enabled, 0)
+
+
+def unpack_port(octets: bytes) -> Mac | None:
+    """Hardware address of a port, or None where it is not ours."""
+    mac, enabled, _ = ACCESS_PORT.layout.unpack(octets)
+    return mac_from_bytes(mac) if enabled else None
+
+
+def pack_state(state: SiteState) -> bytes:
+    """Encode the site's record; `abi_ok` False leaves the magic out."""
+    return SITE_STATE.layout.pack(
+        MAGIC if state.abi_ok else 0,
+        state.gate,
+        state.horizon_boot_ns,
+        state.touched_boot_ns,
+        state.epoch,
+        state.incarnation,
+        state.cursor_lo,
+        state.cursor_hi,
+        state.cursor_commit_ms,
+        state.cursor_hash,
+        state.genesis,
+    )
+
+
+def unpack_state(octets: bytes) -> SiteState:
+    magic, gate, horizon, touched, epoch, incarnation, lo, hi, commit_ms, cursor_hash, genesis = (
+        SITE_STATE.layout.unpack(octets)
+    )
+    return SiteState(
+        gate=gate == 1,
+        horizon_boot_ns=horizon,
+        touched_boot_ns=touched,
+        epoch=epoch,
+        incarnation=incarnation,
+        cursor_lo=lo,
+        cursor_hi=hi,
+        cursor_commit_ms=commit_ms,
+        cursor_hash=cursor_hash,
+        genesis=genesis,
+        abi_ok=magic == MAGIC,
+    )
+
+
+def _ip(octets: bytes) -> Ipv4:
+    return Ipv4(int.from_bytes(octets, "big"))

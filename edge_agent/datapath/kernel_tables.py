@@ -1,0 +1,160 @@
+"""The site's records in the kernel's maps: typed reading and writing, by the port's words."""
+
+import errno
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+from edge_agent.datapath import abi, libbpf, pins
+from edge_agent.datapath.errors import FastPathError
+from edge_agent.datapath.mapped import Words, wait_for_programs
+from edge_agent.datapath.maps import Counters, Table
+from edge_agent.datapath.port import TableFullError
+from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey
+from lease_core.domain.values import Mac
+
+_BATCH: Final = 8192
+_STATE_WORDS: Final = abi.SITE_STATE.size // 8
+_CURSOR_LO: Final = abi.SITE_STATE.offsets["cursor_lo"] // 8
+_CURSOR_HI: Final = abi.SITE_STATE.offsets["cursor_hi"] // 8
+
+
+class KernelTables:
+    """The maps of one site; one process writes, any number may read."""
+
+    def __init__(self, maps: Mapping[str, int], *, read_only: bool) -> None:
+        """Read and write the maps behind these file descriptors, which stay the caller's."""
+        self.max_subscribers = libbpf.map_info(maps["subscriber_pools"]).max_entries
+        shapes = pins.shapes(self.max_subscribers)
+        self._subscribers = _table(maps, shapes, "subscriber_pools")
+        self._pools = _table(maps, shapes, "ip_pools")
+        self._ports = _table(maps, shapes, "access_ports")
+        self._counters = Counters(maps["stats_map"], abi.COUNTERS)
+        octets = self.max_subscribers * abi.PROMISE.size
+        self._promises = Words(maps["promises"], octets, read_only=read_only)
+        self._state = Words(maps["site_state"], abi.SITE_STATE.size, read_only=read_only)
+
+    def initialise(self) -> None:
+        """Give new tables their ABI and incarnation; the gate stays closed, the cursor is 0."""
+        if not self.state().abi_ok:
+            self.set_state(SiteState(incarnation=secrets.randbits(64)))
+
+    def lookup(self, key: SubscriberKey) -> Assignment | None:
+        octets = self._subscribers.get(key)
+        return None if octets is None else abi.unpack_assignment(key, octets)
+
+    def put(self, key: SubscriberKey, assignment: Assignment) -> None:
+        try:
+            self._subscribers.set(key, abi.pack_assignment(key, assignment))
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise FastPathError(f"subscriber_pools: {error.strerror}") from error
+            raise self._full() from error
+
+    def put_many(self, entries: Iterable[tuple[SubscriberKey, Assignment]]) -> None:
+        """Write many bindings, about ten times as fast as one by one.
+
+        Raises:
+            TableFullError: no room; the entries before were written.
+        """
+        rest = iter(entries)
+        while chunk := list(islice(rest, _BATCH)):
+            keys = [key for key, _ in chunk]
+            values = b"".join(abi.pack_assignment(key, entry) for key, entry in chunk)
+            if self._subscribers.set_many(keys, values) < len(keys):
+                raise self._full()
+
+    def remove(self, key: SubscriberKey) -> None:
+        self._subscribers.delete(key)
+
+    def entries(self) -> Iterator[tuple[SubscriberKey, Assignment]]:
+        for key, octets in self._subscribers.items():
+            yield key, abi.unpack_assignment(key, octets)
+
+    def pool(self, number: int) -> PoolOptions | None:
+        octets = self._pools.get(number)
+        return None if octets is None else abi.unpack_pool(octets)
+
+    def pools(self) -> Iterator[tuple[int, PoolOptions]]:
+        """Every pool with its number."""
+        for number, octets in self._pools.items():
+            yield number, abi.unpack_pool(octets)
+
+    def put_pool(self, number: int, pool: PoolOptions) -> None:
+        """Write a pool, then wait until nobody reads the one before.
+
+        A pool has no check word; without the wait the next pool written could take the place of
+        this one's former value while a packet is still answered from it.
+        """
+        self._pools.set(number, abi.pack_pool(pool))
+        self.grace()
+
+    def port_mac(self, ifindex: int) -> Mac | None:
+        octets = self._ports.get(ifindex)
+        return None if octets is None else abi.unpack_port(octets)
+
+    def put_port(self, ifindex: int, mac: Mac) -> None:
+        self._ports.set(ifindex, abi.pack_port(mac))
+
+    def state(self) -> SiteState:
+        return abi.unpack_state(self._state.copy(_STATE_WORDS))
+
+    def set_state(self, state: SiteState) -> None:
+        """Replace the record word by word, so that a crash in between is on the safe side.
+
+        The gate is closed before anything else changes and opened after; `cursor_hi` goes first
+        and `cursor_lo` last, so that a half-written cursor looks torn.
+        """
+        octets = abi.pack_state(state)
+        words = [int.from_bytes(octets[at : at + 8], "little") for at in range(0, len(octets), 8)]
+        middle = [i for i in range(1, _STATE_WORDS) if i not in (_CURSOR_LO, _CURSOR_HI)]
+        order = [_CURSOR_HI, *middle, _CURSOR_LO]
+        for index in [*order, 0] if state.gate else [0, *order]:
+            self._state[index] = words[index]
+
+    def promise(self, slot: int) -> int:
+        if not 0 <= slot < self.max_subscribers:
+            return 0
+        return max(self._promises[2 * slot], self._promises[2 * slot + 1])
+
+    def raise_promise(self, slot: int, end_boot_ns: int) -> bool:
+        """Raise the agent's half of P; the kernel's is the kernel's."""
+        if not 0 <= slot < self.max_subscribers:
+            return False
+        index = 2 * slot + 1
+        self._promises[index] = max(self._promises[index], end_boot_ns)
+        return True
+
+    def grace(self) -> None:
+        wait_for_programs()
+
+    def counters(self) -> dict[str, int]:
+        return self._counters.read()
+
+    def disable_port(self, ifindex: int) -> None:
+        """Answer no more on an interface; one that is not ours is no error."""
+        if mac := self.port_mac(ifindex):
+            self._ports.set(ifindex, abi.pack_port(mac, enabled=False))
+
+    def unmap(self) -> None:
+        """Give the memory-mapped maps back; the file descriptors stay the caller's."""
+        self._promises.close()
+        self._state.close()
+
+    def _full(self) -> TableFullError:
+        return TableFullError(
+            f"all {self.max_subscribers} entries of the subscriber table are taken; "
+            "raise max_entries"
+        )
+
+
+def _table(maps: Mapping[str, int], shapes: Mapping[str, pins.Shape], name: str) -> Table:
+    shape = shapes[name]
+    return Table(
+        maps[name],
+        key_octets=shape.key_size,
+        value_octets=shape.value_size,
+        max_entries=shape.max_entries,
+        is_array=name == "access_ports",
+    )

@@ -1,0 +1,176 @@
+"""The datapath in the kernel: pinned maps that the XDP program answers from.
+
+What is attached and pinned goes on answering when the agent dies, until the site's horizon or
+the dead-man time has passed; the next agent opens the same directory and goes on.
+"""
+
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from edge_agent.datapath import abi, dry_run, libbpf, pins
+from edge_agent.datapath import attach as interfaces
+from edge_agent.datapath.attach import Attached, Mode
+from edge_agent.datapath.errors import AbiMismatchError, AttachError, FastPathError
+from edge_agent.datapath.kernel_tables import KernelTables
+
+_KINDS: Final = {Mode.NATIVE: "XDP native", Mode.GENERIC: "XDP generic"}
+
+
+class XdpDatapath(KernelTables):
+    """The tables of one site and the program that answers from them."""
+
+    def __init__(
+        self, directory: Path, maps: dict[str, int], program: int, *, read_only: bool
+    ) -> None:
+        """Take over file descriptors; `open` and `open_pinned` are the ways to get one."""
+        super().__init__(maps, read_only=read_only)
+        self.directory = directory
+        self._maps = maps
+        self._map_ids = frozenset(libbpf.map_info(fd).id for fd in maps.values())
+        self._program = program
+        self.kind = self._kind()
+
+    @classmethod
+    def open(cls, directory: Path, max_subscribers: int = abi.MAX_SUBSCRIBERS) -> Self:
+        """Open the site's tables for writing, or make them: gate closed, cursor 0.
+
+        A program that is attached already goes on answering; see `attach`.
+
+        Raises:
+            AbiMismatchError: what is pinned or attached does not fit this agent.
+            LoadError: the object is missing or the verifier refused it.
+            MissingToolError: bcc or libbpf is not installed.
+            FastPathError: the kernel refused otherwise.
+        """
+        pins.prepare(directory)
+        program = pins.load_program(directory, max_subscribers)
+        datapath = cls(directory, pins.open_maps(directory), program, read_only=False)
+        try:
+            datapath.initialise()
+            datapath.check_attached()
+        except FastPathError:
+            datapath.close()
+            raise
+        return datapath
+
+    @classmethod
+    def open_pinned(cls, directory: Path) -> Self:
+        """Open the site's tables for reading, beside the agent that writes them.
+
+        Raises:
+            AbiMismatchError: nothing is pinned there, or of another layout.
+            MissingToolError: bcc or libbpf is not installed.
+            FastPathError: the kernel refused otherwise.
+        """
+        maps = pins.open_maps(directory, read_only=True)
+        pins.check_magic(directory, maps["site_state"])
+        program = libbpf.open_pin(directory / pins.PROGRAM_PIN)
+        return cls(directory, maps, program, read_only=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- interfaces ---
+
+    def attach(self, device: str) -> Mode:
+        """Let the program judge what comes in on an interface; it answers after `put_port`.
+
+        Takes over from an older program on the same tables. Attached twice is no error.
+
+        Raises:
+            AttachError: another program is there, or no mode works.
+        """
+        ifindex = _ifindex(device)
+        found = interfaces.attached(ifindex)
+        if found is None:
+            mode = interfaces.attach(device, self._program)
+        elif self._is_ours(found):
+            mode = found.mode
+            if found.program.id != libbpf.program_info(self._program).id:
+                interfaces.replace(device, self._program, mode)
+        else:
+            raise AttachError(
+                device, found.mode, f"taken; free it with: ip link set dev {device} xdp off",
+                str(found),
+            )  # fmt: skip
+        self.kind = self._kind(mode)
+        return mode
+
+    def detach(self, device: str) -> None:
+        """Take the program off an interface and stop answering there; absent is no error.
+
+        Raises:
+            AttachError: another program is there, or the kernel refused.
+        """
+        ifindex = _ifindex(device)
+        self.disable_port(ifindex)
+        found = interfaces.attached(ifindex)
+        if found is None:
+            return
+        if not self._is_ours(found):
+            raise AttachError(device, found.mode, "is not ours to detach", str(found))
+        interfaces.detach(device, found.mode)
+
+    def attachments(self) -> dict[str, Attached]:
+        """Interfaces of this host with a program on them that answers from these tables."""
+        return {
+            device: found
+            for ifindex, device in socket.if_nameindex()
+            if (found := interfaces.attached(ifindex)) and self._is_ours(found)
+        }
+
+    def check_attached(self) -> None:
+        """Make sure that no port of ours is answered from other tables.
+
+        Raises:
+            AbiMismatchError: names the interface and the program on it.
+        """
+        for ifindex, device in socket.if_nameindex():
+            if self.port_mac(ifindex) is None:
+                continue
+            found = interfaces.attached(ifindex)
+            if found and found.program.name == interfaces.PROGRAM and not self._is_ours(found):
+                raise AbiMismatchError(
+                    f"{device}: {found} answers from other tables than {self.directory}; "
+                    f"take it off with: ip link set dev {device} xdp off"
+                )
+
+    def _is_ours(self, found: Attached) -> bool:
+        """The counters are in every program; the other maps stand or fall with them."""
+        return self._map_ids <= found.program.map_ids
+
+    def _kind(self, mode: Mode | None = None) -> str:
+        modes = {found.mode for found in self.attachments().values()} | ({mode} if mode else set())
+        return _KINDS[Mode.GENERIC if Mode.GENERIC in modes else Mode.NATIVE]
+
+    def test_run(self, frame: bytes, ifindex: int) -> tuple[int, bytes]:
+        """XDP action and frame as the program leaves it; counts and promises like a real one.
+
+        Raises:
+            FastPathError: there is no such interface, or the frame is shorter than 14 octets.
+        """
+        action, answer, _ = dry_run.run(self._program, frame, ifindex)
+        return action, answer
+
+    def close(self) -> None:
+        self.unmap()
+        pins.close_all(self._maps)
+        os.close(self._program)
+
+
+def _ifindex(device: str) -> int:
+    try:
+        return socket.if_nametoindex(device)
+    except OSError as error:
+        raise AttachError(device, "native and generic", "there is no such interface") from error
