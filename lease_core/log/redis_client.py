@@ -44,7 +44,7 @@ def translated(*, is_append: bool = False) -> Iterator[None]:
     except (ResponseError, BusyLoadingError, AuthenticationError) as error:
         if str(error).startswith("WRONGTYPE"):
             raise ForeignLogError("one of its keys holds something else") from error
-        raise LogUnavailableError(f"Redis says: {error}") from error
+        raise LogUnavailableError(f"Redis says: {type(error).__name__}: {error}") from error
     except (RedisError, OSError) as error:
         if is_append and not isinstance(error.__context__, ConnectionRefusedError):
             raise OutcomeUnknownError(f"the reply was lost: {error}") from error

@@ -1,0 +1,295 @@
+"""What only a real redis-server shows: outages in the middle, refusals, durability, settings."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+from redis.asyncio import Redis
+
+from lease_core.log.errors import (
+    ForeignLogError,
+    LogUnavailableError,
+    OutcomeUnknownError,
+)
+from lease_core.log.keys import Keys
+from lease_core.log.port import ZERO_ID
+from lease_core.log.redis_client import SETTINGS, load_script, open_client
+from lease_core.log.redis_log import RedisLog, connect
+from tests.contract.backends import SITE
+from tests.contract.story import GENESIS, LONG_MS, batch_of, begun, known_head, lease, written
+from tests.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def raw(redis_server: RedisServer) -> AsyncIterator[Redis]:
+    client = open_client(redis_server.url, 3.0)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def log(redis_server: RedisServer, raw: Redis) -> AsyncIterator[RedisLog]:
+    log = connect(redis_server.url, SITE)
+    yield log
+    await log.close()
+
+
+async def test_acknowledged_events_survive_kill(redis_server: RedisServer, log: RedisLog) -> None:
+    """What append returned for is there after SIGKILL, and the same client goes on (I2)."""
+    head = await begun(log)
+    for number in range(20):
+        head = (await written(log, head, [lease(number)], f"b{number}")).after
+    redis_server.restart()
+    again = connect(redis_server.url, SITE)
+
+    assert head == await known_head(again)
+    assert len(await again.read(ZERO_ID)) == 20
+    await again.close()
+
+
+async def test_append_survives_a_lost_script_cache(redis_server: RedisServer, raw: Redis) -> None:
+    """A server that forgot the scripts is taught again, within the same call."""
+    log = connect(redis_server.url, SITE)
+    head = (await written(log, await begun(log), [lease(1)], "a")).after
+    await raw.script_flush()
+
+    assert (await written(log, head, [lease(2)], "b")).after == await known_head(log)
+    await log.close()
+
+
+async def test_refused_connection_loses_no_append(redis_server: RedisServer, log: RedisLog) -> None:
+    """Where nobody listens nothing was sent: the outcome is known, the log unavailable."""
+    batch = await batch_of(log, await begun(log), [lease(1)], "a")
+    redis_server.kill()
+    fresh = connect(redis_server.url, SITE)
+    try:
+        with pytest.raises(LogUnavailableError):
+            await fresh.append(batch)
+    finally:
+        redis_server.start()
+    assert (await fresh.append(batch)).seq == 1
+    await fresh.close()
+
+
+async def test_killed_server_leaves_the_head_to_decide(
+    redis_server: RedisServer, log: RedisLog
+) -> None:
+    """An append that meets a dying server may be repeated by its id, and is written once."""
+    batch = await batch_of(log, await begun(log), [lease(1), lease(2)], "a")
+    redis_server.kill()
+    with pytest.raises((OutcomeUnknownError, LogUnavailableError)):
+        await log.append(batch)
+    redis_server.start()
+
+    head = await known_head(log)
+    assert head.batch in {"", "a"}
+    await log.append(batch)
+    assert list(batch.records) == await log.read(ZERO_ID)
+
+
+async def test_lost_reply_is_an_unknown_outcome(redis_server: RedisServer, raw: Redis) -> None:
+    """A hung server that comes back has written the batch: the head and a repeat both say so."""
+    hasty = RedisLog(open_client(redis_server.url, 0.2), open_client(redis_server.url, 5), SITE)
+    batch = await batch_of(hasty, await begun(hasty), [lease(1)], "a")
+    redis_server.pause()
+    try:
+        with pytest.raises(OutcomeUnknownError):
+            await hasty.append(batch)
+    finally:
+        redis_server.resume()
+
+    repeated = await hasty.append(batch)
+    assert batch.after == await known_head(hasty)
+    assert (batch.after.seq, batch.after.h) == (repeated.seq, repeated.h)
+    assert list(batch.records) == await hasty.read(ZERO_ID)
+    await hasty.close()
+
+
+async def test_waiting_reader_notices_a_dead_server(
+    redis_server: RedisServer, log: RedisLog
+) -> None:
+    """A blocked read ends with an error when the server dies, and works after its return."""
+    batch = await written(log, await begun(log), [lease(1)], "a")
+    waiting = asyncio.create_task(log.read(batch.after.last_id, block_ms=5_000))
+    await asyncio.sleep(0.1)
+    redis_server.kill()
+    try:
+        with pytest.raises(LogUnavailableError):
+            await waiting
+    finally:
+        redis_server.start()
+    assert list(batch.records) == await log.read(ZERO_ID)
+
+
+@pytest.mark.parametrize(
+    ("setting", "bad", "good", "word"),
+    [
+        ("maxmemory", "1", "0", "OutOfMemory"),
+        ("min-replicas-to-write", "1", "0", "NOREPLICAS"),
+    ],
+)
+async def test_refusals_of_the_server(
+    log: RedisLog, raw: Redis, setting: str, bad: str, good: str, word: str
+) -> None:
+    """A full or lonely server refuses by name, with nothing written, and may be asked again."""
+    batch = await batch_of(log, await begun(log), [lease(1)], "a")
+    await raw.config_set(setting, bad)
+    try:
+        with pytest.raises(LogUnavailableError, match=word):
+            await log.append(batch)
+        assert batch.before == await known_head(log)
+        assert await log.read(ZERO_ID) == []
+    finally:
+        await raw.config_set(setting, good)
+    assert (await log.append(batch)).seq == 1
+
+
+async def test_replica_refuses(log: RedisLog, raw: Redis) -> None:
+    """A writer that reached a replica writes nothing there."""
+    batch = await batch_of(log, await begun(log), [lease(1)], "a")
+    await raw.config_set("replica-serve-stale-data", "yes")
+    await raw.replicaof("127.0.0.1", "1")
+    try:
+        with pytest.raises(LogUnavailableError, match=r"READONLY|read only"):
+            await log.append(batch)
+        with pytest.raises(LogUnavailableError):
+            await log.claim("allocator-1", LONG_MS, GENESIS)
+    finally:
+        await raw.replicaof("NO", "ONE")
+    assert batch.before == await known_head(log)
+
+
+@pytest.mark.parametrize("key", ["events", "head", "answers", "commands"])
+async def test_key_of_another_kind_is_a_foreign_log(log: RedisLog, raw: Redis, key: str) -> None:
+    """Where somebody else's value stands under one of the names, nothing is written beside it."""
+    batch = await batch_of(log, await begun(log), [lease(1)], "a")
+    await raw.set(getattr(Keys(SITE), key), "mine")
+
+    with pytest.raises(ForeignLogError):
+        await log.append(batch)
+    with pytest.raises(ForeignLogError):
+        await log.read(ZERO_ID) if key == "events" else await log.append(batch)
+
+
+async def test_lost_events_are_noticed(log: RedisLog, raw: Redis) -> None:
+    """A head whose events were deleted accepts no further event."""
+    batch = await written(log, await begun(log), [lease(1)], "a")
+    await raw.delete(Keys(SITE).events)
+
+    with pytest.raises(ForeignLogError):
+        await written(log, batch.after, [lease(2)], "b")
+
+
+async def test_log_trimmed_to_nothing_goes_on(log: RedisLog, raw: Redis) -> None:
+    """Trimming archived events away, even all of them, stops no writer."""
+    batch = await written(log, await begun(log), [lease(1)], "a")
+    await raw.xtrim(Keys(SITE).events, maxlen=0, approximate=False)
+
+    assert (await written(log, batch.after, [lease(2)], "b")).after.seq == 2
+
+
+async def test_damaged_head_is_a_foreign_log(log: RedisLog, raw: Redis) -> None:
+    """A head that misses a field is no head."""
+    batch = await batch_of(log, await begun(log), [lease(1)], "a")
+    await raw.hdel(Keys(SITE).head, "hash")
+
+    with pytest.raises(ForeignLogError):
+        await log.head()
+    with pytest.raises(ForeignLogError):
+        await log.append(batch)
+
+
+def good_arguments() -> list[Any]:
+    """One event and one answer, as append.lua documents its ARGV."""
+    header = [GENESIS, 1, 0, "00" * 8, "b", "", 0, "11" * 8, 10**15, 100, 1, 1]
+    return [*header, 4, "v", "1", "type", "X", 2, "v", "1"]
+
+
+def change(index: int, value: object) -> Callable[[list[Any]], list[Any]]:
+    return lambda arguments: [*arguments[:index], value, *arguments[index + 1 :]]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        change(10, 2),
+        change(11, 0),
+        change(12, 3),
+        change(12, 0),
+        change(12, 400),
+        change(12, "x"),
+        change(4, ""),
+        change(5, "12"),
+        change(6, "soon"),
+        lambda arguments: arguments[:-1],
+        lambda arguments: [*arguments, "v"],
+    ],
+)
+@pytest.mark.parametrize("store", ["fakeredis", "redis"])
+async def test_contradicting_arguments_write_nothing(
+    raw: Redis, store: str, damage: Callable[[list[Any]], list[Any]]
+) -> None:
+    """The script checks counts, cursor and time itself, before its first write."""
+    client = raw if store == "redis" else fakeredis.FakeAsyncRedis()
+    await begun(RedisLog(client, client, SITE))
+    keys = Keys(SITE)
+    append = load_script(client, "append")
+    names = [keys.events, keys.head, keys.answers, keys.commands]
+
+    reply = await append(names, damage(good_arguments()))
+    assert reply[0] == b"INVALID"
+    assert not await client.exists(keys.events, keys.answers, keys.commands)
+    assert (await append(names, good_arguments()))[0] == b"OK"
+
+
+async def test_settings_that_lose_leases_are_named(log: RedisLog, raw: Redis) -> None:
+    """Each dangerous setting gives one sentence with its remedy; the right ones give none."""
+    bad = {
+        "appendfsync": "everysec",
+        "aof-load-truncated": "yes",
+        "maxmemory-policy": "allkeys-lru",
+    }
+    assert await log.settings_faults() == []
+    for name, value in bad.items():
+        await raw.config_set(name, value)
+    try:
+        faults = await log.settings_faults()
+    finally:
+        for name in bad:
+            await raw.config_set(name, SETTINGS[name][0])
+
+    assert len(bad) == len(faults)
+    for name in bad:
+        assert any(f"CONFIG SET {name} {SETTINGS[name][0]}" in fault for fault in faults)
+
+
+async def test_server_without_config_is_believed() -> None:
+    """A server that hides its settings, as fakeredis does, gives no faults and no error."""
+    client = fakeredis.FakeAsyncRedis()
+
+    assert await RedisLog(client, client, SITE).settings_faults() == []
+
+
+def tear(folder: Path) -> None:
+    [file] = folder.glob("appendonlydir/*.incr.aof")
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+async def test_torn_end_of_the_file_stops_the_server(tmp_path: Path) -> None:
+    """With aof-load-truncated no, a file cut short is no silent loss: the server refuses."""
+    server = RedisServer(tmp_path)
+    server.start()
+    log = connect(server.url, SITE)
+    await written(log, await begun(log), [lease(1)], "a")
+    await log.close()
+    server.stop()
+    tear(tmp_path)
+
+    with pytest.raises(RuntimeError, match="Unexpected end of file"):
+        server.start()

@@ -1,0 +1,340 @@
+"""The wire format: round trips, strictness, and a golden file that notices every change."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lease_core.domain.commands import (
+    Heartbeat,
+    Offered,
+    RequestLease,
+    RequestOffer,
+)
+from lease_core.domain.events import (
+    AddressDeclined,
+    AddressFreed,
+    EpochStarted,
+    Event,
+    HorizonGranted,
+    LeaseAssigned,
+    LeaseExpired,
+    LeaseReleased,
+    LeaseRevoked,
+    PoolAdded,
+    PrefixPlanned,
+    RemovalAcked,
+    SiteAdded,
+)
+from lease_core.domain.values import Ipv4, Mac, ip_from_text, mac_from_text
+from lease_core.log.errors import UnreadableEntryError
+from lease_core.log.layout import MAX_VALUE_OCTETS, Fields
+from lease_core.log.port import Head
+from lease_core.log.wire import (
+    ANSWERS,
+    COMMANDS,
+    EVENTS,
+    chain,
+    decode_answer,
+    decode_command,
+    decode_event,
+    encode_answer,
+    encode_command,
+    encode_event,
+    expected_hash,
+)
+from lease_core.log.writer import build
+from tests.unit.log.strategies import (
+    ANSWER_CLASSES,
+    COMMAND_CLASSES,
+    EVENT_CLASSES,
+    TEXT,
+    any_of,
+    instances,
+)
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "events-v1.txt"
+ID = b"1763900000000-7"
+H = "0123456789abcdef"
+
+MAC = mac_from_text("02:00:00:00:00:17")
+IP = ip_from_text("100.64.0.23")
+BINDING: dict[str, Any] = {
+    "mac": MAC,
+    "ip": IP,
+    "pool": "res-1",
+    "line": "access0:100.200",
+    "req": "bng1-42",
+}
+NETWORK: dict[str, Any] = {
+    "pool": "res-1",
+    "network": "100.64.0.0/16",
+    "first": ip_from_text("100.64.0.10"),
+    "last": ip_from_text("100.64.255.254"),
+    "gateway": ip_from_text("100.64.0.1"),
+    "dns": "192.0.2.53,192.0.2.54",
+    "lease_time_s": 3600,
+}
+SAMPLES: tuple[Event, ...] = (
+    EpochStarted(cause="start"),
+    PoolAdded(**NETWORK, number=1, cause="plan"),
+    HorizonGranted(edge="bng1", incarnation="5f0c", nonce="a1b2", horizon_s=14400),
+    LeaseAssigned(**BINDING, cause="selecting", host="living room"),
+    LeaseAssigned(**BINDING, cause="selecting"),
+    LeaseReleased(**BINDING, cause="client"),
+    LeaseExpired(**BINDING, cause="promise_passed"),
+    LeaseRevoked(**BINDING, cause="operator"),
+    AddressDeclined(**BINDING, cause="client", quarantine_s=600),
+    RemovalAcked(**BINDING, cause="client", ref=4, remaining_s=1800, quarantine_s=1920),
+    AddressFreed(mac=MAC, ip=IP, pool="res-1", line="access0:100.200", cause="quarantine_over"),
+    SiteAdded(site="ams01", genesis="0123abcd", horizon_s=14400, reuse_guard_s=120, cause="op"),
+    PrefixPlanned(**NETWORK, site="ams01", cause="op"),
+)
+HEAD = Head(
+    genesis="g",
+    epoch=3,
+    seq=0,
+    h="00" * 8,
+    last_id="0-0",
+    batch="",
+    cursor="0-0",
+    owner="allocator-1",
+)
+
+
+def stored(event: Event) -> Fields:
+    return encode_event(event, epoch=3, by="allocator-1", h=H)
+
+
+def test_tables_know_every_class() -> None:
+    """No event, command or answer can be defined and forgotten in the wire tables."""
+    assert set(EVENT_CLASSES) == {layout.make for layout in EVENTS.values()}
+    assert set(COMMAND_CLASSES) == {layout.make for layout in COMMANDS.values()}
+    assert set(ANSWER_CLASSES) == {layout.make for layout in ANSWERS.values()}
+
+
+@pytest.mark.parametrize("cls", EVENT_CLASSES)
+@given(data=st.data())
+def test_events_round_trip(cls: type[Any], data: st.DataObject) -> None:
+    """Every event comes back equal, with its envelope, and encodes to the same octets again."""
+    event, by = data.draw(instances(cls)), data.draw(TEXT)
+    entry = encode_event(event, epoch=3, by=by, h=H)
+    record = decode_event(ID, entry)
+
+    assert event == record.event
+    assert (7, 1763900000000, 3, by, H) == (
+        record.seq,
+        record.commit_ms,
+        record.epoch,
+        record.by,
+        record.h,
+    )
+    again = encode_event(record.event, epoch=record.epoch, by=record.by, h=record.h)
+    assert list(entry.items()) == list(again.items())
+
+
+@given(any_of(COMMAND_CLASSES), TEXT)
+def test_commands_round_trip(command: Any, by: str) -> None:
+    """Every command comes back equal with its sender."""
+    sent = decode_command(ID, encode_command(command, by))
+
+    assert (ID.decode(), by, command) == (sent.entry_id, sent.by, sent.command)
+
+
+@given(any_of(ANSWER_CLASSES))
+def test_answers_round_trip(answer: Any) -> None:
+    """Every answer comes back equal."""
+    assert answer == decode_answer(ID, encode_answer(answer))
+
+
+def as_shown(entry_id: str, entry: Fields) -> str:
+    """One line as redis-cli shows an entry: id, then names and values, text in quotes."""
+    pairs = (f'{name.decode()} "{value.decode()}"' for name, value in entry.items())
+    return " ".join((entry_id, *pairs))
+
+
+def test_golden_file() -> None:
+    """The stored form of every event type stands in a file; a change of format shows there."""
+    batch = build(HEAD, SAMPLES, by="allocator-1", epoch=3, commit_ms=1763900000000, batch_id="b")
+    lines = [
+        as_shown(record.entry_id, entry)
+        for record, entry in zip(batch.records, batch.event_fields, strict=True)
+    ]
+
+    assert {type(sample) for sample in SAMPLES} == set(EVENT_CLASSES)
+    assert GOLDEN.read_text().splitlines() == lines
+
+
+def test_order_of_fields() -> None:
+    """Envelope and subject come first for every type, then what the type needs."""
+    assert b"v type ep mac ip pool line cause req by h host".split() == list(stored(SAMPLES[3]))
+    offer = RequestOffer(req="r", mac=MAC, line="access0", wanted=IP)
+    assert b"v cmd by mac line req wanted".split() == list(encode_command(offer, "bng1"))
+    answer = Offered(req="r", ip=IP, pool="res-1")
+    assert b"v answer ip pool req".split() == list(encode_answer(answer))
+
+
+def test_defaults_are_left_out() -> None:
+    """An attribute with its default takes no space and comes back as the default."""
+    command = RequestLease(req="r", mac=MAC, line="access0", ip=IP, kind="renewing")
+    entry = encode_command(command, "bng1")
+
+    assert b"host" not in entry
+    assert b"link" not in entry
+    assert command == decode_command(ID, entry).command
+
+
+@given(TEXT, TEXT)
+def test_hostile_text_stays_in_its_field(host: str, cause: str) -> None:
+    """Whatever a client calls itself, every other field of the entry stays as it was."""
+    plain = LeaseAssigned(**BINDING, cause="x", host="y")
+    hostile = LeaseAssigned(**BINDING, cause=cause, host=host)
+    expected = stored(plain) | {b"cause": cause.encode(), b"host": host.encode()}
+    if not host:
+        del expected[b"host"]
+
+    assert expected == stored(hostile)
+    assert hostile == decode_event(ID, stored(hostile)).event
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(b"type", b"LeaseGranted"), (b"v", b"2"), (b"v", b""), (b"type", b"Heartbeat")],
+)
+def test_unknown_type_or_version(field: bytes, value: bytes) -> None:
+    """An event of a newer writer is unreadable, and the error names entry, type and version."""
+    entry = stored(SAMPLES[3]) | {field: value}
+
+    with pytest.raises(UnreadableEntryError) as halted:
+        decode_event(ID, entry)
+    assert (ID.decode(), entry[b"type"].decode(), entry[b"v"].decode()) == (
+        halted.value.entry_id,
+        halted.value.kind,
+        halted.value.version,
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (b"mac", b"02:00:00:00:00:1"),
+        (b"mac", b"02:00:00:00:00:AB"),
+        (b"mac", b"02-00-00-00-00-17"),
+        (b"ip", b"100.64.0"),
+        (b"ip", b"100.64.0.023"),
+        (b"ip", b"100.64.0.\xb2"),
+        (b"ep", b"-1"),
+        (b"ep", b"03"),
+        (b"ep", b"1_0"),
+        (b"ep", b" 3"),
+        (b"ep", b""),
+        (b"ep", b"9" * 19),
+        (b"h", b"0123456789ABCDEF"),
+        (b"h", b"0123"),
+        (b"by", b"\xff"),
+        (b"cause", b"x" * (MAX_VALUE_OCTETS + 1)),
+        (b"host", b""),
+        (b"extra", b"1"),
+    ],
+)
+def test_malformed_fields(field: bytes, value: bytes) -> None:
+    """Every value has one form; anything else, and any unknown field, is unreadable."""
+    with pytest.raises(UnreadableEntryError):
+        decode_event(ID, stored(SAMPLES[3]) | {field: value})
+
+
+@pytest.mark.parametrize("field", [b"v", b"type", b"ep", b"mac", b"req", b"by", b"h"])
+def test_missing_or_misplaced_fields(field: bytes) -> None:
+    """A field that is missing or stands elsewhere makes the entry unreadable."""
+    entry = stored(SAMPLES[3])
+    value = entry.pop(field)
+
+    with pytest.raises(UnreadableEntryError):
+        decode_event(ID, entry)
+    with pytest.raises(UnreadableEntryError):
+        decode_event(ID, entry | {field: value})
+
+
+@pytest.mark.parametrize("entry_id", [b"", b"5", b"5-", b"-5", b"05-1", b"5-1-1", b"5-\xff"])
+def test_malformed_ids(entry_id: bytes) -> None:
+    """An id that is not <ms>-<seq> makes the entry unreadable."""
+    with pytest.raises(UnreadableEntryError):
+        decode_event(entry_id, stored(SAMPLES[0]))
+
+
+@given(st.dictionaries(st.binary(max_size=8), st.binary(max_size=600), max_size=15))
+def test_garbage_raises_nothing_else(entry: dict[bytes, bytes]) -> None:
+    """Whatever stands in a stream, decoding raises UnreadableEntryError and nothing else."""
+    for decode in (decode_event, decode_command, decode_answer):
+        with pytest.raises(UnreadableEntryError):
+            decode(ID, entry)
+
+
+@given(any_of(EVENT_CLASSES), st.data())
+def test_damaged_events_raise_nothing_else(event: Any, data: st.DataObject) -> None:
+    """A damaged value is either read as another value or unreadable; never another error."""
+    entry = stored(event)
+    entry[data.draw(st.sampled_from(list(entry)))] = data.draw(st.binary(max_size=40))
+    try:
+        record = decode_event(ID, entry)
+    except UnreadableEntryError:
+        return
+    again = encode_event(record.event, epoch=record.epoch, by=record.by, h=record.h)
+    assert entry == again
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        LeaseAssigned(**BINDING, cause="x" * (MAX_VALUE_OCTETS + 1)),
+        LeaseAssigned(**BINDING, cause="\ud800"),
+        LeaseAssigned(**(BINDING | {"mac": Mac(1 << 48)}), cause="x"),
+        LeaseAssigned(**(BINDING | {"ip": Ipv4(1 << 32)}), cause="x"),
+        LeaseAssigned(**(BINDING | {"ip": Ipv4(-1)}), cause="x"),
+        HorizonGranted(edge="e", incarnation="i", nonce="n", horizon_s=-1),
+        HorizonGranted(edge="e", incarnation="i", nonce="n", horizon_s=10**18),
+    ],
+)
+def test_nothing_unreadable_is_written(event: Event) -> None:
+    """What no reader would accept is refused before it could halt every reader."""
+    with pytest.raises(ValueError):
+        stored(event)
+    with pytest.raises(ValueError):
+        encode_command(Heartbeat(edge="e", incarnation="i", nonce="n" * 600, applied=0), "bng1")
+
+
+@given(any_of(EVENT_CLASSES), st.data())
+def test_every_octet_counts_in_the_hash(event: Any, data: st.DataObject) -> None:
+    """Changing one field, the id or the hash before changes the hash; `h` itself is no part."""
+    entry = stored(event)
+    field = data.draw(st.sampled_from([name for name in entry if name != b"h"]))
+    value = data.draw(st.binary(max_size=20).filter(lambda octets: octets != entry[field]))
+    base = chain(bytes(8), ID.decode(), entry)
+
+    assert len(base) == 8
+    assert base != chain(bytes(8), ID.decode(), entry | {field: value})
+    assert base != chain(bytes(8), "1763900000000-8", entry)
+    assert base != chain(b"\x01" * 8, ID.decode(), entry)
+    assert base == chain(bytes(8), ID.decode(), entry | {b"h": b"else"})
+
+
+def test_hash_is_unambiguous() -> None:
+    """Moving octets between name, value and neighbour gives another hash."""
+    one = chain(bytes(8), "1-1", {b"a": b"bc", b"d": b""})
+
+    assert one != chain(bytes(8), "1-1", {b"ab": b"c", b"d": b""})
+    assert one != chain(bytes(8), "1-1", {b"a": b"b", b"cd": b""})
+    assert one != chain(bytes(8), "1-1", {b"d": b"", b"a": b"bc"})
+
+
+@given(st.lists(any_of(EVENT_CLASSES), min_size=1, max_size=6))
+def test_records_carry_the_expected_hash(events: list[Any]) -> None:
+    """A reader that has only decoded records can check the chain."""
+    batch = build(HEAD, events, by="a", epoch=3, commit_ms=5, batch_id="b")
+    previous = HEAD.h
+    for record, entry in zip(batch.records, batch.event_fields, strict=True):
+        assert record == decode_event(record.entry_id.encode(), entry)
+        assert record.h == expected_hash(previous, record)
+        previous = record.h
