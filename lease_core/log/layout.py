@@ -14,9 +14,7 @@ from lease_core.domain.values import (
     InvalidValueError,
     Ipv4,
     Mac,
-    ip_from_text,
     ip_text,
-    mac_from_text,
     mac_text,
     printable,
 )
@@ -28,6 +26,8 @@ MAX_VALUE_OCTETS: Final = 512
 _MAX_DIGITS: Final = 18
 _FIRST_ATTRIBUTES: Final = ("mac", "ip", "pool", "line", "cause", "req")
 _WIRE_MAC: Final = re.compile(rb"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+
+_OCTETS: Final = {b"%d" % octet: octet for octet in range(256)}
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ def _write_mac(value: Mac) -> bytes:
 def _read_mac(octets: bytes) -> Mac:
     if not _WIRE_MAC.fullmatch(octets):
         raise InvalidValueError(f"{printable(octets)!r} is no MAC address in lower case")
-    return mac_from_text(octets.decode())
+    return Mac(int(octets.replace(b":", b""), 16))
 
 
 def _write_ip(value: Ipv4) -> bytes:
@@ -73,7 +73,11 @@ def _write_ip(value: Ipv4) -> bytes:
 
 
 def _read_ip(octets: bytes) -> Ipv4:
-    return ip_from_text(octets.decode("ascii"))
+    try:
+        a, b, c, d = (_OCTETS[part] for part in octets.split(b"."))
+    except (KeyError, ValueError):
+        raise InvalidValueError(f"{printable(octets)!r} is no IPv4 address") from None
+    return Ipv4(a << 24 | b << 16 | c << 8 | d)
 
 
 _CONVERTERS: Final[dict[object, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]] = {

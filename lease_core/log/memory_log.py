@@ -59,6 +59,7 @@ class MemoryLog:
         """Nothing to let go of."""
 
     async def now_ms(self) -> int:
+        self._server.site(self.site)
         return self._server.now_ms()
 
     async def head(self) -> Head | None:

@@ -94,6 +94,7 @@ class MemoryServer:
     sites: dict[str, Site] = field(default_factory=dict)
 
     def site(self, name: str) -> Site:
+        """What is kept of a site. Raises LogUnavailableError during an outage."""
         if self.is_down:
             raise LogUnavailableError("the memory server is down")
         return self.sites.setdefault(name, Site())

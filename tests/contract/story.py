@@ -43,7 +43,7 @@ async def batch_of(
 ) -> Batch:
     """A batch that the log should take now."""
     last_ms = int(head.last_id.partition("-")[0])
-    settings = {
+    settings: dict[str, Any] = {
         "by": OWNER,
         "epoch": head.epoch,
         "commit_ms": max(await log.now_ms(), last_ms),

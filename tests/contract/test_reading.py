@@ -208,6 +208,8 @@ async def test_outage_and_return(backend: Backend, log: SiteLog) -> None:
             with pytest.raises(LogUnavailableError):
                 await call
         with pytest.raises(LogUnavailableError):
+            await log.now_ms()
+        with pytest.raises(LogUnavailableError):
             await log.claim("allocator-1", LONG_MS, GENESIS)
     finally:
         backend.recover()
