@@ -1,7 +1,10 @@
 """A raw socket on one interface that hears DHCP clients and nothing else.
 
-The kernel filters (classic BPF, `man 7 packet`, linux/filter.h): untagged, incoming, unfragmented
-IPv4 UDP to the DHCP server port. Whatever else the interface carries never wakes the agent.
+The kernel filters (classic BPF, `man 7 packet`, linux/filter.h): untagged, unfragmented IPv4 UDP
+to the DHCP server port. Whatever else the interface carries never wakes the agent.
+
+The socket listens to all protocols, because one that listens to IPv4 is given frames of a VLAN
+that nobody configured with the tag already taken off, and they would pass for untagged (I8).
 """
 
 import ctypes
@@ -19,6 +22,9 @@ MAX_FRAME: Final = 2048
 with at most 512 octets of options no request that could be answered comes near."""
 
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_SOL_PACKET = 263  # linux/socket.h
+_PACKET_IGNORE_OUTGOING = 23  # linux/if_packet.h
+_ETH_P_ALL = 0x0003
 _ETH_P_IP = 0x0800
 _ARPHRD_ETHER = 1
 
@@ -30,9 +36,7 @@ _JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 _JUMP_ANY_BIT = 0x45  # BPF_JMP | BPF_JSET | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
 
-_PACKET_TYPE = 0xFFFFF000 + 4  # SKF_AD_OFF + SKF_AD_PKTTYPE
 _VLAN_TAG_PRESENT = 0xFFFFF000 + 48  # SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT
-_PACKET_OUTGOING = 4  # linux/if_packet.h
 
 _INSTRUCTION = struct.Struct("=HBBI")
 _PROGRAM = struct.Struct("@HP")
@@ -41,9 +45,7 @@ _PROGRAM = struct.Struct("@HP")
 # that refuse lead to the last. A load behind the frame's end refuses, too.
 _FILTER: Final = (
     (_LOAD_OCTET, 0, 0, _VLAN_TAG_PRESENT),
-    (_JUMP_EQUAL, 0, 12, 0),
-    (_LOAD_OCTET, 0, 0, _PACKET_TYPE),
-    (_JUMP_EQUAL, 10, 0, _PACKET_OUTGOING),
+    (_JUMP_EQUAL, 0, 10, 0),
     (_LOAD_HALF, 0, 0, 12),
     (_JUMP_EQUAL, 0, 8, _ETH_P_IP),
     (_LOAD_OCTET, 0, 0, 23),
@@ -157,7 +159,8 @@ def _open(interface: str) -> socket.socket:
         ) from error
     try:
         _attach_filter(opened)
-        opened.bind((interface, _ETH_P_IP))
+        opened.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        opened.bind((interface, _ETH_P_ALL))
     except OSError as error:
         opened.close()
         raise PacketSocketError(f"interface {interface}: {error.strerror}") from error

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from edge_agent.dhcp.frame import BROADCAST_IP
 from edge_agent.dhcp.message import Message
-from lease_core.domain.values import NO_IP, Ipv4
+from lease_core.domain.values import Ipv4
 
 
 class RequestState(StrEnum):
@@ -44,4 +44,4 @@ def classify(message: Message, dst_ip: Ipv4) -> RequestState | Malformed:
 def claimed_ip(message: Message) -> Ipv4:
     """The address that a REQUEST is about: option 50, else ciaddr; 0 = none."""
     requested = message.options.requested_ip
-    return message.ciaddr or NO_IP if requested is None else requested
+    return message.ciaddr if requested is None else requested

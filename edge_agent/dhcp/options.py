@@ -58,8 +58,9 @@ class Options(NamedTuple):
 def parse(area: bytes) -> Options | Counter:
     """Walk the octets behind the magic cookie up to END.
 
-    Returns `PASS_OPTIONS` where the area breaks a rule of the specification; never raises.
-    Costs at most one step per octet of `MAX_AREA`.
+    Returns `PASS_OPTIONS` where the area breaks a rule of the specification; never raises. A
+    value that reaches beyond the area ends the walk without END, which is such a breach. Costs
+    at most one step per octet of `MAX_AREA`.
     """
     end = len(area)
     if end > MAX_AREA:
@@ -79,8 +80,6 @@ def parse(area: bytes) -> Options | Counter:
         if value > end or count > MAX_OPTIONS:
             break
         at = value + area[value - 1]
-        if at > end:
-            break
         if code in _SINGLE:
             if code in single:
                 break

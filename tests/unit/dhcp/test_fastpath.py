@@ -283,7 +283,7 @@ def test_only_an_ack_promises(sent: Sent) -> None:
 
 def test_a_touch_from_the_future_counts_as_now() -> None:
     """The agent may touch the record between the reading of the clock and of the record."""
-    made = tables(touched_boot_ns=NOW + 10)
+    made = tables(touched_boot_ns=NOW + 1000 * SECOND)
     assert judge(DISCOVER.octets, IFINDEX, made, NOW).counter is Counter.OFFER
 
 

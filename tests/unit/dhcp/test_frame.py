@@ -13,7 +13,7 @@ from scapy.layers.l2 import Ether
 from edge_agent.dhcp import frame, message
 from edge_agent.dhcp.counters import Counter
 from lease_core.domain.values import Ipv4
-from tests.unit.dhcp.clients import DISCOVER, IP, MAC, PORT_MAC, SERVER, Sent
+from tests.unit.dhcp.clients import DISCOVER, IP, MAC, PORT_MAC, SERVER
 
 NOT_DHCP = {
     "ARP": {"ethertype": 0x0806},

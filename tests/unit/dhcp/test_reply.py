@@ -176,7 +176,7 @@ def test_ack(sent: Sent, to: tuple[Mac, Ipv4, int], echoed: bytes) -> None:
 
 def test_nak_is_broadcast() -> None:
     """Without a relay a NAK goes to everyone even if the client asked from an address."""
-    sent = replace(RENEWING, area=CLIENT_ID)
+    sent = replace(RENEWING, area=CLIENT_ID, flags=0x0001)
     assert nak(sent.request) == expected(sent, ALL, NAK_OPTIONS + CLIENT_ID)
 
 
@@ -237,6 +237,16 @@ def test_mixer_is_the_specified_one() -> None:
     """The mixer is the 64-bit finalizer of MurmurHash3, whose value for 1 is published."""
     assert mix64(0) == 0
     assert mix64(1) == 0xB456BCFC34C2CB2C
+
+
+@pytest.mark.parametrize(
+    ("given_s", "t1_s", "t2_s"),
+    [(120, 64, 105), (127, 67, 111), (1801, 968, 1575), (3600, 1936, 3150)],
+)
+def test_times_are_the_specified_ones(given_s: int, t1_s: int, t2_s: int) -> None:
+    """T1 and T2 of one subscriber, worked out by hand from the formulas and its hash."""
+    assert mix64(subscriber_key(MAC)) & 0xFFFFFFFF == 0xE1274345
+    assert lease_times(given_s, subscriber_key(MAC)) == (t1_s, t2_s)
 
 
 @pytest.mark.parametrize("grant_s", [120, 121, 299, 3600, 14_399, 86_400])
