@@ -21,6 +21,7 @@ MIN_BOOTP: Final = 300
 MAX_BOOTP: Final = 548
 
 _HEADER = struct.Struct("!BBBxIHHIIII16s192xI")
+_SECONDS = struct.Struct("!I")
 _MASK_64: Final = (1 << 64) - 1
 
 
@@ -150,12 +151,9 @@ def _pool_options(
     patched = bytearray(pool.options)
     patched[options.AT_TYPE] = message_type
     t1_s, t2_s = lease_times(grant_s, mac_key)
-    for at, time_s in (
-        (options.AT_LEASE, grant_s),
-        (options.AT_T1, t1_s),
-        (options.AT_T2, t2_s),
-    ):
-        patched[at : at + 4] = time_s.to_bytes(4, "big")
+    _SECONDS.pack_into(patched, options.AT_LEASE, grant_s)
+    _SECONDS.pack_into(patched, options.AT_T1, t1_s)
+    _SECONDS.pack_into(patched, options.AT_T2, t2_s)
     return bytes(patched)
 
 
