@@ -9,6 +9,7 @@ import fakeredis
 import pytest
 from redis.asyncio import Redis
 
+from lease_core.domain.commands import Heartbeat
 from lease_core.log.errors import (
     ForeignLogError,
     LogUnavailableError,
@@ -113,6 +114,24 @@ async def test_lost_reply_is_an_unknown_outcome(redis_server: RedisServer, raw: 
     assert repeated.is_duplicate
     assert (batch.after.seq, batch.after.h) == (repeated.seq, repeated.h)
     assert [*first.records, *batch.records] == await hasty.read(ZERO_ID)
+    await hasty.close()
+
+
+async def test_no_call_repeats_itself(redis_server: RedisServer, raw: Redis) -> None:
+    """A command whose reply was lost was sent once: repeating is the caller's decision."""
+    hasty = RedisLog(open_client(redis_server.url, 0.2), open_client(redis_server.url, 5), SITE)
+    command = Heartbeat(edge="bng1", incarnation="a", nonce="n", applied=0)
+    before = await hasty.send(command, "bng1")
+    redis_server.pause()
+    try:
+        with pytest.raises(LogUnavailableError):
+            await hasty.send(command, "bng1")
+    finally:
+        redis_server.resume()
+
+    assert len(await hasty.commands(before, block_ms=2_000)) == 1
+    await asyncio.sleep(0.1)
+    assert len(await hasty.commands(before)) == 1
     await hasty.close()
 
 
