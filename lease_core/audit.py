@@ -30,10 +30,14 @@ def configure(stream: TextIO | None = None) -> None:
     )
 
 
+def event_name(event: Event) -> str:
+    """The line's name for an event: `LeaseAssigned` -> `lease.assigned`."""
+    return _name_of(type(event).__name__)
+
+
 @cache
-def event_name(kind: type) -> str:
-    """`LeaseAssigned` -> `lease.assigned`, `MacDuplicated` -> `mac.duplicated`."""
-    words = re.findall(r"[A-Z][a-z0-9]*", kind.__name__)
+def _name_of(class_name: str) -> str:
+    words = re.findall(r"[A-Z][a-z0-9]*", class_name)
     return f"{'-'.join(words[:-1])}.{words[-1]}".lower()
 
 

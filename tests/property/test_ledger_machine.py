@@ -1,6 +1,7 @@
 """Random histories of one site against a naive model of who may still hold a promise."""
 
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from lease_core.domain.commands import (

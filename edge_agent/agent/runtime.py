@@ -1,0 +1,219 @@
+"""The running agent: one event loop that drives the edge with sockets, Redis and time."""
+
+import asyncio
+import random
+import socket
+
+import structlog
+
+from edge_agent.agent.config import EdgeConfig
+from edge_agent.agent.edge import Edge, Identity
+from edge_agent.agent.slow_path import Now
+from edge_agent.datapath.errors import FastPathError
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.datapath.packet_socket import PacketSocket
+from edge_agent.datapath.port import Datapath
+from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.codes import SERVER_PORT
+from edge_agent.sync.follower import Follower
+from edge_agent.sync.lines import Lines
+from edge_agent.sync.reconcile import reconcile
+from edge_agent.sync.upstream import Upstream
+from lease_core.clock import boot_ns, elapsed_ns
+from lease_core.domain.events import Record
+from lease_core.log.port import Answered, ForeignLogError, Head, LogUnavailableError, SiteLog
+from lease_core.log.reader import Position
+from lease_core.log.replay import replay
+
+audit = structlog.get_logger("edge")
+
+TICK_S = 1.0
+EXPIRY_EVERY_TICKS = 5
+FIRST_HEARTBEATS_S = 1.0
+FRAMES_PER_WAKEUP = 256
+
+
+def now() -> Now:
+    return Now(boot_ns(), elapsed_ns())
+
+
+def open_datapath(config: EdgeConfig) -> Datapath:
+    """The kernel's tables where the kernel lets us, else ours.
+
+    Raises:
+        FastPathError: XDP was demanded and is not to be had.
+    """
+    if config.datapath != "user":
+        try:
+            return _open_xdp(config)
+        except FastPathError as error:
+            if config.datapath == "xdp":
+                raise
+            audit.warning("datapath.fallback", kind=MemoryDatapath.kind, reason=str(error))
+    return MemoryDatapath(config.max_subscribers)
+
+
+def _open_xdp(config: EdgeConfig) -> XdpDatapath:
+    datapath = XdpDatapath.open(config.pins, config.max_subscribers)
+    for interface in config.interfaces:
+        datapath.attach(interface)
+    return datapath
+
+
+def hold_port(interface: str) -> socket.socket:
+    """Bind the server port so that the host sends no "port unreachable" to renewing clients.
+
+    Frames are read by the packet socket; what arrives here is dropped unread.
+    """
+    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    holder.bind(("", SERVER_PORT))
+    return holder
+
+
+class Runtime:
+    """`run` serves until cancelled; the kernel goes on answering after it."""
+
+    def __init__(self, config: EdgeConfig, log: SiteLog, datapath: Datapath) -> None:
+        self._config = config
+        self._log = log
+        self._sockets = {s.ifindex: s for s in map(PacketSocket, config.interfaces)}
+        self._holders = [hold_port(interface) for interface in config.interfaces]
+        self._upstream = Upstream(log, config.edge)
+        self._datapath = datapath
+        lines = Lines({s.interface: ifindex for ifindex, s in self._sockets.items()})
+        before = datapath.state()
+        self._made_for_other_lines = any(before.genesis) and before.lines != lines.fingerprint()
+        identity = Identity(config.site, config.edge, config.max_subscribers)
+        self.edge = Edge(
+            identity,
+            datapath,
+            lines,
+            send_frame=self._send_frame,
+            send_command=self._upstream.send,
+            now=now(),
+        )
+        for ifindex, opened in self._sockets.items():
+            datapath.put_port(ifindex, opened.mac)
+
+    def _send_frame(self, ifindex: int, frame: bytes) -> None:
+        if not self._sockets[ifindex].send(frame):
+            self.edge.slow_path.tally["send_queue_full"] += 1
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        loop = asyncio.get_running_loop()
+        for ifindex, opened in self._sockets.items():
+            loop.add_reader(opened.fileno(), self._receive, ifindex)
+        audit.info("edge.started", datapath=self._datapath.kind, **self._who())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._upstream.run())
+                tasks.create_task(self._follow())
+                tasks.create_task(self._beat())
+                tasks.create_task(self._keep_time())
+        finally:
+            for opened in self._sockets.values():
+                loop.remove_reader(opened.fileno())
+                opened.close()
+            for holder in self._holders:
+                holder.close()
+            await self._log.close()
+            audit.info("edge.stopped", **self._who())
+
+    def _who(self) -> dict[str, str]:
+        return {"site": self._config.site, "edge": self._config.edge}
+
+    def _receive(self, ifindex: int) -> None:
+        """Take what is there, but let the log have its turn."""
+        opened = self._sockets[ifindex]
+        for _ in range(FRAMES_PER_WAKEUP):
+            octets = opened.receive()
+            if octets is None:
+                return
+            self.edge.receive(octets, ifindex, now())
+
+    # --- the log ---
+
+    async def _follow(self) -> None:
+        position = self.edge.position()
+        if position is None:
+            position = Position((await self._first_head()).genesis)
+            self.edge.adopt(position)
+        follower = Follower(
+            self._log,
+            position,
+            apply=self._apply,
+            rebuild=self._rebuild,
+            tell=self.edge.set_following,
+        )
+        if self._made_for_other_lines:
+            await follower.recover()
+        await follower.run()
+
+    async def _first_head(self) -> Head:
+        """A fresh edge follows the log it finds; wait until there is one."""
+        told = False
+        while True:
+            try:
+                head = await self._log.head()
+                if head:
+                    return head
+                reason = "no log of this site; add it with: leasectl site add"
+            except (LogUnavailableError, ForeignLogError) as error:
+                reason = str(error)
+            if not told:
+                audit.error("log.awaited", reason=reason, **self._who())
+                told = True
+            await asyncio.sleep(TICK_S)
+
+    def _apply(self, records: list[Record], end: Position, answers: list[Answered]) -> None:
+        moment = now()
+        if records:
+            self.edge.apply(records, end, moment)
+        if answers:
+            self.edge.answer(answers, moment)
+
+    async def _rebuild(self) -> Position:
+        position = self.edge.position()
+        assert position
+        ledger, end = await replay(self._log, position.genesis)
+        wrong = reconcile(self.edge.projection, ledger)
+        self.edge.adopt(end)
+        audit.warning("edge.resynced", corrected=wrong, seq=end.seq, **self._who())
+        return end
+
+    # --- time ---
+
+    async def _beat(self) -> None:
+        """Ask for the horizon: often until there is one, then once per heartbeat +-10 %."""
+        while True:
+            self._upstream.send(self.edge.heartbeat(now()))
+            await asyncio.sleep(FIRST_HEARTBEATS_S)
+            left_s = self.edge.horizon.remaining_s(elapsed_ns())
+            await self._report()
+            if left_s:
+                jitter = random.uniform(0.9, 1.1)  # noqa: S311  (spreads load, hides nothing)
+                await asyncio.sleep(self._config.heartbeat_s * jitter - FIRST_HEARTBEATS_S)
+
+    async def _report(self) -> None:
+        try:
+            await self._log.report(self._config.edge, self.edge.report(now()))
+        except LogUnavailableError as error:
+            audit.debug("report.unsent", reason=str(error))
+
+    async def _keep_time(self) -> None:
+        ticks = 0
+        while True:
+            await asyncio.sleep(TICK_S)
+            ticks += 1
+            self.edge.touch(now())
+            dropped = self.edge.slow_path.waiting.drop_stale(elapsed_ns())
+            self.edge.slow_path.tally["waited_too_long"] += dropped
+            if self.edge.projection.removals:
+                await asyncio.to_thread(self._datapath.grace)
+                self.edge.acknowledge_removals(now())
+            if ticks % EXPIRY_EVERY_TICKS == 0:
+                self.edge.report_expiries(now())

@@ -1,0 +1,42 @@
+"""leasectl allocator: run the allocator process."""
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+import click
+
+from lease_core import audit
+from lease_core.cli.common import run
+from lease_core.config import AllocatorConfig, check, load
+from lease_core.log.port import SiteLog
+from lease_core.log.redis_log import connect
+from lease_core.service.allocator import Allocator
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), help="TOML file.")
+@click.option("--redis", "url", envvar="LEASE_REDIS", help="Overrides the file.")
+@click.option("--name", help="Overrides the file; shows in every event as `by`.")
+def allocator(path: Path | None, url: str | None, name: str | None) -> None:
+    """Decide for every site of the plan; as many may run as you like."""
+    audit.configure()
+    run(_serve(path, url, name))
+
+
+async def _serve(path: Path | None, url: str | None, name: str | None) -> None:
+    config = load(path, AllocatorConfig) if path else AllocatorConfig()
+    given = {"redis": url, "name": name}
+    overrides = {key: value for key, value in given.items() if value}
+    config = check({**config.model_dump(), **overrides}, AllocatorConfig, "command line")
+
+    async def open_log(site: str) -> SiteLog:
+        return connect(config.redis, site)
+
+    serving = asyncio.create_task(Allocator(open_log, config.name, config.deposed_writer_s).run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving

@@ -1,0 +1,86 @@
+"""What every command needs: the log's address, exit codes, plain and JSON output."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from lease_core.config import ConfigError
+from lease_core.domain.plan import PlanRefusedError
+from lease_core.domain.values import InvalidValueError
+from lease_core.log.port import ForeignLogError, LogError, LogUnavailableError, SiteLog
+from lease_core.log.redis_log import connect
+
+EXIT_NOT_FOUND = 1
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69
+EXIT_DATA = 65
+EXIT_CONFIG = 78
+
+T = TypeVar("T")
+
+redis_option = click.option(
+    "--redis",
+    "url",
+    envvar="LEASE_REDIS",
+    default="redis://127.0.0.1:6379/0",
+    show_default=True,
+    help="Where the logs are.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+@asynccontextmanager
+async def opened(url: str, site: str) -> AsyncIterator[SiteLog]:
+    """The log of a site, closed at the end."""
+    try:
+        log = connect(url, site)
+    except InvalidValueError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{url!r} is no address of a Redis: {error}") from error
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; turn errors into a sentence on standard error and an exit code."""
+    try:
+        return asyncio.run(work)
+    except LogUnavailableError as error:
+        fail(str(error), EXIT_UNAVAILABLE)
+    except ForeignLogError as error:
+        fail(f"this log is not ours to use: {error}", EXIT_DATA)
+    except LogError as error:
+        fail(str(error), EXIT_DATA)
+    except ConfigError as error:
+        fail(str(error), EXIT_CONFIG)
+    except (PlanRefusedError, InvalidValueError) as error:
+        fail(str(error), EXIT_USAGE)
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """End the program with a sentence for people."""
+    click.echo(f"{click.get_current_context().info_name}: {text}", err=True)
+    sys.exit(code)
+
+
+def show(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, as_json: bool) -> int:
+    """Print rows as an aligned table or as JSON; return how many there were."""
+    found = list(rows)
+    if as_json:
+        for row in found:
+            click.echo(json.dumps(row))
+        return len(found)
+    texts = [[str(row.get(column, "")) for column in columns] for row in found]
+    widths = [max(map(len, cells)) for cells in zip(columns, *texts, strict=True)]
+    for cells in ([column.upper() for column in columns], *texts) if texts else ():
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        click.echo(line.rstrip())
+    return len(found)

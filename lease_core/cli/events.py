@@ -1,0 +1,60 @@
+"""leasectl events: read a site's log as it grows."""
+
+import json
+
+import click
+
+from lease_core.audit import event_name, fields_of
+from lease_core.cli.common import json_option, opened, redis_option, run
+from lease_core.cli.history import time_text
+from lease_core.domain.events import Record
+from lease_core.log.port import ForeignLogError
+
+SHOWN_FIRST = ("mac", "ip", "pool", "line", "cause")
+
+
+@click.group()
+def events() -> None:
+    """Events of a site's log."""
+
+
+@events.command("tail")
+@click.argument("site")
+@click.option("-n", "count", type=click.IntRange(0, 1000), default=20, show_default=True)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
+@redis_option
+@json_option
+def events_tail(site: str, count: int, follow: bool, url: str, as_json: bool) -> None:
+    """Show the last events of SITE."""
+    run(_tail(url, site, count, follow=follow, as_json=as_json))
+
+
+async def _tail(url: str, site: str, count: int, *, follow: bool, as_json: bool) -> None:
+    async with opened(url, site) as log:
+        head = await log.head()
+        if head is None:
+            raise ForeignLogError(f"there is no log of site {site}")
+        after, first = "0-0", head.seq - count + 1
+        block_ms = 0
+        while True:
+            records = await log.read(after, 1000, block_ms)
+            for record in records:
+                if record.seq >= first:
+                    _show(record, as_json=as_json)
+            after = records[-1].entry_id if records else after
+            if not records and not follow:
+                return
+            block_ms = 1000 if follow else 0
+
+
+def _show(record: Record, *, as_json: bool) -> None:
+    fields = fields_of(record.event)
+    if as_json:
+        kind = type(record.event).__name__
+        click.echo(json.dumps({"id": record.entry_id, "type": kind, "by": record.by, **fields}))
+        return
+    rest = {key: value for key, value in fields.items() if key not in SHOWN_FIRST}
+    shown = " ".join(str(fields[key]) for key in SHOWN_FIRST if key in fields)
+    more = " ".join(f"{key}={value}" for key, value in rest.items())
+    name = event_name(record.event)
+    click.echo(f"{time_text(record.commit_ms)} #{record.seq:<6} {name:18} {shown} {more}".rstrip())

@@ -1,0 +1,18 @@
+"""leasectl: the operator's view of sites, pools, leases and their history."""
+
+import click
+
+from lease_core.cli.allocator import allocator
+from lease_core.cli.events import events
+from lease_core.cli.history import history, who
+from lease_core.cli.lease import lease
+from lease_core.cli.plan import pool, site
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Operate the lease service: plan sites and pools, run the allocator, ask the log."""
+
+
+for command in (site, pool, allocator, lease, who, history, events):
+    main.add_command(command)

@@ -1,0 +1,141 @@
+"""leasectl site and pool: change and show the plan."""
+
+import getpass
+import secrets
+from collections.abc import Callable
+
+import click
+
+from lease_core.cli.common import json_option, opened, redis_option, run, show
+from lease_core.domain.events import Event, PrefixPlanned, SiteAdded
+from lease_core.domain.plan import Plan, add_site, plan_prefix
+from lease_core.domain.values import ip_text, name
+from lease_core.log.keys import PLAN
+from lease_core.service.planner import change_plan, read_plan
+
+
+async def _change(url: str, make: Callable[[Plan], Event]) -> Event:
+    async with opened(url, PLAN) as log:
+        return await change_plan(log, f"operator:{getpass.getuser()}", make)
+
+
+async def _plan(url: str) -> Plan:
+    async with opened(url, PLAN) as log:
+        return (await read_plan(log))[0]
+
+
+@click.group()
+def site() -> None:
+    """Sites: one access router and one log each."""
+
+
+@site.command("add")
+@click.argument("site_name")
+@click.option("--horizon", "horizon_s", type=click.IntRange(600, 604_800), default=14_400)
+@click.option("--reuse-guard", "reuse_guard_s", type=click.IntRange(10, 3600), default=120)
+@redis_option
+def site_add(site_name: str, horizon_s: int, reuse_guard_s: int, url: str) -> None:
+    """Add SITE_NAME; the allocators take it up within a second.
+
+    A long horizon (seconds) lets the site serve through a long partition; a short one brings the
+    addresses of a dead site back sooner.
+    """
+    run(_add_site(url, site_name, horizon_s, reuse_guard_s))
+    click.echo(f"site {site_name} added; next: leasectl pool add {site_name}/POOL PREFIX")
+
+
+async def _add_site(url: str, site_name: str, horizon_s: int, reuse_guard_s: int) -> None:
+    async with opened(url, name(site_name)) as log:
+        genesis = await log.create(secrets.token_hex(16))
+    await _change(
+        url,
+        lambda plan: add_site(
+            plan,
+            site=site_name,
+            genesis=genesis,
+            horizon_s=horizon_s,
+            reuse_guard_s=reuse_guard_s,
+            cause="leasectl",
+        ),
+    )
+
+
+@site.command("list")
+@redis_option
+@json_option
+def site_list(url: str, as_json: bool) -> None:
+    """Show every site of the plan."""
+    rows = (_site_row(added) for added in run(_plan(url)).sites.values())
+    show(rows, ("site", "horizon_s", "reuse_guard_s", "genesis"), as_json=as_json)
+
+
+def _site_row(added: SiteAdded) -> dict[str, object]:
+    return {
+        "site": added.site,
+        "horizon_s": added.horizon_s,
+        "reuse_guard_s": added.reuse_guard_s,
+        "genesis": added.genesis,
+    }
+
+
+@click.group()
+def pool() -> None:
+    """Pools: the prefixes that sites assign from; they never overlap."""
+
+
+@pool.command("add")
+@click.argument("site_and_pool", metavar="SITE/POOL")
+@click.argument("prefix")
+@click.option("--gateway", help="First or last usable address; the first unless told.")
+@click.option("--dns", multiple=True, help="A DNS server; may be repeated.")
+@click.option("--lease-time", "lease_time_s", type=int, default=3600, show_default=True)
+@redis_option
+def pool_add(
+    *,
+    site_and_pool: str,
+    prefix: str,
+    gateway: str | None,
+    dns: tuple[str, ...],
+    lease_time_s: int,
+    url: str,
+) -> None:
+    """Give PREFIX to SITE as POOL."""
+    site_name, _, pool_name = site_and_pool.partition("/")
+    planned = run(
+        _change(
+            url,
+            lambda plan: plan_prefix(
+                plan,
+                site=site_name,
+                pool=pool_name,
+                network=prefix,
+                gateway=gateway,
+                dns=dns,
+                lease_time_s=lease_time_s,
+                cause="leasectl",
+            ),
+        )
+    )
+    assert isinstance(planned, PrefixPlanned)
+    size = planned.last - planned.first + 1
+    click.echo(f"pool {site_and_pool} added: {size} addresses, gateway {ip_text(planned.gateway)}")
+
+
+@pool.command("list")
+@redis_option
+@json_option
+def pool_list(url: str, as_json: bool) -> None:
+    """Show every pool of the plan."""
+    rows = (
+        {
+            "pool": f"{planned.site}/{planned.pool}",
+            "network": planned.network,
+            "first": ip_text(planned.first),
+            "last": ip_text(planned.last),
+            "gateway": ip_text(planned.gateway),
+            "lease_time_s": planned.lease_time_s,
+        }
+        for planned in run(_plan(url)).prefixes
+    )
+    columns = ("pool", "network", "first", "last", "gateway", "lease_time_s")
+    show(rows, columns, as_json=as_json)

@@ -1,0 +1,71 @@
+"""Configuration: one TOML file, checked as a whole. All faults come in one message."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from lease_core.domain import values
+
+Name = Annotated[str, AfterValidator(values.name)]
+"""A name of a site, an edge, an allocator or a pool."""
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text lists every fault with path, value and remedy."""
+
+
+class Settings(BaseModel):
+    """Base of all configuration: unknown keys are faults, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AllocatorConfig(Settings):
+    """`leasectl allocator`."""
+
+    redis: str = Field("redis://127.0.0.1:6379/0", pattern=r"^rediss?://")
+    name: Name = "allocator"
+    replica_lag_max_s: int = Field(0, ge=0, le=3600)
+    """Largest replica lag; 0 with a single Redis. W is this plus 5 s (DESIGN section 2)."""
+
+    @property
+    def deposed_writer_s(self) -> int:
+        return self.replica_lag_max_s + 5 if self.replica_lag_max_s else 0
+
+
+S = TypeVar("S", bound=Settings)
+
+_REMEDIES = {
+    "extra_forbidden": "no such setting; remove it or correct its name",
+    "missing": "required; add it",
+}
+
+
+def load(path: Path, kind: type[S]) -> S:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: the operator's to mend; nothing was started.
+    """
+    try:
+        raw = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give another path with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}; mend the TOML there") from error
+    return check(raw, kind, str(path))
+
+
+def check(raw: dict[str, object], kind: type[S], origin: str) -> S:
+    """Check values that came from `origin`. Raises ConfigError as `load`."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        faults = [
+            f"  {'.'.join(map(str, fault['loc'])) or 'file'} = {fault.get('input')!r}: "
+            f"{_REMEDIES.get(fault['type'], fault['msg'])}"
+            for fault in error.errors()
+        ]
+        raise ConfigError(f"{origin}: {len(faults)} fault(s)\n" + "\n".join(faults)) from None

@@ -1,0 +1,78 @@
+"""Following a log: each record exactly once, in order, without gaps, its hash checked (I4, I5).
+
+A reader keeps a `Position`. Redis itself gives no error for a trimmed or lost position, so the
+position is compared with the head on every (re)connect and every few seconds.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lease_core.domain.events import Record
+from lease_core.log.port import ZERO_HASH, Head
+from lease_core.log.wire import expected_hash
+
+
+class GapError(Exception):
+    """Records between the position and the next one are missing; read anew from a known state."""
+
+
+class BrokenChainError(Exception):
+    """A record does not continue what was read: the log was replaced or edited; halt."""
+
+
+class Standing(StrEnum):
+    """How a reader's position stands to the head of the log it reads."""
+
+    LIVE = "live"
+    BEHIND = "behind"
+    REGRESSED = "regressed"
+    FOREIGN = "foreign"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Everything up to `seq` was applied; `h` is its hash and `epoch` the last one seen."""
+
+    genesis: str
+    seq: int = 0
+    h: str = ZERO_HASH
+    commit_ms: int = 0
+    epoch: int = 0
+
+    @property
+    def entry_id(self) -> str:
+        return f"{self.commit_ms}-{self.seq}"
+
+
+def advance(position: Position, record: Record) -> Position:
+    """The position after `record`.
+
+    Raises:
+        GapError: records between are missing.
+        BrokenChainError: the record does not continue the log that was read so far.
+    """
+    if record.seq > position.seq + 1:
+        raise GapError(f"entry {record.entry_id} follows seq {position.seq}")
+    if record.seq <= position.seq or record.epoch < position.epoch:
+        raise BrokenChainError(
+            f"entry {record.entry_id} of epoch {record.epoch} follows {position.entry_id} of "
+            f"epoch {position.epoch}"
+        )
+    if record.h != expected_hash(position.h, record):
+        raise BrokenChainError(
+            f"entry {record.entry_id} carries hash {record.h}, which does not "
+            f"continue {position.entry_id}"
+        )
+    return Position(position.genesis, record.seq, record.h, record.commit_ms, record.epoch)
+
+
+def standing(position: Position, head: Head | None) -> Standing:
+    """Compare what was applied with where the log ends."""
+    if head is None or head.genesis != position.genesis:
+        return Standing.FOREIGN
+    if head.epoch < position.epoch:
+        return Standing.STALE
+    if head.seq < position.seq or (head.seq == position.seq and head.h != position.h):
+        return Standing.REGRESSED
+    return Standing.LIVE if head.seq == position.seq else Standing.BEHIND

@@ -1,0 +1,132 @@
+"""The historian: who held which address when, in SQLite, caught up from the logs when asked.
+
+The database is a projection like any other: its position is committed with what it caused, and
+deleting the file loses nothing that the logs still hold.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from lease_core.domain.history import Closed, Holding, Quieted, history_change
+from lease_core.domain.values import Ipv4, Mac
+from lease_core.log.port import ForeignLogError, SiteLog
+from lease_core.log.reader import Position, Standing, advance, standing
+
+READ_COUNT = 1000
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS position (
+    site TEXT PRIMARY KEY, genesis TEXT NOT NULL, seq INTEGER NOT NULL, h TEXT NOT NULL,
+    commit_ms INTEGER NOT NULL, epoch INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS holding (
+    site TEXT NOT NULL, ip INTEGER NOT NULL, mac INTEGER NOT NULL, line TEXT NOT NULL,
+    pool TEXT NOT NULL, host TEXT NOT NULL, from_ms INTEGER NOT NULL, from_id TEXT NOT NULL,
+    until_ms INTEGER, until_id TEXT NOT NULL, ended TEXT NOT NULL, quiet_ms INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS holding_by_ip ON holding (ip, from_ms);
+CREATE INDEX IF NOT EXISTS holding_by_mac ON holding (mac, from_ms);
+"""
+_COLUMNS = "site,ip,mac,line,pool,host,from_ms,from_id,until_ms,until_id,ended,quiet_ms"
+
+
+class Historian:
+    """Holdings of every site that was ever caught up."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the database."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    async def catch_up(self, log: SiteLog) -> Position:
+        """Read what the log has since last time.
+
+        Raises:
+            ForeignLogError: the log is not the one that was read before, or went back.
+        """
+        head = await log.head()
+        if head is None:
+            raise ForeignLogError(f"there is no log of site {log.site}")
+        position = self._position(log.site) or Position(head.genesis)
+        found = standing(position, head)
+        if found not in {Standing.LIVE, Standing.BEHIND}:
+            raise ForeignLogError(f"the log of {log.site} is {found} against this history")
+        while records := await log.read(position.entry_id, READ_COUNT):
+            with self._db:
+                for record in records:
+                    position = advance(position, record)
+                    self._apply(log.site, history_change(log.site, record))
+                self._keep(log.site, position)
+        return position
+
+    def _position(self, site: str) -> Position | None:
+        row = self._db.execute(
+            "SELECT genesis, seq, h, commit_ms, epoch FROM position WHERE site = ?", (site,)
+        ).fetchone()
+        return Position(*row) if row else None
+
+    def _keep(self, site: str, position: Position) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                site,
+                position.genesis,
+                position.seq,
+                position.h,
+                position.commit_ms,
+                position.epoch,
+            ),
+        )
+
+    def _apply(self, site: str, change: Holding | Closed | Quieted | None) -> None:
+        match change:
+            case Holding():
+                values = tuple(getattr(change, column) for column in _COLUMNS.split(","))
+                self._db.execute(
+                    f"INSERT INTO holding ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                    values,
+                )
+            case Closed():
+                self._db.execute(
+                    "UPDATE holding SET until_ms = ?, until_id = ?, ended = ? "
+                    "WHERE site = ? AND ip = ? AND until_ms IS NULL",
+                    (change.until_ms, change.until_id, change.ended, site, change.ip),
+                )
+            case Quieted():
+                self._db.execute(
+                    "UPDATE holding SET quiet_ms = ? WHERE rowid = "
+                    "(SELECT rowid FROM holding WHERE site = ? AND ip = ? AND until_ms IS NOT NULL "
+                    "ORDER BY from_ms DESC LIMIT 1)",
+                    (change.quiet_ms, site, change.ip),
+                )
+            case None:
+                pass
+
+    def who(self, ip: Ipv4, at_ms: int) -> tuple[list[Holding], Holding | None, Holding | None]:
+        """Who held `ip` at a time (at most one, I11), who before, and who after."""
+        held = self._select(
+            "ip = ? AND from_ms <= ? AND (until_ms IS NULL OR until_ms > ?)", ip, at_ms, at_ms
+        )
+        before = self._select("ip = ? AND until_ms <= ? ORDER BY until_ms DESC LIMIT 1", ip, at_ms)
+        after = self._select("ip = ? AND from_ms > ? ORDER BY from_ms LIMIT 1", ip, at_ms)
+        return list(held), next(before, None), next(after, None)
+
+    def of_ip(self, ip: Ipv4) -> Iterator[Holding]:
+        """Every holding of an address, oldest first."""
+        return self._select("ip = ? ORDER BY from_ms", ip)
+
+    def of_mac(self, mac: Mac) -> Iterator[Holding]:
+        """Every holding of a MAC, oldest first."""
+        return self._select("mac = ? ORDER BY from_ms", mac)
+
+    def _select(self, where: str, *values: int) -> Iterator[Holding]:
+        names = _COLUMNS.split(",")
+        query = f"SELECT {_COLUMNS} FROM holding WHERE {where}"  # noqa: S608  (our own words)
+        for row in self._db.execute(query, values):
+            yield Holding(**dict(zip(names, row, strict=True)))

@@ -1,0 +1,65 @@
+"""Changes to the plan log, each under an epoch of its own, and the logs of new sites."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+
+from lease_core.domain.events import Event
+from lease_core.domain.plan import Plan
+from lease_core.log.port import Claimed, Head, LogUnavailableError, SiteLog
+from lease_core.log.reader import Position, advance
+from lease_core.log.writer import build, commit
+
+CLAIM_MS = 5000
+CLAIM_TRIES = 50
+
+
+async def read_plan(log: SiteLog) -> tuple[Plan, Head | None]:
+    """The plan as it stands; None where there is no plan log yet."""
+    plan, head = Plan(), await log.head()
+    if head is None:
+        return plan, None
+    position = Position(head.genesis)
+    while records := await log.read(position.entry_id):
+        for record in records:
+            position = advance(position, record)
+            plan.evolve(record.seq, record.event)
+    return plan, head
+
+
+async def change_plan(log: SiteLog, by: str, change: Callable[[Plan], Event]) -> Event:
+    """Decide one event on the plan as it stands and append it.
+
+    Raises:
+        PlanRefusedError, InvalidValueError: the plan cannot take the change; nothing was written.
+        LogError: the log could not be written.
+    """
+    owner = f"{by}#{secrets.token_hex(4)}"
+    genesis = await log.create(secrets.token_hex(16))
+    claimed = await _claim(log, owner, genesis)
+    try:
+        plan, head = await read_plan(log)
+        assert head
+        event = change(plan)
+        batch = build(
+            head,
+            [event],
+            by=by,
+            epoch=claimed.epoch,
+            commit_ms=max(time.time_ns() // 1_000_000, int(head.last_id.split("-")[0])),
+            batch_id=secrets.token_hex(8),
+        )
+        await commit(log, batch)
+    finally:
+        await log.claim(owner, 1, genesis)
+    return event
+
+
+async def _claim(log: SiteLog, owner: str, genesis: str) -> Claimed:
+    for _ in range(CLAIM_TRIES):
+        claim = await log.claim(owner, CLAIM_MS, genesis)
+        if isinstance(claim, Claimed):
+            return claim
+        await asyncio.sleep(0.1)
+    raise LogUnavailableError("somebody else is changing the plan; try again")

@@ -1,0 +1,130 @@
+"""The allocator of one site, without any input or output: commands in, a batch to append out.
+
+Flow: commands -> decide -> events, which the ledger and the desk follow at once. If the batch
+turns out not to be appended, this object is wrong and must be thrown away.
+"""
+
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from lease_core.audit import event_name, fields_of
+from lease_core.domain.commands import Answer, Refused, Sent
+from lease_core.domain.decide import decide, tick
+from lease_core.domain.desk import Desk, Timing
+from lease_core.domain.events import EpochStarted, Event, LeaseAssigned, PoolAdded, PrefixPlanned
+from lease_core.domain.ledger import Ledger
+from lease_core.domain.values import mac_text
+from lease_core.log.port import Unreadable
+
+audit = structlog.get_logger("allocator")
+
+
+@dataclass(slots=True)
+class Draft:
+    """What the commands of one round came to, before it is appended."""
+
+    cursor: str = ""
+    events: list[Event] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    batch_id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def __bool__(self) -> bool:
+        return bool(self.cursor or self.events or self.answers)
+
+
+class SiteAllocator:
+    """Decides for one site under one epoch."""
+
+    def __init__(self, site: str, ledger: Ledger, timing: Timing, epoch: int, now_ns: int) -> None:
+        self.site = site
+        self.ledger = ledger
+        self.epoch = epoch
+        self.desk = Desk(ledger, timing, now_ns)
+        self.refusals: Counter[str] = Counter()
+        self._log = audit.bind(site=site)
+
+    def begin(self, cause: str, now_ns: int) -> Draft:
+        """The first batch of an epoch."""
+        draft = Draft()
+        self._record(draft, EpochStarted(cause=cause), now_ns)
+        return draft
+
+    def plan(self, prefixes: Sequence[PrefixPlanned], now_ns: int) -> Draft:
+        """Add the pools that the plan gives the site and the log does not know yet."""
+        draft = Draft()
+        for prefix in prefixes:
+            if prefix.pool in self.ledger.pools:
+                continue
+            added = PoolAdded(
+                pool=prefix.pool,
+                number=len(self.ledger.pools) + 1,
+                network=prefix.network,
+                first=prefix.first,
+                last=prefix.last,
+                gateway=prefix.gateway,
+                dns=prefix.dns,
+                lease_time_s=prefix.lease_time_s,
+                cause="plan",
+            )
+            self._record(draft, added, now_ns)
+        return draft
+
+    def handle(self, commands: Sequence[Sent | Unreadable], now_ns: int) -> Draft:
+        """Decide commands in their order; the draft's cursor stands behind the last of them."""
+        draft = Draft()
+        for sent in commands:
+            draft.cursor = sent.entry_id
+            if isinstance(sent, Unreadable):
+                self.refusals["unreadable"] += 1
+                self._log.warning(
+                    "command.refused", reason="unreadable", by=sent.by, detail=sent.reason
+                )
+                continue
+            decision = decide(self.ledger, self.desk, sent.command, now_ns)
+            for event in decision.events:
+                self._record(draft, event, now_ns)
+            if decision.answer:
+                self._answer(draft, decision.answer, sent)
+        return draft
+
+    def pass_time(self, now_ns: int) -> Draft:
+        """Record what time alone brought."""
+        draft = Draft()
+        for event in tick(self.ledger, self.desk, now_ns):
+            self._record(draft, event, now_ns)
+        return draft
+
+    def _record(self, draft: Draft, event: Event, now_ns: int) -> None:
+        self.ledger.evolve(self.ledger.seq + 1, self.epoch, event)
+        self.desk.observe(event, now_ns)
+        draft.events.append(event)
+        self._audit(event_name(event), seq=self.ledger.seq, **fields_of(event))
+        if isinstance(event, LeaseAssigned):
+            self._report_duplicate(event)
+
+    def _audit(self, name: str, **fields: Any) -> None:
+        self._log.info(name, stage="decided", **fields)
+
+    def _answer(self, draft: Draft, answer: Answer, sent: Sent) -> None:
+        draft.answers.append(answer)
+        if isinstance(answer, Refused):
+            self.refusals[answer.reason] += 1
+            self._log.info(
+                "command.refused",
+                stage="decided",
+                reason=answer.reason,
+                command=type(sent.command).__name__,
+                req=answer.req,
+                by=sent.by,
+            )
+
+    def _report_duplicate(self, event: LeaseAssigned) -> None:
+        bindings = self.ledger.bindings_of(event.mac)
+        if len(bindings) > 1:
+            lines = sorted(binding.line for binding in bindings)
+            self._log.warning("mac.duplicate", mac=mac_text(event.mac), lines=lines)
