@@ -21,6 +21,7 @@ from lease_core.log.redis_client import SETTINGS, load_script, open_client
 from lease_core.log.redis_log import RedisLog, connect
 from tests.contract.backends import SITE
 from tests.contract.story import GENESIS, LONG_MS, batch_of, begun, known_head, lease, written
+from tests.lossy_proxy import LossyProxy
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -117,22 +118,35 @@ async def test_lost_reply_is_an_unknown_outcome(redis_server: RedisServer, raw: 
     await hasty.close()
 
 
-async def test_no_call_repeats_itself(redis_server: RedisServer, raw: Redis) -> None:
+async def test_no_call_repeats_itself(redis_server: RedisServer, log: RedisLog) -> None:
     """A command whose reply was lost was sent once: repeating is the caller's decision."""
-    hasty = RedisLog(open_client(redis_server.url, 0.2), open_client(redis_server.url, 5), SITE)
     command = Heartbeat(edge="bng1", incarnation="a", nonce="n", applied=0)
-    before = await hasty.send(command, "bng1")
-    redis_server.pause()
-    try:
+    async with LossyProxy(redis_server.port) as proxy:
+        far = connect(f"redis://127.0.0.1:{proxy.port}/0", SITE)
+        before = await far.send(command, "bng1")
+        proxy.loses_next_reply = True
         with pytest.raises(LogUnavailableError):
-            await hasty.send(command, "bng1")
-    finally:
-        redis_server.resume()
+            await far.send(command, "bng1")
+        await far.close()
 
-    assert len(await hasty.commands(before, block_ms=2_000)) == 1
-    await asyncio.sleep(0.1)
-    assert len(await hasty.commands(before)) == 1
-    await hasty.close()
+    assert len(await log.commands(before)) == 1
+
+
+async def test_append_whose_reply_was_lost(redis_server: RedisServer, log: RedisLog) -> None:
+    """The writer is told that the outcome is unknown, and finds its batch id in the head."""
+    first = await written(log, await begun(log), [lease(1)], "a")
+    batch = await batch_of(log, first.after, [lease(2)], "b")
+    async with LossyProxy(redis_server.port) as proxy:
+        far = connect(f"redis://127.0.0.1:{proxy.port}/0", SITE)
+        await far.head()
+        proxy.loses_next_reply = True
+        with pytest.raises(OutcomeUnknownError):
+            await far.append(batch)
+        assert batch.after == await known_head(far)
+        assert (await far.append(batch)).is_duplicate
+        await far.close()
+
+    assert len(await log.read(ZERO_ID)) == 2
 
 
 async def test_waiting_reader_notices_a_dead_server(
