@@ -1,0 +1,75 @@
+"""The mirror in `abi.py` against the compiled object and against `maps.h`."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_agent.datapath import abi
+from edge_agent.datapath.pins import object_file
+from edge_agent.dhcp import fastpath, options
+from tests.kernel.lab import BINDING, KEY, POOL_OPTIONS
+
+RECORDS = [
+    abi.POOL_ASSIGNMENT,
+    abi.IP_POOL,
+    abi.PROMISE,
+    abi.ACCESS_PORT,
+    abi.SITE_STATE,
+    abi.DHCP_STATS,
+]
+MAPS_H = Path(__file__).parents[2] / "bpf" / "maps.h"
+
+
+@pytest.fixture(scope="module")
+def btf(kernel: None) -> dict[str, Any]:
+    """Structures of the object by name; counters have one list for enum and record."""
+    dumped = subprocess.run(
+        ["bpftool", "-j", "btf", "dump", "file", object_file()], capture_output=True, check=True
+    )
+    types = json.loads(dumped.stdout)["types"]
+    return {found["name"]: found for found in types if found["kind"] == "STRUCT"}
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
+def test_layout(btf: dict[str, Any], record: abi.Record) -> None:
+    """Every field has the name, the place and the size that the compiler gave it."""
+    compiled = btf[record.name]
+    offsets = {member["name"]: member["bits_offset"] // 8 for member in compiled["members"]}
+
+    assert record.offsets == offsets
+    assert record.size == compiled["size"]
+
+
+def test_constants_are_those_of_the_header() -> None:
+    """Numbers that both sides use are written twice and are the same."""
+    text = MAPS_H.read_text()
+    defined = {
+        name: int(value, 0) for name, value in re.findall(r"#define DHCP_(\w+) (\w+)", text)
+        if value[0].isdigit()
+    }  # fmt: skip
+
+    assert defined == {
+        "ABI_MAGIC": abi.MAGIC,
+        "MAX_SUBSCRIBERS": abi.MAX_SUBSCRIBERS,
+        "MAX_POOLS": abi.MAX_POOLS,
+        "MAX_PORTS": abi.MAX_PORTS,
+        "POOL_OPTIONS_MAX": abi.POOL_OPTIONS_MAX,
+        "MIN_GRANT_S": fastpath.MIN_GRANT_S,
+        "OPT_AT_TYPE": options.AT_TYPE,
+        "OPT_AT_LEASE": options.AT_LEASE,
+        "OPT_AT_T1": options.AT_T1,
+        "OPT_AT_T2": options.AT_T2,
+        "OPT_FIXED_LEN": options.FIXED_LEN,
+    }
+    assert f"DHCP_DEAD_MAN_NS ({fastpath.DEAD_MAN_NS // 10**9}ULL * 1000000000ULL)" in text
+
+
+def test_records_round_trip() -> None:
+    """What is encoded decodes to itself, and a wrong check word is noticed."""
+    assert abi.unpack_assignment(KEY, abi.pack_assignment(KEY, BINDING)) == BINDING
+    assert abi.unpack_pool(abi.pack_pool(POOL_OPTIONS)) == POOL_OPTIONS
+    assert not abi.unpack_assignment(KEY + 1, abi.pack_assignment(KEY, BINDING)).check_ok

@@ -1,0 +1,289 @@
+"""The life of a datapath: made, attached, left alone, opened again, refused."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from edge_agent.datapath import attach as interfaces
+from edge_agent.datapath.attach import Mode
+from edge_agent.datapath.errors import (
+    AbiMismatchError,
+    AttachError,
+    FastPathError,
+    LoadError,
+)
+from edge_agent.datapath.port import Datapath, TableFullError
+from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.tables import SiteState, subscriber_key
+from lease_core.domain.values import Mac
+from tests.kernel.lab import BINDING, IFINDEX, KEY, POOL, POOL_OPTIONS, Lab
+from tests.packets import DISCOVER, PORT_MAC, dhclient
+
+STATE = SiteState(
+    gate=True,
+    horizon_boot_ns=11,
+    touched_boot_ns=12,
+    epoch=13,
+    incarnation=14,
+    cursor_lo=15,
+    cursor_hi=16,
+    cursor_commit_ms=17,
+    cursor_hash=b"12345678",
+    genesis=b"0123456789abcdef",
+)
+
+_numbers = count()
+
+
+@pytest.fixture
+def device() -> Iterator[str]:
+    """One end of a veth pair."""
+    name = f"lk{os.getpid()}{next(_numbers)}"
+    pair = ["ip", "link", "add", f"{name}a", "type", "veth", "peer", "name", f"{name}b"]
+    if subprocess.run(pair, check=False).returncode:
+        pytest.skip("no veth interfaces here")
+    yield f"{name}a"
+    subprocess.run(["ip", "link", "del", f"{name}a"], check=True)
+
+
+def test_is_a_datapath(directory: Path) -> None:
+    """It keeps what the port promises: everything that is put is read back."""
+    with XdpDatapath.open(directory, 64) as opened:
+        tables: Datapath = opened
+        tables.put(KEY, BINDING)
+        tables.put_pool(POOL, POOL_OPTIONS)
+        tables.put_port(IFINDEX, Mac(PORT_MAC))
+        tables.set_state(STATE)
+
+        assert tables.lookup(KEY) == BINDING
+        assert list(tables.entries()) == [(KEY, BINDING)]
+        assert tables.pool(POOL) == POOL_OPTIONS
+        assert list(opened.pools()) == [(POOL, POOL_OPTIONS)]
+        assert tables.port_mac(IFINDEX) == PORT_MAC
+        assert tables.state() == STATE
+        tables.remove(KEY)
+        tables.remove(KEY)
+        assert tables.lookup(KEY) is None
+        assert tables.pool(99) is None
+        assert tables.port_mac(IFINDEX + 1) is None
+        assert tables.port_mac(1 << 20) is None
+
+
+def test_new_tables_answer_nobody(directory: Path) -> None:
+    """Fresh tables have the ABI's magic, a closed gate, no cursor and their own incarnation."""
+    with XdpDatapath.open(directory, 64) as opened:
+        state = opened.state()
+
+    assert state.incarnation
+    assert SiteState(incarnation=state.incarnation) == state
+
+
+def test_full_table(directory: Path) -> None:
+    """A table without room says so, one by one and in bulk, and keeps what it has."""
+    with XdpDatapath.open(directory, 8) as opened:
+        opened.put_many((key, BINDING) for key in range(1, 9))
+        with pytest.raises(TableFullError):
+            opened.put(9, BINDING)
+        with pytest.raises(TableFullError):
+            opened.put_many([(10, BINDING)])
+
+        assert set(range(1, 9)) == {key for key, _ in opened.entries()}
+
+
+def test_many_entries(directory: Path) -> None:
+    """Bulk writing and reading lose nothing across their chunks."""
+    written = {
+        subscriber_key(Mac(number)): replace(BINDING, slot=number) for number in range(1, 20_001)
+    }
+    with XdpDatapath.open(directory, 20_000) as opened:
+        opened.put_many(written.items())
+
+        assert written == dict(opened.entries())
+
+
+def test_promises(directory: Path) -> None:
+    """P only grows, and slots outside are refused."""
+    with XdpDatapath.open(directory, 64) as opened:
+        assert opened.raise_promise(63, 100)
+        assert opened.raise_promise(63, 50)
+
+        assert opened.promise(63) == 100
+        assert not opened.raise_promise(64, 100)
+        assert opened.promise(64) == 0
+
+
+def test_grace_is_short(directory: Path) -> None:
+    """Waiting for programs that run takes well below a second."""
+    with XdpDatapath.open(directory, 64) as opened:
+        before = time.monotonic()
+        opened.grace()
+
+    assert time.monotonic() - before < 1
+
+
+def test_tables_outlive_the_agent(directory: Path, device: str) -> None:
+    """An agent that dies leaves an interface that answers; the next one finds all of it."""
+    agent = (
+        "import os; from pathlib import Path; from edge_agent.datapath.xdp import XdpDatapath;"
+        "from tests.kernel.lab import Lab;"
+        f"lab = Lab(XdpDatapath.open(Path('{directory}'), 4096));"
+        f"lab.datapath.attach('{device}'); lab.datapath.raise_promise(3, 77); os._exit(9)"
+    )
+    root = Path(__file__).parents[2]
+    died = subprocess.run([sys.executable, "-c", agent], check=False, cwd=root)
+    assert died.returncode == 9
+
+    with XdpDatapath.open_pinned(directory) as reader, XdpDatapath.open(directory, 4096) as opened:
+        assert opened.kind == reader.kind == "XDP native"
+        assert list(opened.attachments()) == [device]
+        assert reader.lookup(KEY) == BINDING
+        assert reader.promise(3) == 77
+        assert opened.test_run(dhclient(DISCOVER).frame(), IFINDEX)[0] == 3
+        assert reader.counters()["offer"] == 1
+        before = opened.attachments()[device].program.id
+        assert opened.attach(device) is Mode.NATIVE
+        assert opened.attachments()[device].program.id == before
+        opened.detach(device)
+        opened.detach(device)
+        assert not opened.attachments()
+
+
+def test_reader_cannot_write(directory: Path) -> None:
+    """Who opened the tables for reading is refused by the kernel, not by good manners."""
+    with XdpDatapath.open(directory, 64) as opened, XdpDatapath.open_pinned(directory) as reader:
+        opened.set_state(STATE)
+
+        assert reader.state() == STATE
+        with pytest.raises(FastPathError, match="not permitted"):
+            reader.put(KEY, BINDING)
+        with pytest.raises(TypeError):
+            reader.set_state(STATE)
+        with pytest.raises(TypeError):
+            reader.raise_promise(1, 1)
+
+
+def test_another_size_is_refused(directory: Path) -> None:
+    """Other `max_entries` than pinned name the remedy and leave everything as it is."""
+    with XdpDatapath.open(directory, 64) as opened:
+        opened.put(KEY, BINDING)
+    with pytest.raises(AbiMismatchError, match=r"64 entries, not 65.*remove"):
+        XdpDatapath.open(directory, 65)
+
+    with XdpDatapath.open(directory, 64) as opened:
+        assert opened.lookup(KEY) == BINDING
+
+
+def test_another_abi_is_refused(directory: Path) -> None:
+    """Tables that another version wrote are neither read nor written."""
+    with XdpDatapath.open(directory, 64) as opened:
+        opened._state[0] = 0x4C534199
+    for open_it in (XdpDatapath.open_pinned, lambda path: XdpDatapath.open(path, 64)):
+        with pytest.raises(AbiMismatchError, match="0x4c534199"):
+            open_it(directory)
+
+
+def test_missing_map_is_refused(directory: Path) -> None:
+    """Tables that lost a map are not made whole with an empty one: promises would be forgotten."""
+    XdpDatapath.open(directory, 64).close()
+    (directory / "promises").unlink()
+
+    with pytest.raises(AbiMismatchError, match="promises is not there"):
+        XdpDatapath.open(directory, 64)
+    assert not (directory / "promises").exists()
+
+
+def test_unfinished_tables_are_finished(directory: Path) -> None:
+    """A directory that a crash left without `site_state` becomes whole."""
+    XdpDatapath.open(directory, 64).close()
+    (directory / "site_state").unlink()
+    (directory / "prog").unlink()
+
+    with XdpDatapath.open(directory, 64) as opened:
+        assert opened.state().incarnation
+
+
+def test_nothing_pinned(kernel: None) -> None:
+    """Reading where nothing is pinned says so."""
+    with pytest.raises(AbiMismatchError, match="is not there"):
+        XdpDatapath.open_pinned(Path("/sys/fs/bpf/lease-test-none"))
+
+
+def test_not_a_bpf_file_system(kernel: None, tmp_path: Path) -> None:
+    """A directory elsewhere is refused with the command that helps."""
+    with pytest.raises(FastPathError, match="mount -t bpf"):
+        XdpDatapath.open(tmp_path / "site")
+
+
+def test_occupied_interface(directory: Path, device: str, lab: Lab) -> None:
+    """An interface with another program names it and keeps it."""
+    with XdpDatapath.open(directory, 64) as opened:
+        lab.datapath.attach(device)
+        with pytest.raises(AttachError, match="dhcp_fastpath, native") as refused:
+            opened.attach(device)
+        with pytest.raises(AttachError, match="not ours"):
+            opened.detach(device)
+        assert refused.value.device == device
+        assert list(lab.datapath.attachments()) == [device]
+        lab.datapath.detach(device)
+
+
+def test_answers_from_other_tables(directory: Path, device: str, lab: Lab) -> None:
+    """A port of ours that another site's program answers on keeps the agent from starting."""
+    with XdpDatapath.open(directory, 64) as opened:
+        opened.put_port(int(Path(f"/sys/class/net/{device}/ifindex").read_text()), Mac(PORT_MAC))
+    lab.datapath.attach(device)
+
+    with pytest.raises(AbiMismatchError, match=device):
+        XdpDatapath.open(directory, 64)
+    lab.datapath.detach(device)
+
+
+def test_program_is_exchanged(directory: Path, device: str) -> None:
+    """Another build on the same tables takes an interface over; the same build changes nothing."""
+    with XdpDatapath.open(directory, 64) as opened:
+        opened.attach(device)
+        first = opened.attachments()[device].program.id
+    (directory / "prog").unlink()
+
+    with XdpDatapath.open(directory, 64) as opened:
+        assert list(opened.attachments()) == [device]
+        opened.attach(device)
+        second = opened.attachments()[device].program.id
+        assert second != first
+        opened.detach(device)
+
+
+def test_generic_mode(directory: Path, device: str) -> None:
+    """A program that somebody put on in generic mode is told from a native one."""
+    with XdpDatapath.open(directory, 64) as opened:
+        interfaces.replace(device, opened._program, Mode.GENERIC)
+        assert opened.attach(device) is Mode.GENERIC
+        assert opened.kind == "XDP generic"
+        opened.detach(device)
+
+
+def test_no_such_interface(directory: Path) -> None:
+    """Attaching to nothing names it."""
+    with (
+        XdpDatapath.open(directory, 64) as opened,
+        pytest.raises(AttachError, match=r"lk-none: .*no such interface"),
+    ):
+        opened.attach("lk-none")
+
+
+def test_verifier_text(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that cannot be loaded is refused with libbpf's own words."""
+    broken = tmp_path / "broken.bpf.o"
+    broken.write_bytes(b"no ELF at all")
+    monkeypatch.setattr("edge_agent.datapath.pins.object_file", lambda: broken)
+
+    with pytest.raises(LoadError, match=r"broken\.bpf\.o") as refused:
+        XdpDatapath.open(directory, 64)
+    assert "libbpf" in refused.value.log

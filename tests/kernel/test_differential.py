@@ -1,0 +1,180 @@
+"""The program and its Python twin judge the same packets: same counter, octets and promise.
+
+`LEASE_SEED=n` repeats a run; the seed is printed with a failure.
+"""
+
+import os
+import random
+from collections import Counter
+from dataclasses import replace
+
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.fastpath import judge
+from edge_agent.dhcp.options import option, render_pool_options
+from edge_agent.dhcp.tables import Assignment, Line, SiteState, subscriber_key
+from lease_core.domain.values import Ipv4, Mac
+from tests.kernel.lab import ADDRESS, IFINDEX, POOL_OPTIONS, SECOND, Lab, now_boot_ns
+from tests.packets import BROADCAST_IP, CLIENT_MAC, PORT_MAC, SERVER, Client, ip
+
+PACKETS = 30_000
+CLIENTS = 12
+
+POOLS = {
+    1: POOL_OPTIONS,
+    2: replace(POOL_OPTIONS, lease_time_s=86_400, options=render_pool_options(
+        Ipv4(SERVER), Ipv4(0xFFFF0000), (Ipv4(SERVER),), ())),
+    3: replace(POOL_OPTIONS, options=POOL_OPTIONS.options + option(43, b"v" * 190)),
+    4: replace(POOL_OPTIONS, options=POOL_OPTIONS.options[:26]),
+    5: replace(POOL_OPTIONS, server_id=Ipv4(SERVER + 9), lease_time_s=119),
+}  # fmt: skip
+
+
+def binding(number: int) -> Assignment:
+    """Every client has another flaw, the first ones have none."""
+    assignment = Assignment(
+        Ipv4(ADDRESS + number), 1 + number % 3, 100 + number, Line(IFINDEX), seq=1000 + number
+    )
+    flaws = {
+        6: replace(assignment, check_ok=False),
+        7: replace(assignment, line=Line(IFINDEX, 7)),
+        8: replace(assignment, pool_id=4),
+        9: replace(assignment, pool_id=5),
+        10: replace(assignment, slot=1 << 30),
+    }
+    return flaws.get(number, assignment)
+
+
+def fill(datapath: XdpDatapath | MemoryDatapath) -> None:
+    for number, pool in POOLS.items():
+        datapath.put_pool(number, pool)
+    datapath.put_port(IFINDEX, Mac(PORT_MAC))
+    for number in range(CLIENTS - 1):
+        datapath.put(subscriber_key(Mac(CLIENT_MAC + number)), binding(number))
+
+
+def some_options(pick: random.Random, number: int) -> list[tuple[int, bytes]]:
+    """Options as clients send them, in any order, some of them broken."""
+    address = ip(ADDRESS + (number if pick.random() < 0.9 else pick.randrange(CLIENTS)))
+    message_type = (
+        pick.choice((1, 1, 1, 3, 3, 3, 3)) if pick.random() < 0.95 else pick.randrange(10)
+    )
+    pool = (
+        (53, bytes((message_type,))),
+        (50, address),
+        (54, ip(SERVER)),
+        (61, pick.randbytes(pick.choice((1, 7, 7, 19, 254, 255)))),
+        (12, pick.randbytes(pick.randrange(20))),
+        (55, pick.randbytes(13)),
+    )
+    chosen = [o for o in pool if pick.random() < 0.55 or o[0] == 53]
+    if pick.random() < 0.1:
+        chosen.append(
+            (pick.choice((50, 52, 53, 54, 61, 82, 77)), pick.randbytes(pick.randrange(6)))
+        )
+    if pick.random() < 0.03:
+        chosen += [(77, b"")] * pick.choice((55, 60, 61, 62, 63, 64, 65))
+    if pick.random() < 0.7:
+        pick.shuffle(chosen)
+    return chosen
+
+
+def some_frame(pick: random.Random) -> bytes:
+    """A request with no, one or several things wrong, or with its octets cut or changed."""
+    number = pick.randrange(6) if pick.random() < 0.9 else pick.randrange(CLIENTS)
+    client = Client(
+        mac=CLIENT_MAC + number,
+        options=tuple(some_options(pick, number)),
+        bootp_len=pick.choice((0, 0, 300, 300, 300, 548, 752, pick.randrange(240, 760))),
+        xid=pick.getrandbits(32),
+        secs=pick.getrandbits(8),
+        flags=pick.choice((0, 0x8000, pick.getrandbits(16))),
+        ciaddr=pick.choice((0, 0, 0, ADDRESS + number)),
+        dst_ip=pick.choice((BROADCAST_IP, SERVER)) if pick.random() < 0.95 else SERVER + 1,
+        chaddr_rest=pick.choice((bytes(10), pick.randbytes(10))),
+        trailer=bytes(pick.choice((0, 0, 0, 1, 6, 300))),
+    )
+    if pick.random() < 0.2:
+        flaw: dict[str, object] = pick.choice((
+            {"area": pick.randbytes(pick.randrange(1, 100))},
+            {"area": bytes(pick.randrange(510)) + b"\x35\x01\x01\xff", "bootp_len": 0},
+            {"src_mac": CLIENT_MAC + pick.randrange(CLIENTS)},
+            {"mac": pick.choice((0, CLIENT_MAC | 1 << 40))},
+            {"giaddr": pick.getrandbits(1)},
+            {"op": pick.randrange(3)}, {"htype": pick.randrange(3)}, {"hlen": pick.randrange(8)},
+            {"cookie": pick.getrandbits(32)},
+            {"version_ihl": pick.choice((0x40, 0x42, 0x44, 0x46, 0x4F, 0x65, 0x45))},
+            {"version_ihl": 0x46, "ip_options": b"\x94\x04\0\0"},
+            {"fragment": pick.getrandbits(16)}, {"protocol": pick.choice((6, 17))},
+            {"dst_port": pick.choice((67, 68))}, {"ethertype": pick.choice((0x800, 0x8100))},
+            {"total_len": pick.randrange(400)}, {"udp_len": pick.randrange(400)},
+        ))  # fmt: skip
+        client = client.but(**flaw)
+    frame = bytearray(client.frame())
+    if pick.random() < 0.1:
+        frame[pick.randrange(len(frame))] = pick.getrandbits(8)
+    if pick.random() < 0.05:
+        del frame[pick.randrange(34, len(frame)) :]
+    return bytes(frame)
+
+
+def some_state(pick: random.Random, now: int) -> SiteState:
+    """Mostly open; the horizon is far, past, or so near that the grant is read off the reply."""
+    left_s = (
+        pick.choice((90_000, 90_000, 1800, 300)) if pick.random() < 0.9 else pick.choice((100, -5))
+    )
+    silent_s = pick.choice((0, 800, -50)) if pick.random() < 0.9 else 950
+    return SiteState(
+        gate=pick.random() > 0.05,
+        horizon_boot_ns=now + left_s * SECOND + SECOND // 2,
+        touched_boot_ns=max(0, now - silent_s * SECOND),
+        cursor_lo=5,
+        cursor_hi=5 + (pick.random() < 0.03),
+        abi_ok=pick.random() > 0.03,
+    )
+
+
+def grant_in(frame: bytes) -> int:
+    return int.from_bytes(frame[282 + 11 : 282 + 15], "big")
+
+
+def test_twins(lab: Lab) -> None:
+    """Both sides come to the same verdict, octets and promise for every generated packet."""
+    seed = int(os.environ.get("LEASE_SEED", random.SystemRandom().getrandbits(32)))
+    print(f"LEASE_SEED={seed}")
+    pick = random.Random(seed)
+    twin = MemoryDatapath(lab.datapath.max_subscribers)
+    fill(lab.datapath)
+    fill(twin)
+    slots = [100 + number for number in range(CLIENTS - 1)]
+    for slot in slots:
+        twin.raise_promise(slot, lab.datapath.promise(slot))
+    seen: Counter[str | None] = Counter()
+    for number in range(PACKETS):
+        if number % 50 == 0:
+            state = some_state(pick, now_boot_ns())
+            lab.datapath.set_state(state)
+            twin.set_state(state)
+        frame = some_frame(pick)
+        place = f"packet {number} of LEASE_SEED={seed}: {frame.hex()}"
+
+        promises = [lab.datapath.promise(slot) for slot in slots]
+        before = now_boot_ns()
+        judged = lab.judge(frame)
+        after = now_boot_ns()
+        raised = [
+            (slot, new) for slot, old in zip(slots, promises, strict=True)
+            if (new := lab.datapath.promise(slot)) != old
+        ]  # fmt: skip
+        now = raised[0][1] - grant_in(judged.frame) * SECOND if raised else before
+
+        verdict = judge(frame, IFINDEX, twin, now)
+
+        assert before <= now <= after, place
+        assert judged.counter == verdict.counter, place
+        assert judged.frame == (verdict.frame or frame), place
+        assert judged.is_answered == (verdict.frame is not None), place
+        assert all(lab.datapath.promise(slot) == twin.promise(slot) for slot in slots), place
+        seen[judged.counter] += 1
+    assert seen["offer"] > PACKETS // 20 < seen["ack"]
+    assert len(seen) > 20

@@ -1,0 +1,323 @@
+"""Every rule of `docs/replies.md`, one mutation of a good request at a time."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.tables import Line
+from lease_core.domain.values import Ipv4
+from tests.kernel.lab import (
+    ADDRESS,
+    BINDING,
+    IFINDEX,
+    KEY,
+    POOL,
+    POOL_OPTIONS,
+    SECOND,
+    SLOT,
+    Lab,
+    now_boot_ns,
+)
+from tests.packets import (
+    BROADCAST_IP,
+    CLIENT_MAC,
+    DECLINE,
+    DISCOVER,
+    INFORM,
+    RELEASE,
+    REQUEST,
+    SERVER,
+    Client,
+    dhclient,
+    ip,
+    udhcpc,
+    windows,
+)
+
+OURS = (54, ip(SERVER))
+WANTED = (50, ip(ADDRESS))
+OTHER = ip(ADDRESS + 1)
+
+GOOD = dhclient(DISCOVER)
+SELECTING = dhclient(REQUEST, OURS, WANTED)
+REBOOTING = dhclient(REQUEST, WANTED)
+RENEWING = dhclient(REQUEST).but(ciaddr=ADDRESS, src_ip=ADDRESS, dst_ip=SERVER)
+REBINDING = RENEWING.but(dst_ip=BROADCAST_IP)
+
+HITS = {
+    "dhclient discovers": (GOOD, "offer"),
+    "udhcpc discovers": (udhcpc(DISCOVER), "offer"),
+    "windows discovers": (windows(DISCOVER), "offer"),
+    "dhclient selects": (SELECTING, "ack"),
+    "udhcpc selects": (udhcpc(REQUEST, WANTED, OURS), "ack"),
+    "windows selects": (windows(REQUEST, WANTED, OURS), "ack"),
+    "init-reboot": (REBOOTING, "ack"),
+    "renewing": (RENEWING, "ack"),
+    "rebinding": (REBINDING, "ack"),
+    "a discover that asks for another address": (dhclient(DISCOVER, (50, OTHER)), "offer"),
+    "octets behind the packet": (GOOD.but(trailer=b"fcs!"), "offer"),
+    "the shortest option area": (Client(bootp_len=0), "offer"),
+    "padding between options": (GOOD.but(area=b"\0" * 20 + b"\x35\x01\x01\xff"), "offer"),
+    "rubbish behind END": (GOOD.but(area=b"\x35\x01\x01\xff\x34\x01\x03\x35\x01"), "offer"),
+    "64 options": (GOOD.but(area=b"\x35\x01\x01" + b"\x4d\0" * 63 + b"\xff"), "offer"),
+    "an area of 512 octets": (GOOD.but(bootp_len=240 + 512), "offer"),
+    "END in the last of 512 octets": (
+        GOOD.but(area=b"\x35\x01\x01" + b"\0" * 508 + b"\xff"),
+        "offer",
+    ),
+    "END as the last octet": (GOOD.but(area=b"\x35\x01\x01\xff", bootp_len=0), "offer"),
+    "another source port and hops": (GOOD.but(hops=3, secs=99), "offer"),
+}
+
+NOT_DHCP = {
+    "ARP": GOOD.but(ethertype=0x0806),
+    "a VLAN tag": GOOD.but(ethertype=0x8100),
+    "TCP": GOOD.but(protocol=6),
+    "another port": GOOD.but(dst_port=68),
+    "IP version 6": GOOD.but(version_ihl=0x65),
+    "another port behind IP options": GOOD.but(
+        version_ihl=0x46, ip_options=b"\x94\x04\0\0", dst_port=53
+    ),
+}
+
+MISSES = {
+    "IP options": (GOOD.but(version_ihl=0x46, ip_options=b"\x94\x04\0\0"), "pass_ip_header"),
+    "more fragments": (GOOD.but(fragment=0x2000), "pass_fragment"),
+    "a later fragment": (GOOD.but(fragment=0x0010), "pass_fragment"),
+    "total length too small": (GOOD.but(total_len=268, udp_len=248), "pass_length"),
+    "total length beyond the frame": (GOOD.but(total_len=329, udp_len=309), "pass_length"),
+    "UDP length too small": (GOOD.but(udp_len=307), "pass_length"),
+    "no option area": (GOOD.but(area=b"", bootp_len=240), "pass_length"),
+    "half a header": (GOOD.but(area=b"", bootp_len=0, total_len=128, udp_len=108), "pass_length"),
+    "a reply": (GOOD.but(op=2), "pass_bootp_header"),
+    "another hardware": (GOOD.but(htype=32), "pass_bootp_header"),
+    "a long address": (GOOD.but(hlen=16), "pass_bootp_header"),
+    "plain BOOTP": (GOOD.but(cookie=0), "pass_bootp_header"),
+    "no END": (GOOD.but(area=b"\x35\x01\x01"), "pass_options"),
+    "no END, no padding": (GOOD.but(area=b"\x35\x01\x01", bootp_len=0), "pass_options"),
+    "a value beyond the payload": (
+        GOOD.but(area=b"\x35\x01\x01\x0c\xff", bootp_len=0),
+        "pass_options",
+    ),
+    "a value beyond the payload, inside the frame": (
+        GOOD.but(area=b"\x35\x01\x01\x0c\x02", bootp_len=0, trailer=b"ab\xff"),
+        "pass_options",
+    ),
+    "a code as the last octet": (GOOD.but(area=b"\x35\x01\x01\x0c", bootp_len=0), "pass_options"),
+    "65 options": (
+        GOOD.but(area=b"\x35\x01\x01" + b"\x4d\0" * 64 + b"\xff"),
+        "pass_options",
+    ),
+    "an area of 513 octets": (GOOD.but(bootp_len=240 + 513), "pass_options"),
+    "two types": (GOOD.with_option(53, b"\x01"), "pass_options"),
+    "a type of two octets": (GOOD.but(options=((53, b"\x01\x01"),)), "pass_options"),
+    "two addresses": (dhclient(REQUEST, WANTED, WANTED), "pass_options"),
+    "an address of five octets": (dhclient(REQUEST, (50, b"12345")), "pass_options"),
+    "an address of three octets": (dhclient(REQUEST, (50, b"123")), "pass_options"),
+    "two servers": (dhclient(REQUEST, OURS, OURS), "pass_options"),
+    "a server of three octets": (dhclient(REQUEST, (54, b"123")), "pass_options"),
+    "two client ids": (udhcpc(DISCOVER, (61, b"x")), "pass_options"),
+    "an empty client id": (dhclient(DISCOVER, (61, b"")), "pass_options"),
+    "an empty option 82": (dhclient(DISCOVER, (82, b"")), "pass_options"),
+    "two options 82": (dhclient(DISCOVER, (82, b"x"), (82, b"y")), "pass_options"),
+    "overload": (dhclient(DISCOVER, (52, b"\x01")), "pass_options"),
+    "no type": (GOOD.without_option(53), "pass_message_type"),
+    "type 0": (dhclient(0), "pass_message_type"),
+    "release": (dhclient(RELEASE), "pass_message_type"),
+    "decline": (dhclient(DECLINE), "pass_message_type"),
+    "inform": (dhclient(INFORM), "pass_message_type"),
+    "a release that carries type 3 in its client id": (
+        dhclient(RELEASE, (61, b"\x35\x01\x03\x35\x01\x03")),
+        "pass_message_type",
+    ),
+    "a relay's address": (GOOD.but(giaddr=ADDRESS), "pass_relayed"),
+    "option 82": (dhclient(DISCOVER, (82, b"\x01\x04port")), "pass_relayed"),
+    "another source": (GOOD.but(src_mac=CLIENT_MAC + 1), "pass_source_mac"),
+    "a multicast source": (GOOD.but(mac=CLIENT_MAC | 1 << 40), "pass_source_mac"),
+    "no source": (GOOD.but(mac=0), "pass_source_mac"),
+    "an unknown client": (GOOD.but(mac=CLIENT_MAC + 1), "pass_unknown_client"),
+    "another destination": (GOOD.but(dst_ip=SERVER + 1), "pass_not_addressed"),
+    "another server": (dhclient(REQUEST, (54, OTHER), WANTED), "pass_other_server"),
+    "a discover for another server": (dhclient(DISCOVER, (54, OTHER)), "pass_other_server"),
+    "another address selected": (dhclient(REQUEST, OURS, (50, OTHER)), "pass_other_address"),
+    "selecting without an address": (dhclient(REQUEST, OURS), "pass_other_address"),
+    "selecting with ciaddr": (SELECTING.but(ciaddr=ADDRESS), "pass_other_address"),
+    "renewing with server": (RENEWING.with_option(*OURS), "pass_other_address"),
+    "rebooting with another address": (dhclient(REQUEST, (50, OTHER)), "pass_other_address"),
+    "rebooting with ciaddr": (REBOOTING.but(ciaddr=ADDRESS), "pass_other_address"),
+    "renewing another address": (RENEWING.but(ciaddr=ADDRESS + 1), "pass_other_address"),
+    "renewing nothing": (RENEWING.but(ciaddr=0), "pass_other_address"),
+}
+
+
+def _put(**changes: object) -> Callable[[Lab], None]:
+    def change(lab: Lab) -> None:
+        lab.datapath.put(KEY, replace(BINDING, **changes))  # type: ignore[arg-type]
+
+    return change
+
+
+def _state(**changes: object) -> Callable[[Lab], None]:
+    return lambda lab: lab.set_state(**changes)
+
+
+def _pool(options: bytes) -> Callable[[Lab], None]:
+    def change(lab: Lab) -> None:
+        lab.datapath.put_pool(9, replace(POOL_OPTIONS, options=options))
+        lab.datapath.put(KEY, replace(BINDING, pool_id=9))
+
+    return change
+
+
+def long_ago() -> int:
+    if (then := now_boot_ns() - 901 * SECOND) < 0:
+        pytest.skip("the host has not been up for 15 minutes")
+    return then
+
+
+TABLES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {
+    "port not ours": (lambda lab: lab.datapath.disable_port(IFINDEX), GOOD, "pass_port_unknown"),
+    "another ABI": (_state(abi_ok=False), GOOD, "pass_abi"),
+    "gate closed": (_state(gate=False), GOOD, "pass_gate_closed"),
+    "torn cursor": (_state(cursor_lo=1, cursor_hi=2), GOOD, "pass_gate_closed"),
+    "agent silent": (
+        lambda lab: lab.set_state(touched_boot_ns=long_ago()),
+        GOOD,
+        "pass_agent_silent",
+    ),
+    "horizon passed": (
+        lambda lab: lab.set_state(horizon_boot_ns=now_boot_ns() - 1),
+        GOOD,
+        "pass_horizon",
+    ),
+    "horizon too near": (
+        lambda lab: lab.set_state(horizon_boot_ns=now_boot_ns() + 120 * SECOND),
+        GOOD,
+        "pass_horizon",
+    ),
+    "another subscriber's value": (_put(check_ok=False), GOOD, "pass_check_word"),
+    "another interface": (_put(line=Line(IFINDEX + 1)), GOOD, "pass_other_line"),
+    "bound to an outer VLAN": (_put(line=Line(IFINDEX, 100)), GOOD, "pass_other_line"),
+    "bound to an inner VLAN": (_put(line=Line(IFINDEX, 0, 100)), GOOD, "pass_other_line"),
+    "unknown pool": (_put(pool_id=999), GOOD, "pass_unknown_pool"),
+    "pool without its fixed options": (_pool(b"\0" * 26), GOOD, "pass_unknown_pool"),
+    "reply too long": (
+        _pool(POOL_OPTIONS.options.ljust(256, b"\0")),
+        dhclient(DISCOVER, (61, b"x" * 50)),
+        "pass_reply_space",
+    ),
+    "slot outside": (_put(slot=4096), REBOOTING, "pass_promise"),
+}
+
+
+@pytest.mark.parametrize(("client", "counter"), HITS.values(), ids=HITS)
+def test_hit(lab: Lab, client: Client, counter: str) -> None:
+    """A request that follows all rules is answered and counted once."""
+    judged = lab.judge(client)
+
+    assert (counter, XDP_TX) == (judged.counter, judged.action)
+
+
+@pytest.mark.parametrize("client", NOT_DHCP.values(), ids=NOT_DHCP)
+def test_other_traffic(lab: Lab, client: Client) -> None:
+    """What is not for the DHCP server port passes unchanged and uncounted."""
+    judged = lab.judge(client)
+
+    assert (None, XDP_PASS, client.frame()) == judged
+
+
+@pytest.mark.parametrize("length", [14, 33, 34, 41, 42, 281])
+def test_cut_off(lab: Lab, length: int) -> None:
+    """A frame that ends in the middle of its headers passes unchanged."""
+    frame = GOOD.frame()[:length]
+
+    judged = lab.judge(frame)
+
+    assert ("pass_length" if length >= 42 else None, XDP_PASS, frame) == judged
+
+
+@pytest.mark.parametrize(("client", "counter"), MISSES.values(), ids=MISSES)
+def test_miss(lab: Lab, client: Client, counter: str) -> None:
+    """A request that breaks a rule passes unchanged, counted under that rule."""
+    judged = lab.judge(client)
+
+    assert (counter, XDP_PASS, client.frame()) == judged
+
+
+@pytest.mark.parametrize(("change", "client", "counter"), TABLES.values(), ids=TABLES)
+def test_miss_by_tables(
+    lab: Lab, change: Callable[[Lab], None], client: Client, counter: str
+) -> None:
+    """A good request passes unchanged where the site's tables do not allow an answer."""
+    change(lab)
+
+    judged = lab.judge(client)
+
+    assert (counter, XDP_PASS, client.frame()) == judged
+
+
+def test_every_reason_is_tested() -> None:
+    """The tables above name every counter."""
+    named = {counter for _, counter in [*HITS.values(), *MISSES.values()]}
+    named |= {counter for _, _, counter in TABLES.values()}
+
+    assert named == set(Counter)
+
+
+def test_agent_touching_in_the_future(lab: Lab) -> None:
+    """A touch that is newer than the packet counts as now."""
+    lab.set_state(touched_boot_ns=now_boot_ns() + 5 * SECOND)
+
+    assert lab.judge(GOOD).counter == "offer"
+
+
+def test_promise_precedes_the_ack(lab: Lab) -> None:
+    """An ACK raises P to now + g, an OFFER and a miss leave it alone (I2)."""
+    lab.datapath.put(KEY, replace(BINDING, slot=SLOT + 1))
+    assert lab.judge(GOOD).counter == "offer"
+    assert lab.judge(dhclient(REQUEST, (50, OTHER))).counter == "pass_other_address"
+    assert lab.datapath.promise(SLOT + 1) == 0
+
+    before = now_boot_ns()
+    assert lab.judge(REBOOTING).counter == "ack"
+
+    assert before <= lab.datapath.promise(SLOT + 1) - 3600 * SECOND <= now_boot_ns()
+
+
+def test_promise_never_falls(lab: Lab) -> None:
+    """A shorter grant, or the agent's own raise, leaves a later P where it is."""
+    lab.datapath.put(KEY, replace(BINDING, slot=SLOT + 2))
+    assert lab.judge(REBOOTING).counter == "ack"
+    promised = lab.datapath.promise(SLOT + 2)
+
+    lab.set_state(horizon_boot_ns=now_boot_ns() + 300 * SECOND)
+    assert lab.judge(REBOOTING).counter == "ack"
+    assert lab.datapath.raise_promise(SLOT + 2, 5)
+
+    assert promised == lab.datapath.promise(SLOT + 2)
+
+
+def test_value_of_another_subscriber(lab: Lab) -> None:
+    """A value that moved to another key is not believed there."""
+    moved = lab.datapath.lookup(KEY)
+    assert moved is not None
+    octets = lab.datapath._subscribers.get(KEY)
+    assert octets is not None
+    lab.datapath._subscribers.set(KEY + (1 << 40), octets)
+
+    other = GOOD.but(mac=CLIENT_MAC + 1)
+
+    assert lab.judge(other).counter == "pass_check_word"
+
+
+def test_address_is_the_bindings(lab: Lab) -> None:
+    """The reply carries the address of the table, not the one that the client asked for."""
+    lab.datapath.put(KEY, replace(BINDING, ip=Ipv4(ADDRESS + 5)))
+
+    judged = lab.judge(dhclient(DISCOVER, (50, OTHER)))
+
+    assert judged.frame[58:62] == ip(ADDRESS + 5)
+    assert lab.datapath.pool(POOL) == POOL_OPTIONS
