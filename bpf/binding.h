@@ -42,8 +42,7 @@ static __always_inline __u32 check_site(__u64 now_boot_ns, __u64 *ret_horizon_bo
 
 	if (!site || READ_ONCE(site->abi_magic) != DHCP_ABI_MAGIC)
 		return DHCP_pass_abi;
-	if (READ_ONCE(site->gate) != 1 ||
-	    READ_ONCE(site->cursor_lo) != READ_ONCE(site->cursor_hi))
+	if (READ_ONCE(site->gate) != 1)
 		return DHCP_pass_gate_closed;
 
 	/* The agent may have touched it after `now` was read. */

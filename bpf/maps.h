@@ -96,6 +96,7 @@ struct ip_pool {
 	__u32 lease_time_s;  /* L */
 	__u32 options_len;
 	__u32 reserved;
+	__u8 name[32]; /* for people: zero-terminated, not read here */
 	__u8 options[DHCP_POOL_OPTIONS_MAX]; /* zero after options_len */
 };
 
@@ -135,6 +136,7 @@ struct site_state {
 	__u64 cursor_commit_ms; /* entry id of cursor_lo is <commit_ms>-<lo> */
 	__u8 cursor_hash[8];    /* h of cursor_lo */
 	__u8 genesis[16];       /* of the log that the maps are a projection of */
+	__u64 lines;            /* fingerprint of the interfaces that they were made for */
 };
 
 #endif

@@ -25,7 +25,7 @@ class Settings(BaseModel):
 class AllocatorConfig(Settings):
     """`leasectl allocator`."""
 
-    redis: str = Field("redis://127.0.0.1:6379/0", pattern=r"^rediss?://")
+    redis: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://")
     name: Name = "allocator"
     replica_lag_max_s: int = Field(0, ge=0, le=3600)
     """Largest replica lag; 0 with a single Redis. W is this plus 5 s (DESIGN section 2)."""

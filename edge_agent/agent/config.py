@@ -17,7 +17,7 @@ class EdgeConfig(Settings):
     site: Name
     edge: Name
     interfaces: tuple[Interface, ...] = Field(min_length=1, max_length=256)
-    redis: str = Field("redis://127.0.0.1:6379/0", pattern=r"^rediss?://")
+    redis: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://")
     datapath: Literal["auto", "xdp", "user"] = "auto"
     pin_dir: Path | None = None
     max_subscribers: int = Field(1_000_000, ge=16, le=16_000_000)

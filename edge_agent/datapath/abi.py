@@ -26,7 +26,7 @@ COUNTERS: Final = tuple(counter.value for counter in Counter)
 class Record:
     """A C structure: its fields with their `struct` codes, without padding between them."""
 
-    def __init__(self, name: str, **fields: str) -> None:
+    def __init__(self, name: str, /, **fields: str) -> None:
         self.name = name
         self.layout = struct.Struct("<" + "".join(fields.values()))
         sizes = [struct.calcsize("<" + code) for code in fields.values()]
@@ -58,6 +58,7 @@ IP_POOL: Final = Record(
     lease_time_s="I",
     options_len="I",
     reserved="I",
+    name="32s",
     options=f"{POOL_OPTIONS_MAX}s",
 )
 PROMISE: Final = Record("promise", kernel_boot_ns="Q", agent_boot_ns="Q")
@@ -75,6 +76,7 @@ SITE_STATE: Final = Record(
     cursor_commit_ms="Q",
     cursor_hash="8s",
     genesis="16s",
+    lines="Q",
 )
 DHCP_STATS: Final = Record("dhcp_stats", **dict.fromkeys(COUNTERS, "Q"))
 
@@ -134,16 +136,22 @@ def pack_pool(pool: PoolOptions) -> bytes:
         pool.lease_time_s,
         len(pool.options),
         0,
+        pool.name.encode(),
         pool.options,
     )
 
 
 def unpack_pool(octets: bytes) -> PoolOptions:
-    network_be, netmask_be, server_be, lease_time_s, length, _, options = IP_POOL.layout.unpack(
-        octets
+    network_be, netmask_be, server_be, lease_time_s, length, _, name, options = (
+        IP_POOL.layout.unpack(octets)
     )
     return PoolOptions(
-        _ip(network_be), _ip(netmask_be), _ip(server_be), lease_time_s, options[:length]
+        _ip(network_be),
+        _ip(netmask_be),
+        _ip(server_be),
+        lease_time_s,
+        options[:length],
+        name.rstrip(b"\0").decode(),
     )
 
 
@@ -171,13 +179,15 @@ def pack_state(state: SiteState) -> bytes:
         state.cursor_commit_ms,
         state.cursor_hash,
         state.genesis,
+        state.lines,
     )
 
 
 def unpack_state(octets: bytes) -> SiteState:
-    magic, gate, horizon, touched, epoch, incarnation, lo, hi, commit_ms, cursor_hash, genesis = (
+    magic, gate, horizon, touched, epoch, incarnation, *cursor, genesis, lines = (
         SITE_STATE.layout.unpack(octets)
     )
+    lo, hi, commit_ms, cursor_hash = cursor
     return SiteState(
         gate=gate == 1,
         horizon_boot_ns=horizon,
@@ -189,6 +199,7 @@ def unpack_state(octets: bytes) -> SiteState:
         cursor_commit_ms=commit_ms,
         cursor_hash=cursor_hash,
         genesis=genesis,
+        lines=lines,
         abi_ok=magic == MAGIC,
     )
 

@@ -59,6 +59,9 @@ class MemoryDatapath:
     def entries(self) -> Iterator[tuple[SubscriberKey, Assignment]]:
         return iter(list(self._subscribers.items()))
 
+    def pools(self) -> Iterator[tuple[int, PoolOptions]]:
+        return iter(list(self._pools.items()))
+
     def put_pool(self, number: int, pool: PoolOptions) -> None:
         self._pools[number] = pool
 

@@ -126,10 +126,10 @@ def _refuse_message(request: Request) -> Counter | None:
 
 
 def _refuse_site(state: SiteState, now_boot_ns: int) -> Counter | None:
-    """Rules 11 to 13: tables of this ABI, whole, kept by an agent that is alive."""
+    """Rules 11 to 13: open tables of this ABI, kept by an agent that is alive."""
     if not state.abi_ok:
         return Counter.PASS_ABI
-    if not state.gate or state.cursor_lo != state.cursor_hi:
+    if not state.gate:
         return Counter.PASS_GATE_CLOSED
     if now_boot_ns - state.touched_boot_ns > DEAD_MAN_NS:
         return Counter.PASS_AGENT_SILENT

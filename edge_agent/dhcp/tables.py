@@ -51,6 +51,7 @@ class PoolOptions:
     server_id: Ipv4
     lease_time_s: int
     options: bytes
+    name: str = ""
 
 
 @dataclass(slots=True)
@@ -67,6 +68,8 @@ class SiteState:
     cursor_commit_ms: int = 0
     cursor_hash: bytes = bytes(8)
     genesis: bytes = bytes(16)
+    lines: int = 0
+    """Fingerprint of the interface names and numbers that the tables were made for."""
     abi_ok: bool = True
 
 

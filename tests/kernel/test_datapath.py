@@ -37,6 +37,7 @@ STATE = SiteState(
     cursor_commit_ms=17,
     cursor_hash=b"12345678",
     genesis=b"0123456789abcdef",
+    lines=18,
 )
 
 _numbers = count()

@@ -128,8 +128,6 @@ def some_state(pick: random.Random, now: int) -> SiteState:
         gate=pick.random() > 0.05,
         horizon_boot_ns=now + left_s * SECOND + SECOND // 2,
         touched_boot_ns=max(0, now - silent_s * SECOND),
-        cursor_lo=5,
-        cursor_hi=5 + (pick.random() < 0.03),
         abi_ok=pick.random() > 0.03,
     )
 

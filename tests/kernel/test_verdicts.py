@@ -182,7 +182,6 @@ TABLES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {
     "port not ours": (lambda lab: lab.datapath.disable_port(IFINDEX), GOOD, "pass_port_unknown"),
     "another ABI": (_state(abi_ok=False), GOOD, "pass_abi"),
     "gate closed": (_state(gate=False), GOOD, "pass_gate_closed"),
-    "torn cursor": (_state(cursor_lo=1, cursor_hi=2), GOOD, "pass_gate_closed"),
     "agent silent": (
         lambda lab: lab.set_state(touched_boot_ns=long_ago()),
         GOOD,

@@ -72,7 +72,6 @@ FAULTS = [
     Fault(Counter.PASS_SOURCE_MAC, {"src_mac": RELAY_MAC}),
     Fault(Counter.PASS_ABI, state={"abi_ok": False}),
     Fault(Counter.PASS_GATE_CLOSED, state={"gate": False}),
-    Fault(Counter.PASS_GATE_CLOSED, state={"cursor_hi": 42}),
     Fault(Counter.PASS_AGENT_SILENT, state={"touched_boot_ns": NOW - 900 * SECOND - 1}),
     Fault(Counter.PASS_UNKNOWN_CLIENT, bound=False),
     Fault(Counter.PASS_CHECK_WORD, assignment={"check_ok": False}),
