@@ -92,7 +92,7 @@ static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 	__be32 server_be = grant->pool->server_id_be;
 	__be32 bound_be = grant->binding.ip_be;
 
-	if (frame->ip.daddr != bpf_htonl(0xffffffff) && frame->ip.daddr != server_be)
+	if (frame->ip->daddr != bpf_htonl(0xffffffff) && frame->ip->daddr != server_be)
 		return DHCP_pass_not_addressed;
 	if (found->times[SLOT_SERVER_ID] && found->server_be != server_be)
 		return DHCP_pass_other_server;
@@ -100,10 +100,10 @@ static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 	if (found->message_type == DHCPDISCOVER)
 		return NO_REASON;
 	if (found->times[SLOT_REQUESTED_ADDRESS]) { /* SELECTING or INIT-REBOOT */
-		if (frame->bootp.ciaddr || found->requested_be != bound_be)
+		if (frame->bootp->ciaddr || found->requested_be != bound_be)
 			return DHCP_pass_other_address;
 	} else { /* RENEWING or REBINDING, which name no server */
-		if (found->times[SLOT_SERVER_ID] || frame->bootp.ciaddr != bound_be)
+		if (found->times[SLOT_SERVER_ID] || frame->bootp->ciaddr != bound_be)
 			return DHCP_pass_other_address;
 	}
 	return NO_REASON;

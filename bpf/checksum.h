@@ -14,19 +14,15 @@
 
 #include "parse.h"
 
-struct four_octets {
-	__u32 word;
-} __attribute__((packed));
-
 /* Sum of `octets`, a multiple of 4 known at compile time. */
 static __always_inline __u64 sum_words(const void *start, __u32 octets)
 {
-	const struct four_octets *at = start;
+	const __u32 *at = start;
 	__u64 sum = 0;
 
 #pragma unroll
 	for (__u32 i = 0; i < octets / 4; i++)
-		sum += at[i].word;
+		sum += at[i];
 	return sum;
 }
 
@@ -41,7 +37,7 @@ static __always_inline __u16 fold(__u64 sum)
 
 static __always_inline __u16 ip_checksum(const struct dhcp_frame *frame)
 {
-	return fold(sum_words(&frame->ip, IP_HEADER_LEN));
+	return fold(sum_words(frame->ip, IP_HEADER_LEN));
 }
 
 /*
@@ -53,12 +49,12 @@ static __always_inline __u16 udp_checksum(const struct dhcp_frame *frame, __u64 
 	__u64 sum = options_sum;
 	__u16 folded;
 
-	sum += sum_words(&frame->ip.saddr, 8);
-	sum += (__u64)bpf_htons(IPPROTO_UDP) + frame->udp.len;
-	sum += sum_words(&frame->udp, sizeof(frame->udp));
+	sum += sum_words(&frame->ip->saddr, 8);
+	sum += (__u64)bpf_htons(IPPROTO_UDP) + frame->udp->len;
+	sum += sum_words(frame->udp, UDP_HEADER_LEN);
 	/* sname and file are zero in a reply */
-	sum += sum_words(&frame->bootp, __builtin_offsetof(struct bootp, sname));
-	sum += frame->bootp.cookie;
+	sum += sum_words(frame->bootp, __builtin_offsetof(struct bootp, sname));
+	sum += frame->bootp->cookie;
 	folded = fold(sum);
 	return folded ? folded : 0xffff;
 }

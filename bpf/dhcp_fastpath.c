@@ -16,7 +16,7 @@
 #include "tables.h"
 
 /* Rules 2 to 10: a DHCP message that a client sent itself, on one of our ports. */
-static __always_inline __u32 read_request(const struct dhcp_frame *frame, const void *end,
+static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 					  const struct access_port *port,
 					  struct request_options *found)
 {
@@ -24,14 +24,14 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame, const 
 
 	if (!port || !READ_ONCE(port->enabled))
 		return DHCP_pass_port_unknown;
-	reason = check_headers(frame, end, &options_len);
+	reason = check_headers(frame, &options_len);
 	if (reason != NO_REASON)
 		return reason;
-	if (!read_options(frame, end, options_len, found))
+	if (!read_options(frame, options_len, found))
 		return DHCP_pass_options;
 	if (found->message_type != DHCPDISCOVER && found->message_type != DHCPREQUEST)
 		return DHCP_pass_message_type;
-	if (frame->bootp.giaddr || found->times[SLOT_RELAY_AGENT])
+	if (frame->bootp->giaddr || found->times[SLOT_RELAY_AGENT])
 		return DHCP_pass_relayed;
 	if (!is_from_client_itself(frame))
 		return DHCP_pass_source_mac;
@@ -43,7 +43,7 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, __u32 ifinde
 				    const struct request_options *found, struct grant *grant)
 {
 	__u64 now_boot_ns = bpf_ktime_get_boot_ns();
-	__u64 mac_key = mac_key_of(frame);
+	__u64 mac_key = mac_of(frame->bootp->chaddr);
 	__u64 horizon_boot_ns;
 	__u32 reason;
 
@@ -65,8 +65,7 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, __u32 ifinde
 	return NO_REASON;
 }
 
-static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct dhcp_frame *frame,
-					      const void *end)
+static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct dhcp_frame *frame)
 {
 	__u32 ifindex = ctx->ingress_ifindex;
 	const struct access_port *port = bpf_map_lookup_elem(&access_ports, &ifindex);
@@ -76,13 +75,13 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct d
 
 	if (!found)
 		return DHCP_pass_options;
-	reason = read_request(frame, end, port, found);
+	reason = read_request(frame, port, found);
 	if (reason != NO_REASON)
 		return reason;
 	reason = decide(frame, ifindex, found, &grant);
 	if (reason != NO_REASON)
 		return reason;
-	if (!save_client_id(frame, end, found))
+	if (!save_client_id(frame, found))
 		return DHCP_pass_options;
 
 	/* I2: the promise first; one that no ACK follows errs on the safe side. */
@@ -96,14 +95,13 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct d
 SEC("xdp")
 int dhcp_fastpath(struct xdp_md *ctx)
 {
-	const struct dhcp_frame *frame = (void *)(long)ctx->data;
-	const void *end = (void *)(long)ctx->data_end;
+	struct dhcp_frame frame = frame_of(ctx);
 	__u32 verdict;
 
-	if (!is_to_dhcp_server(frame, end))
+	if (!is_to_dhcp_server(&frame))
 		return XDP_PASS;
 
-	verdict = judge_and_answer(ctx, frame, end);
+	verdict = judge_and_answer(ctx, &frame);
 	count(verdict);
 	return verdict == DHCP_offer || verdict == DHCP_ack ? XDP_TX : XDP_PASS;
 }

@@ -159,13 +159,13 @@ static __always_inline bool read_values(const __u8 *area, const void *end,
 		option = noted(area, end, found, SLOT_REQUESTED_ADDRESS, 4, 4);
 		if (!option)
 			return false;
-		__builtin_memcpy(&found->requested_be, option + 2, 4);
+		found->requested_be = *(const __be32 *)(option + 2);
 	}
 	if (found->times[SLOT_SERVER_ID]) {
 		option = noted(area, end, found, SLOT_SERVER_ID, 4, 4);
 		if (!option)
 			return false;
-		__builtin_memcpy(&found->server_be, option + 2, 4);
+		found->server_be = *(const __be32 *)(option + 2);
 	}
 	if (found->times[SLOT_CLIENT_ID]) {
 		option = noted(area, end, found, SLOT_CLIENT_ID, 1, 255);
@@ -179,10 +179,11 @@ static __always_inline bool read_values(const __u8 *area, const void *end,
 }
 
 /* Rule 7. */
-static __always_inline bool read_options(const struct dhcp_frame *frame, const void *end,
-					 __u32 area_len, struct request_options *found)
+static __always_inline bool read_options(const struct dhcp_frame *frame, __u32 area_len,
+					 struct request_options *found)
 {
-	const __u8 *area = (const void *)(frame + 1);
+	const __u8 *area = frame->options;
+	const void *end = frame->end;
 
 	if (area_len > DHCP_OPTIONS_AREA_MAX)
 		return false;
@@ -202,14 +203,14 @@ static __always_inline bool read_options(const struct dhcp_frame *frame, const v
 }
 
 /* Keep option 61 for the reply, which is written over the request. */
-static __always_inline bool save_client_id(const struct dhcp_frame *frame, const void *end,
+static __always_inline bool save_client_id(const struct dhcp_frame *frame,
 					   struct request_options *found)
 {
-	const __u8 *octet = (const void *)(frame + 1);
+	const __u8 *octet = frame->options;
 
 	octet += 2 + (found->found_at[SLOT_CLIENT_ID] & (DHCP_OPTIONS_AREA_MAX - 1));
 	for (int i = 0; i < (int)sizeof(found->client_id) && i < found->client_id_len; i++) {
-		if ((const void *)(octet + i + 1) > end)
+		if ((const void *)(octet + i + 1) > frame->end)
 			return false;
 		found->client_id[i] = octet[i];
 	}

@@ -24,29 +24,41 @@
 /* Make the frame as long as the reply. A frame that could not be resized is unchanged. */
 static __always_inline bool resize(struct xdp_md *ctx, __u32 bootp_len)
 {
-	int len = sizeof(struct dhcp_frame) - sizeof(struct bootp) + bootp_len;
-	int change = len - (int)(ctx->data_end - ctx->data);
+	int change = HEADERS_LEN + bootp_len - (int)(ctx->data_end - ctx->data);
 
 	return !change || !bpf_xdp_adjust_tail(ctx, change);
 }
 
+static __always_inline void write_mac(__u8 *to, __u64 mac)
+{
+	*(__u32 *)to = mac;
+	*(__u16 *)(to + 4) = mac >> 32;
+}
+
 /* RFC 2131 4.1: a renewing client has its address, others may or may not hear unicast. */
-static __always_inline void write_delivery(struct dhcp_frame *frame, const __u8 *port_mac,
+static __always_inline void write_delivery(const struct dhcp_frame *frame, const __u8 *port_mac,
 					   __be32 yiaddr, bool is_ack)
 {
-	bool to_all = frame->bootp.flags & bpf_htons(BOOTP_FLAG_BROADCAST);
+	bool to_all = frame->bootp->flags & bpf_htons(BOOTP_FLAG_BROADCAST);
 
-	if (is_ack && frame->bootp.ciaddr) {
-		frame->ip.daddr = frame->bootp.ciaddr;
+	if (is_ack && frame->bootp->ciaddr) {
+		frame->ip->daddr = frame->bootp->ciaddr;
 		to_all = false;
 	} else {
-		frame->ip.daddr = to_all ? bpf_htonl(0xffffffff) : yiaddr;
+		frame->ip->daddr = to_all ? bpf_htonl(0xffffffff) : yiaddr;
 	}
-	if (to_all)
-		__builtin_memset(frame->eth.h_dest, 0xff, ETH_ALEN);
-	else
-		__builtin_memcpy(frame->eth.h_dest, frame->bootp.chaddr, ETH_ALEN);
-	__builtin_memcpy(frame->eth.h_source, port_mac, ETH_ALEN);
+	write_mac(frame->eth->h_dest, to_all ? ~0ULL : mac_of(frame->bootp->chaddr));
+	write_mac(frame->eth->h_source, mac_of(port_mac));
+}
+
+/* `octets`, a multiple of 4 known at compile time. */
+static __always_inline void write_zeros(void *start, __u32 octets)
+{
+	__u32 *at = start;
+
+#pragma unroll
+	for (__u32 i = 0; i < octets / 4; i++)
+		at[i] = 0;
 }
 
 static __always_inline void write_bootp(struct bootp *bootp, __be32 yiaddr, bool is_ack)
@@ -58,27 +70,32 @@ static __always_inline void write_bootp(struct bootp *bootp, __be32 yiaddr, bool
 		bootp->ciaddr = 0;
 	bootp->yiaddr = yiaddr;
 	bootp->siaddr = 0;
-	__builtin_memset(bootp->sname, 0, sizeof(bootp->sname));
-	__builtin_memset(bootp->file, 0, sizeof(bootp->file));
+	write_zeros(bootp->sname, sizeof(bootp->sname) + sizeof(bootp->file));
 }
 
-/* The pool's options and zeros behind them, to the end of the frame. */
+/*
+ * The pool's options and zeros behind them, to the end of the frame. The part that every reply
+ * has is copied without a loop: nearly all replies are no longer.
+ */
 static __always_inline void write_pool_options(__u8 *options, const void *end,
 					       const struct ip_pool *pool)
 {
-	const struct four_octets *from = (const void *)pool->options;
-	struct four_octets *to = (void *)options;
+	const __u32 *from = (const __u32 *)pool->options;
+	__u32 *to = (__u32 *)options;
 
-	for (int i = 0; i < (int)OPTIONS_WORDS_MAX; i++, to++) {
+#pragma unroll
+	for (__u32 i = 0; i < OPTIONS_LEN_MIN / 4; i++)
+		*to++ = from[i];
+	for (__u32 i = OPTIONS_LEN_MIN / 4; i < OPTIONS_WORDS_MAX; i++, to++) {
 		if ((const void *)(to + 1) > end)
 			break;
-		to->word = i < DHCP_POOL_OPTIONS_MAX / 4 ? from[i].word : 0;
+		*to = i < DHCP_POOL_OPTIONS_MAX / 4 ? from[i] : 0;
 	}
 }
 
 static __always_inline void write_number(__u8 *at, __u32 number)
 {
-	((struct four_octets *)at)->word = bpf_htonl(number);
+	*(__be32 *)at = bpf_htonl(number);
 }
 
 /* Option 61 as received (RFC 6842) and END behind the pool's options. */
@@ -111,34 +128,34 @@ static __always_inline void write_last_options(__u8 *options, const void *end,
 
 static __always_inline __u64 sum_options(const __u8 *options, const void *end)
 {
-	const struct four_octets *at = (const void *)options;
-	__u64 sum = 0;
+	const __u32 *at = (const __u32 *)(options + OPTIONS_LEN_MIN);
+	__u64 sum = sum_words(options, OPTIONS_LEN_MIN);
 
-	for (int i = 0; i < (int)OPTIONS_WORDS_MAX; i++, at++) {
+	for (__u32 i = OPTIONS_LEN_MIN / 4; i < OPTIONS_WORDS_MAX; i++, at++) {
 		if ((const void *)(at + 1) > end)
 			break;
-		sum += at->word;
+		sum += *at;
 	}
 	return sum;
 }
 
-static __always_inline void write_ip_udp(struct dhcp_frame *frame, __be32 server_be,
+static __always_inline void write_ip_udp(const struct dhcp_frame *frame, __be32 server_be,
 					 __u32 bootp_len)
 {
 	__u32 udp_len = sizeof(struct udphdr) + bootp_len;
 
-	frame->ip.tos = 0;
-	frame->ip.tot_len = bpf_htons(IP_HEADER_LEN + udp_len);
-	frame->ip.id = 0;
-	frame->ip.frag_off = 0;
-	frame->ip.ttl = REPLY_TTL;
-	frame->ip.saddr = server_be;
-	frame->ip.check = 0;
-	frame->ip.check = ip_checksum(frame);
-	frame->udp.source = bpf_htons(DHCP_SERVER_PORT);
-	frame->udp.dest = bpf_htons(DHCP_CLIENT_PORT);
-	frame->udp.len = bpf_htons(udp_len);
-	frame->udp.check = 0;
+	frame->ip->tos = 0;
+	frame->ip->tot_len = bpf_htons(IP_HEADER_LEN + udp_len);
+	frame->ip->id = 0;
+	frame->ip->frag_off = 0;
+	frame->ip->ttl = REPLY_TTL;
+	frame->ip->saddr = server_be;
+	frame->ip->check = 0;
+	frame->ip->check = ip_checksum(frame);
+	frame->udp->source = bpf_htons(DHCP_SERVER_PORT);
+	frame->udp->dest = bpf_htons(DHCP_CLIENT_PORT);
+	frame->udp->len = bpf_htons(udp_len);
+	frame->udp->check = 0;
 }
 
 /* Write the whole reply into a frame of its length. */
@@ -146,17 +163,17 @@ static __always_inline bool write_reply(const struct xdp_md *ctx, const __u8 *po
 					const struct request_options *found,
 					const struct grant *grant)
 {
-	struct dhcp_frame *frame = (void *)(long)ctx->data;
-	const void *end = (void *)(long)ctx->data_end;
-	__u8 *options = (void *)(frame + 1);
+	struct dhcp_frame frame = frame_of(ctx);
+	const void *end = frame.end;
+	__u8 *options = frame.options;
 	bool is_ack = found->message_type == DHCPREQUEST;
 
 	/* Never true behind resize(); the verifier has forgotten the length. */
 	if ((const void *)(options + OPTIONS_LEN_MIN) > end)
 		return false;
 
-	write_delivery(frame, port_mac, grant->binding.ip_be, is_ack);
-	write_bootp(&frame->bootp, grant->binding.ip_be, is_ack);
+	write_delivery(&frame, port_mac, grant->binding.ip_be, is_ack);
+	write_bootp(frame.bootp, grant->binding.ip_be, is_ack);
 
 	write_pool_options(options, end, grant->pool);
 	options[DHCP_OPT_AT_TYPE] = is_ack ? DHCPACK : DHCPOFFER;
@@ -165,8 +182,8 @@ static __always_inline bool write_reply(const struct xdp_md *ctx, const __u8 *po
 	write_number(options + DHCP_OPT_AT_T2, grant->t2_s);
 	write_last_options(options, end, found, grant->options_len);
 
-	write_ip_udp(frame, grant->pool->server_id_be, grant->bootp_len);
-	frame->udp.check = udp_checksum(frame, sum_options(options, end));
+	write_ip_udp(&frame, grant->pool->server_id_be, grant->bootp_len);
+	frame.udp->check = udp_checksum(&frame, sum_options(options, end));
 	return true;
 }
 
