@@ -67,6 +67,7 @@ class Edge:
         self._send_command = send_command
         self._started = now
         self._acked_ns: dict[int, int] = {}
+        self._was_ready = False
         state = datapath.state()
         self.horizon.resume(state.horizon_boot_ns, now.boot_ns, now.elapsed_ns)
         incarnation = state.incarnation or secrets.randbits(63) | 1
@@ -110,6 +111,13 @@ class Edge:
         if following is Following.LIVE and not self._state.gate:
             self._state = replace(self._state, gate=True)
             self.datapath.set_state(self._state)
+        self._tell_when_ready()
+
+    def _tell_when_ready(self) -> None:
+        is_ready = self._state.gate and self._state.horizon_boot_ns > self._state.touched_boot_ns
+        if is_ready and self.following is Following.LIVE and not self._was_ready:
+            self._was_ready = True
+            audit.info("edge.ready", site=self.identity.site, datapath=self.datapath.kind)
 
     # --- from the log ---
 
@@ -139,6 +147,7 @@ class Edge:
     def _grant(self, event: HorizonGranted, now: Now) -> None:
         if self.horizon.grant(event):
             self.touch(now)
+            self._tell_when_ready()
         elif event.edge == self.identity.edge and event.incarnation != self.incarnation:
             audit.warning("horizon.foreign", incarnation=event.incarnation)
 

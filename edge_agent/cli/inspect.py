@@ -1,0 +1,135 @@
+"""edgectl status, map, detach: what stands in the kernel, with or without a running agent."""
+
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from edge_agent.cli.run import EXIT_UNAVAILABLE, config_option, load_config
+from edge_agent.datapath.errors import FastPathError
+from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.tables import Assignment, SubscriberKey, key_mac
+from edge_agent.sync.lines import Lines
+from edge_agent.sync.projection import TOMBSTONE, discriminator
+from lease_core.clock import boot_ns
+from lease_core.domain.values import ip_text, mac_text
+
+SECOND_NS = 1_000_000_000
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@contextmanager
+def _pinned(path: Path, *, writable: bool = False) -> Iterator[XdpDatapath]:
+    config = load_config(path)
+    try:
+        opened = (
+            XdpDatapath.open(config.pins, config.max_subscribers)
+            if writable
+            else XdpDatapath.open_pinned(config.pins)
+        )
+    except FastPathError as error:
+        click.echo(f"edgectl: {error}", err=True)
+        sys.exit(EXIT_UNAVAILABLE)
+    with opened:
+        yield opened
+
+
+@click.command()
+@config_option
+@json_option
+def status(path: Path, *, as_json: bool) -> None:
+    """Show horizon, cursor, interfaces and counters as the kernel has them."""
+    with _pinned(path) as datapath:
+        found = _status(datapath)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for name, value in found.items():
+        if isinstance(value, dict):
+            click.echo(f"{name}:")
+            for key, number in value.items():
+                click.echo(f"  {key:22} {number}")
+        else:
+            click.echo(f"{name:24} {value}")
+
+
+def _status(datapath: XdpDatapath) -> dict[str, object]:
+    state, now_ns = datapath.state(), boot_ns()
+    counters = {name: number for name, number in datapath.counters().items() if number}
+    return {
+        "datapath": datapath.kind,
+        "interfaces": ", ".join(
+            f"{name} ({at.mode})" for name, at in datapath.attachments().items()
+        ),
+        "gate": "open" if state.gate else "closed",
+        "horizon_left_s": max(0, state.horizon_boot_ns - now_ns) // SECOND_NS,
+        "agent_silent_s": max(0, now_ns - state.touched_boot_ns) // SECOND_NS,
+        "epoch": state.epoch,
+        "cursor": f"{state.cursor_commit_ms}-{state.cursor_lo}",
+        "log": state.genesis.hex(),
+        "incarnation": f"{state.incarnation:016x}",
+        "counters": counters,
+    }
+
+
+@click.command("map")
+@config_option
+@json_option
+def show_map(path: Path, *, as_json: bool) -> None:
+    """Show every binding in subscriber_pools with what it was promised."""
+    config = load_config(path)
+    with _pinned(path) as datapath:
+        attached = {name: _ifindex(name) for name in config.interfaces}
+        lines = Lines(attached)
+        pools = {number: pool.name for number, pool in datapath.pools()}
+        for key, found in datapath.entries():
+            row = _row(datapath, lines, pools, (key, found))
+            click.echo(
+                json.dumps(row)
+                if as_json
+                else "{mac}  {ip:15}  {line:16}  {pool:12}  {state:8}  promised {promised_s} s, "
+                "event {seq}".format(**row)
+            )
+
+
+def _row(
+    datapath: XdpDatapath,
+    lines: Lines,
+    pools: dict[int, str],
+    entry: tuple[SubscriberKey, Assignment],
+) -> dict[str, object]:
+    key, found = entry
+    left_ns = datapath.promise(found.slot) - boot_ns()
+    return {
+        "mac": mac_text(key_mac(key)),
+        "ip": ip_text(found.ip),
+        "line": lines.text(found.line),
+        "pool": pools.get(found.pool_id, str(found.pool_id)),
+        "state": "removed" if discriminator(key) >= TOMBSTONE else "bound",
+        "promised_s": max(0, left_ns // SECOND_NS),
+        "seq": found.seq,
+    }
+
+
+@click.command()
+@config_option
+@click.option("--yes", is_flag=True, help="Do it; without it, only say what would be done.")
+def detach(path: Path, *, yes: bool) -> None:
+    """Take the program off the interfaces: the kernel stops answering; tables stay pinned."""
+    with _pinned(path, writable=True) as datapath:
+        for name, at in datapath.attachments().items():
+            if yes:
+                datapath.detach(name)
+            click.echo(f"{'detached' if yes else 'would detach'} {at} from {name}")
+
+
+def _ifindex(name: str) -> int:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0

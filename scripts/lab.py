@@ -1,0 +1,268 @@
+"""A small provider in network namespaces: Redis, allocators, routers with edges, homes.
+
+    core: Redis, allocators --- mgmt0: router of a site --- access0 === wire0: homes, one macvlan
+                                                                        namespace a subscriber
+
+Namespaces are held by processes of ours and vanish with them; nothing is named in /run/netns, so
+the lab also works in an unprivileged user namespace. Every process is stopped by its own number.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+CORE_IP = "192.0.2.1"
+REDIS_PORT = 6390
+BPFFS = Path("/sys/fs/bpf")
+
+
+class LabError(Exception):
+    """Something that the lab needs is missing or did not come up; the text says what."""
+
+
+def wait_until(is_true: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
+    """Poll until something holds.
+
+    Raises:
+        LabError: it did not in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not is_true():
+        if time.monotonic() > deadline:
+            raise LabError(f"waited {timeout_s:.0f} s in vain: {what}")
+        time.sleep(0.02)
+
+
+def call(*words: object, check: bool = True) -> str:
+    """Run a command to its end; return what it printed."""
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=False,
+                          cwd=ROOT)  # fmt: skip
+    if check and done.returncode:
+        raise LabError(f"{' '.join(map(str, words))}: {done.stderr.strip() or done.stdout}")
+    return done.stdout
+
+
+class Namespace:
+    """A network namespace held by a sleeping process."""
+
+    def __init__(self, lab: "Lab", name: str) -> None:
+        self.name = name
+        self._holder = lab.spawn(["unshare", "-n", "sleep", "infinity"], f"ns-{name}")
+        own = os.stat("/proc/self/ns/net").st_ino
+        path = f"/proc/{self.pid}/ns/net"
+        wait_until(lambda: os.stat(path).st_ino != own, f"namespace {name}")
+        self.run("ip", "link", "set", "lo", "up")
+
+    @property
+    def pid(self) -> int:
+        return self._holder.pid
+
+    def words(self, *words: object) -> list[str]:
+        """A command line that runs inside."""
+        return ["nsenter", "-t", str(self.pid), "-n", *map(str, words)]
+
+    def run(self, *words: object, check: bool = True) -> str:
+        return call(*self.words(*words), check=check)
+
+
+@dataclass
+class Site:
+    """One site: its router, the wire to the homes, and what the edge was told."""
+
+    name: str
+    router: Namespace
+    homes: Namespace
+    config: Path
+    pins: Path
+    edge: subprocess.Popen[bytes] | None = None
+    tap: Path = Path()
+
+
+@dataclass
+class Home:
+    """A subscriber with a MAC of its own."""
+
+    name: str
+    mac: str
+    namespace: Namespace
+    results: Path
+    site: Site
+    addresses: list[str] = field(default_factory=list)
+
+
+class Lab:
+    """Use as a context manager: leaving it stops and removes everything."""
+
+    def __init__(self, datapath: str = "auto") -> None:
+        self.datapath = datapath
+        self.directory = Path(tempfile.mkdtemp(prefix="lease-lab-"))
+        self.url = f"redis://{CORE_IP}:{REDIS_PORT}/0"
+        self.sites: dict[str, Site] = {}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._pins: list[Path] = []
+        self._homes = 0
+
+    def __enter__(self) -> "Lab":
+        try:
+            self.core = Namespace(self, "core")
+            self.core.run("ip", "link", "add", "mgmt", "type", "bridge")
+            self.core.run("ip", "addr", "add", f"{CORE_IP}/24", "dev", "mgmt")
+            self.core.run("ip", "link", "set", "mgmt", "up")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what was started, in reverse; remove pins and the directory."""
+        for process in reversed(self._processes):
+            self.stop(process, signal.SIGTERM)
+        for pins in self._pins:
+            shutil.rmtree(pins, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                pins.parent.rmdir()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # --- processes ---
+
+    def spawn(self, words: Sequence[object], name: str) -> subprocess.Popen[bytes]:
+        """Start a process; what it prints goes to `<name>.log`."""
+        with (self.directory / f"{name}.log").open("ab") as output:
+            process = subprocess.Popen(
+                [str(w) for w in words], stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+                cwd=ROOT,
+            )  # fmt: skip
+        self._processes.append(process)
+        return process
+
+    def stop(self, process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+        """Signal a process of ours and wait for its end; SIGKILL if it takes too long."""
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(how)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process in self._processes:
+            self._processes.remove(process)
+
+    def log_of(self, name: str) -> list[dict[str, object]]:
+        """The audit lines of a process."""
+        lines = (self.directory / f"{name}.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def start_redis(self) -> subprocess.Popen[bytes]:
+        """Redis with the settings that the service rests on, its data in the lab's directory."""
+        data = self.directory / "redis"
+        data.mkdir(exist_ok=True)
+        options = {
+            "bind": CORE_IP, "port": REDIS_PORT, "dir": data, "appendonly": "yes",
+            "appendfsync": "always", "aof-load-truncated": "no", "save": "",
+            "maxmemory-policy": "noeviction", "protected-mode": "no",
+        }  # fmt: skip
+        words = [w for key, value in options.items() for w in (f"--{key}", value)]
+        redis = self.spawn(self.core.words("redis-server", *words), "redis")
+        wait_until(lambda: "PONG" in self.redis_cli("PING"), "redis-server")
+        return redis
+
+    def redis_cli(self, *words: object) -> str:
+        return self.core.run("redis-cli", "-h", CORE_IP, "-p", REDIS_PORT, *words, check=False)
+
+    def leasectl(self, *words: object, check: bool = True) -> str:
+        database = self.directory / "history.sqlite"
+        environment = ("env", f"LEASE_REDIS={self.url}", f"LEASE_HISTORY={database}")
+        return self.core.run(*environment, BIN / "leasectl", *words, check=check)
+
+    def start_allocator(self, name: str = "allocator") -> subprocess.Popen[bytes]:
+        words = (BIN / "leasectl", "allocator", "--redis", self.url, "--name", name)
+        return self.spawn(self.core.words(*words), name)
+
+    # --- sites and homes ---
+
+    def add_site(self, name: str, prefix: str, *, lease_s: int = 3600, **edge: object) -> Site:
+        """Plan a site with one pool and build its router; `edge` are settings of its agent."""
+        self.leasectl("site", "add", name)
+        self.leasectl("pool", "add", f"{name}/res-1", prefix, "--lease-time", lease_s,
+                      "--dns", "192.0.2.53")  # fmt: skip
+        router, homes = Namespace(self, f"{name}-router"), Namespace(self, f"{name}-homes")
+        number = len(self.sites) + 10
+        self._link(self.core, f"m{number}", router, "mgmt0")
+        self.core.run("ip", "link", "set", f"m{number}", "master", "mgmt")
+        router.run("ip", "addr", "add", f"192.0.2.{number}/24", "dev", "mgmt0")
+        self._link(homes, "wire0", router, "access0")
+        if self.datapath != "user":
+            homes.run(sys.executable, "-m", "scripts.xdp_pass", "wire0", check=False)
+        base, length = prefix.split("/")
+        gateway = f"{base.rsplit('.', 1)[0]}.1"
+        router.run("ip", "addr", "add", f"{gateway}/{length}", "dev", "access0")
+        pins = BPFFS / f"lease-lab-{os.getpid()}" / name
+        self._pins.append(pins)
+        config = self.directory / f"{name}.toml"
+        settings = {
+            "site": name, "edge": f"{name}-bng1", "interfaces": ["access0"], "redis": self.url,
+            "datapath": self.datapath, "pin_dir": str(pins), "max_subscribers": 65_536, **edge,
+        }  # fmt: skip
+        config.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in settings.items()))
+        site = Site(name, router, homes, config, pins)
+        site.tap = self.directory / f"tap-{name}.log"
+        self.spawn(homes.words(sys.executable, "-m", "scripts.wiretap", "wire0"), f"tap-{name}")
+        wait_until(lambda: site.tap.stat().st_size > 0, "the wire tap")
+        self.sites[name] = site
+        return site
+
+    def _link(self, left: Namespace, left_name: str, right: Namespace, right_name: str) -> None:
+        call("ip", "link", "add", left_name, "netns", left.pid, "type", "veth",
+             "peer", right_name, "netns", right.pid)  # fmt: skip
+        for side, name in ((left, left_name), (right, right_name)):
+            side.run("ip", "link", "set", name, "up")
+
+    def start_edge(self, site: Site) -> subprocess.Popen[bytes]:
+        """Start the agent and wait until it may answer."""
+        name = f"edge-{site.name}"
+        before = len(self.log_of(name)) if (self.directory / f"{name}.log").exists() else 0
+        words = site.router.words(BIN / "edgectl", "run", "--config", site.config)
+        site.edge = self.spawn(words, name)
+
+        def is_ready() -> bool:
+            if site.edge and site.edge.poll() is not None:
+                raise LabError(f"the edge of {site.name} ended; see {self.directory}/{name}.log")
+            lines = self.log_of(name)[before:]
+            return any(line["event"] == "edge.ready" for line in lines)
+
+        wait_until(is_ready, f"the edge of {site.name}")
+        return site.edge
+
+    def add_home(self, site: Site, name: str) -> Home:
+        self._homes += 1
+        mac = f"02:00:00:00:{self._homes >> 8:02x}:{self._homes & 255:02x}"
+        namespace = Namespace(self, name)
+        site.homes.run("ip", "link", "add", f"h{self._homes}", "link", "wire0", "address", mac,
+                       "type", "macvlan", "mode", "bridge")  # fmt: skip
+        site.homes.run("ip", "link", "set", f"h{self._homes}", "netns", namespace.pid)
+        namespace.run("ip", "link", "set", f"h{self._homes}", "name", "eth0")
+        namespace.run("ip", "link", "set", "eth0", "up")
+        return Home(name, mac, namespace, self.directory / f"{name}.results", site)
+
+    # --- what the wire saw ---
+
+    def tapped(self, site: Site) -> Iterator[dict[str, object]]:
+        for line in site.tap.read_text().splitlines():
+            message = json.loads(line)
+            if message["type"] != "tap":
+                yield message
