@@ -15,6 +15,7 @@ from edge_agent.datapath import attach as interfaces
 from edge_agent.datapath.attach import Attached, Mode
 from edge_agent.datapath.errors import AbiMismatchError, AttachError, FastPathError
 from edge_agent.datapath.kernel_tables import KernelTables
+from edge_agent.datapath.vlan_offload import keep_tags
 
 _KINDS: Final = {Mode.NATIVE: "XDP native", Mode.GENERIC: "XDP generic"}
 
@@ -87,6 +88,7 @@ class XdpDatapath(KernelTables):
         """Let the program judge what comes in on an interface; it answers after `put_port`.
 
         Takes over from an older program on the same tables. Attached twice is no error.
+        Turns receive VLAN offload of the interface off.
 
         Raises:
             AttachError: another program is there, or no mode works.
@@ -94,6 +96,7 @@ class XdpDatapath(KernelTables):
         ifindex = _ifindex(device)
         found = interfaces.attached(ifindex)
         if found is None:
+            keep_tags(device)
             mode = interfaces.attach(device, self._program)
         elif self._is_ours(found):
             mode = found.mode

@@ -1,6 +1,7 @@
 """The life of a datapath: made, attached, left alone, opened again, refused."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from edge_agent.datapath.errors import (
 )
 from edge_agent.datapath.port import Datapath, TableFullError
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.tables import SiteState, subscriber_key
+from edge_agent.dhcp.tables import Line, SiteState, subscriber_key
 from lease_core.domain.values import Mac
 from tests.kernel.lab import BINDING, IFINDEX, KEY, POOL, POOL_OPTIONS, Lab
 from tests.packets import DISCOVER, PORT_MAC, dhclient
@@ -238,7 +239,7 @@ def test_occupied_interface(directory: Path, device: str, lab: Lab) -> None:
 def test_answers_from_other_tables(directory: Path, device: str, lab: Lab) -> None:
     """A port of ours that another site's program answers on keeps the agent from starting."""
     with XdpDatapath.open(directory, 64) as opened:
-        opened.put_port(int(Path(f"/sys/class/net/{device}/ifindex").read_text()), Mac(PORT_MAC))
+        opened.put_port(socket.if_nametoindex(device), Mac(PORT_MAC))
     lab.datapath.attach(device)
 
     with pytest.raises(AbiMismatchError, match=device):
@@ -268,6 +269,42 @@ def test_generic_mode(directory: Path, device: str) -> None:
         assert opened.attach(device) is Mode.GENERIC
         assert opened.kind == "XDP generic"
         opened.detach(device)
+
+
+def test_answers_on_the_wire(directory: Path, device: str) -> None:
+    """A client at the other end of a cable is answered by the kernel, with nobody at home."""
+    client = device[:-1] + "b"
+    for end in (device, client):
+        subprocess.run(["ip", "link", "set", end, "up"], check=True)
+    with XdpDatapath.open(directory, 4096) as opened:
+        lab = Lab(opened)
+        ifindex = socket.if_nametoindex(device)
+        opened.put_port(ifindex, Mac(PORT_MAC))
+        opened.put(KEY, replace(BINDING, line=Line(ifindex)))
+        # a veth end delivers what its peer's program sends only if it has a program itself
+        for end in (device, client):
+            assert opened.attach(end) is Mode.NATIVE
+        expected = lab.judge(dhclient(DISCOVER), ifindex)
+
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as wire:
+        wire.bind((client, 0x0800))
+        wire.settimeout(5)
+        wire.send(dhclient(DISCOVER).frame())
+        received = wire.recv(2048)
+
+    assert expected.counter == "offer"
+    assert received == expected.frame
+
+
+def test_tags_stay_in_the_frame(directory: Path, device: str) -> None:
+    """Receive VLAN offload is off where the program sits: a hidden tag would look untagged (I8)."""
+    before = subprocess.run(["ethtool", "-k", device], capture_output=True, text=True, check=True)
+    assert "rx-vlan-offload: on" in before.stdout
+    with XdpDatapath.open(directory, 64) as opened:
+        opened.attach(device)
+    after = subprocess.run(["ethtool", "-k", device], capture_output=True, text=True, check=True)
+
+    assert "rx-vlan-offload: off" in after.stdout
 
 
 def test_no_such_interface(directory: Path) -> None:
