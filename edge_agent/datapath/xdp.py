@@ -150,7 +150,7 @@ class XdpDatapath(KernelTables):
                 )
 
     def _is_ours(self, found: Attached) -> bool:
-        """The counters are in every program; the other maps stand or fall with them."""
+        """Does it use all of our maps, by the kernel's numbers?"""
         return self._map_ids <= found.program.map_ids
 
     def _kind(self, mode: Mode | None = None) -> str:
