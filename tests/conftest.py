@@ -1,0 +1,89 @@
+"""For all tests: tiers that must not skip, what a tier needs of this machine, randomised runs.
+
+`LEASE_REQUIRE=kernel,netns`: a skipped test of these tiers fails (a tier is a folder here).
+`LEASE_FULL=1`: more examples.
+"""
+
+import os
+import subprocess
+from collections.abc import Generator
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+Report = pytest.TestReport | pytest.CollectReport
+Outcome = Generator[None, Report, Report]
+
+HERE = Path(__file__).parent
+REQUIRED = frozenset(os.environ.get("LEASE_REQUIRE", "").split(","))
+ONLY_TIME_HELPS = "the host has not been up"
+"""A skip for this reason stands even where the tier is required: nothing can be installed."""
+
+CAP_SYS_ADMIN, CAP_BPF = 21, 39
+WHOLE_RANGE = ["0", "0", "4294967295"]
+
+settings.register_profile("quick", print_blob=True, deadline=None)
+settings.register_profile("full", print_blob=True, deadline=None, max_examples=2000)
+settings.load_profile("full" if os.environ.get("LEASE_FULL") else "quick")
+
+
+def tier_of(path: Path) -> str:
+    return path.relative_to(HERE).parts[0]
+
+
+def _may_load_bpf() -> bool:
+    """Root of a user namespace may not; root of a container needs the capability."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    held = int(next(line for line in status if line.startswith("CapEff")).split()[1], 16)
+    is_initial = Path("/proc/self/uid_map").read_text().split() == WHOLE_RANGE
+    return is_initial and bool(held >> CAP_SYS_ADMIN & 1 or held >> CAP_BPF & 1)
+
+
+def _may_make_namespaces() -> bool:
+    probe = ["unshare", "--net", "ip", "link", "set", "lo", "up"]
+    try:
+        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@lru_cache
+def lacking(tier: str) -> str | None:
+    """Why this machine cannot run a tier, None if it can."""
+    if tier == "kernel" and not _may_load_bpf():
+        return "loading BPF programs needs root of the machine, or CAP_BPF"
+    if tier in {"netns", "faults"} and not _may_make_namespaces():
+        return "network namespaces need root or user namespaces, and `ip`"
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if reason := lacking(tier_of(item.path)):
+        pytest.skip(reason)
+
+
+def _refuse_skip(report: Report, path: Path) -> None:
+    tier = tier_of(path)
+    if not report.skipped or tier not in REQUIRED or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if ONLY_TIME_HELPS not in reason:
+        report.outcome = "failed"
+        report.longrepr = f"tier {tier} is required, but this was skipped: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Outcome:
+    report = yield
+    _refuse_skip(report, item.path)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Outcome:
+    report = yield
+    if isinstance(collector, pytest.Module):
+        _refuse_skip(report, collector.path)
+    return report
