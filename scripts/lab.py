@@ -31,16 +31,20 @@ class LabError(Exception):
     """Something that the lab needs is missing or did not come up; the text says what."""
 
 
+class LabTimeoutError(LabError):
+    """Something did not come about in time."""
+
+
 def wait_until(is_true: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
     """Poll until something holds.
 
     Raises:
-        LabError: it did not in time.
+        LabTimeoutError: it did not in time.
     """
     deadline = time.monotonic() + timeout_s
     while not is_true():
         if time.monotonic() > deadline:
-            raise LabError(f"waited {timeout_s:.0f} s in vain: {what}")
+            raise LabTimeoutError(f"waited {timeout_s:.0f} s in vain: {what}")
         time.sleep(0.02)
 
 
@@ -59,9 +63,9 @@ class Namespace:
     def __init__(self, lab: "Lab", name: str) -> None:
         self.name = name
         self._holder = lab.spawn(["unshare", "-n", "sleep", "infinity"], f"ns-{name}")
-        own = os.stat("/proc/self/ns/net").st_ino
-        path = f"/proc/{self.pid}/ns/net"
-        wait_until(lambda: os.stat(path).st_ino != own, f"namespace {name}")
+        own = Path("/proc/self/ns/net").stat().st_ino
+        held = Path(f"/proc/{self.pid}/ns/net")
+        wait_until(lambda: held.stat().st_ino != own, f"namespace {name}")
         self.run("ip", "link", "set", "lo", "up")
 
     @property
@@ -179,6 +183,7 @@ class Lab:
         words = [w for key, value in options.items() for w in (f"--{key}", value)]
         redis = self.spawn(self.core.words("redis-server", *words), "redis")
         wait_until(lambda: "PONG" in self.redis_cli("PING"), "redis-server")
+        self.redis = redis
         return redis
 
     def redis_cli(self, *words: object) -> str:
