@@ -1,5 +1,7 @@
 """Stock DHCP clients in a home's namespace: each call is one exchange, and tells what it got."""
 
+import signal
+
 from scripts.lab import Home, Lab, LabTimeoutError, wait_until
 
 UDHCPC_SCRIPT = """#!/bin/sh
@@ -47,6 +49,22 @@ def udhcpc(lab: Lab, home: Home, *options: object) -> str | None:
         "env", f"RESULTS={home.results}", "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", 4, "-T",
         1, "-s", script, *options, check=False,
     )  # fmt: skip
+    return _last_address(home, before)
+
+
+def lease_and_release(lab: Lab, home: Home) -> str | None:
+    """Busybox udhcpc gets an address and gives it back (RFC 2131 4.4.6); the address it had."""
+    before = _lines(home)
+    script = _script(lab, "udhcpc-script", UDHCPC_SCRIPT)
+    words = ("env", f"RESULTS={home.results}", "udhcpc", "-i", "eth0", "-f", "-s", script)
+    client = lab.spawn(home.namespace.words(*words), f"udhcpc-{home.name}")
+    wait_until(lambda: _lines(home) > before, f"an address for {home.name}")
+    client.send_signal(signal.SIGUSR2)
+    wait_until(
+        lambda: any(m["type"] == "RELEASE" and m["mac"] == home.mac for m in lab.tapped(home.site)),
+        "the release",
+    )
+    lab.stop(client, signal.SIGTERM)
     return _last_address(home, before)
 
 
