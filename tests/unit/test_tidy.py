@@ -114,9 +114,14 @@ def test_nothing_tells_of_a_machine() -> None:
     assert told == []
 
 
-@pytest.mark.parametrize(
-    "line", ["cd /root/x", "HOME=/home/me/x", "index = https://pack.mirror.example/x"]
-)
-def test_a_trace_would_be_found(line: str) -> None:
-    """The pattern finds what it is for."""
-    assert MACHINE.search(line)
+@pytest.mark.parametrize("folder", ["work", "root", "home"])
+def test_a_folder_of_a_machine_would_be_found(folder: str) -> None:
+    """The pattern finds what it is for, and not the like of it inside a project's own paths."""
+    assert MACHINE.search(f"cd /{folder}/x")
+    assert not MACHINE.search(f"docs/{folder}/x")
+
+
+@pytest.mark.parametrize("word", ["mirror", "proxy"])
+def test_a_package_mirror_would_be_found(word: str) -> None:
+    """A host's name tells what it is."""
+    assert MACHINE.search(f"index = https://packages-{word}.example/simple")
