@@ -6,7 +6,7 @@
 
 import os
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +20,14 @@ HERE = Path(__file__).parent
 REQUIRED = frozenset(os.environ.get("LEASE_REQUIRE", "").split(","))
 ONLY_TIME_HELPS = "the host has not been up"
 """A skip for this reason stands even where the tier is required: nothing can be installed."""
+
+NEEDS = {
+    "kernel": ("bpf",),
+    "netns": ("namespaces",),
+    "faults": ("namespaces", "bpf"),
+    "test_another_link_layer_is_told": ("tun",),
+}
+"""What a tier or a single test needs of the machine."""
 
 CAP_SYS_ADMIN, CAP_BPF = 21, 39
 WHOLE_RANGE = ["0", "0", "4294967295"]
@@ -50,17 +58,33 @@ def _may_make_namespaces() -> bool:
 
 
 @lru_cache
-def lacking(tier: str) -> str | None:
-    """Why this machine cannot run a tier, None if it can."""
-    if tier == "kernel" and not _may_load_bpf():
+def lacking(need: str) -> str | None:
+    """Why this machine cannot give what a test needs, None if it can."""
+    if need == "bpf" and not _may_load_bpf():
         return "loading BPF programs needs root of the machine, or CAP_BPF"
-    if tier in {"netns", "faults"} and not _may_make_namespaces():
+    if need == "namespaces" and not _may_make_namespaces():
         return "network namespaces need root or user namespaces, and `ip`"
+    if need == "tun" and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return "/dev/net/tun is not for this user"
     return None
 
 
+def pytest_report_header() -> list[str]:
+    words = {need: lacking(need) or "to be had" for need in ("bpf", "namespaces")}
+    return [f"{need}: {words[need]}" for need in words]
+
+
+def needs_of(item: pytest.Item) -> Iterator[str]:
+    """By tier, by the datapath that a test is run on, or for itself."""
+    yield from NEEDS.get(tier_of(item.path), ())
+    if isinstance(item, pytest.Function):
+        yield from NEEDS.get(item.originalname, ())
+        if "xdp" in (item.callspec.params.values() if hasattr(item, "callspec") else ()):
+            yield "bpf"
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if reason := lacking(tier_of(item.path)):
+    if reason := next(filter(None, map(lacking, needs_of(item))), None):
         pytest.skip(reason)
 
 
