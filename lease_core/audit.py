@@ -7,6 +7,7 @@ to forge a line.
 
 import re
 import sys
+from dataclasses import fields
 from functools import cache
 from typing import Any, TextIO
 
@@ -16,18 +17,68 @@ from lease_core.domain.events import Event
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 
 
+class Sink:
+    """Where lines go. A sink that cannot be written costs lines, counted, and never the service."""
+
+    def __init__(self) -> None:
+        self.stream: TextIO | None = None
+        """None = standard output, whatever that is at the time."""
+        self.dropped = 0
+
+    def msg(self, line: str) -> None:
+        try:
+            print(line, file=self.stream or sys.stdout, flush=True)
+        except OSError:
+            self.dropped += 1
+
+    debug = info = warning = error = critical = msg
+
+
+SINK = Sink()
+_PROCESSORS: list[structlog.typing.Processor] = [
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    structlog.processors.JSONRenderer(sort_keys=False),
+]
+
+
 def configure(stream: TextIO | None = None) -> None:
-    """Write audit lines to `stream` (standard output unless told), one JSON object each."""
+    """Write audit lines to `stream` (standard output unless told), one JSON object each.
+
+    May be called again: loggers keep processors and sink, which are always the same.
+    """
+    SINK.stream = stream
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(sort_keys=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stdout),
+        processors=_PROCESSORS,
+        logger_factory=lambda *_: SINK,
         cache_logger_on_first_use=True,
     )
+
+
+class Quota:
+    """At most `limit` lines a minute of one kind; the others are counted (I12).
+
+    A stranger who sends a thousand frames a second must not fill the disk with what we say of
+    them. Counters go on counting; only the line is left out.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.left_out = 0
+        self._limit = limit
+        self._minute = -1
+        self._used: dict[str, int] = {}
+
+    def allows(self, kind: str, now_ns: int) -> bool:
+        """Whether a line of `kind` may be written now; `kind` is one of a few words of ours."""
+        minute = now_ns // 60_000_000_000
+        if minute != self._minute:
+            self._minute = minute
+            self._used.clear()
+        used = self._used[kind] = self._used.get(kind, 0) + 1
+        if used > self._limit:
+            self.left_out += 1
+        return used <= self._limit
 
 
 def event_name(event: Event) -> str:
@@ -44,7 +95,7 @@ def _name_of(class_name: str) -> str:
 def fields_of(event: Event) -> dict[str, Any]:
     """The event's fields as a line shows them."""
     shown: dict[str, Any] = {}
-    for name in event.__dataclass_fields__:
+    for name in (field.name for field in fields(event)):
         value = getattr(event, name)
         if name == "mac":
             shown[name] = mac_text(Mac(value))

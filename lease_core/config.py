@@ -1,19 +1,38 @@
 """Configuration: one TOML file, checked as a whole. All faults come in one message."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from lease_core.domain import values
 
-Name = Annotated[str, AfterValidator(values.name)]
-"""A name of a site, an edge, an allocator or a pool."""
+_SECRET = re.compile(r"//[^/\s]*@")
 
 
 class ConfigError(Exception):
     """The configuration cannot be used; the text lists every fault with path, value and remedy."""
+
+
+def without_secret(text: str) -> str:
+    """The text with user and password of every address in it left out."""
+    return _SECRET.sub("//***@", text)
+
+
+def _redis_url(text: str) -> str:
+    if not re.match(r"(rediss?|unix)://.", text):
+        raise ValueError("no address of a Redis; write it like redis://127.0.0.1:6379/0")
+    return text
+
+
+Name = Annotated[str, AfterValidator(values.name)]
+"""A name of a site, an edge, an allocator or a pool."""
+
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+"""Where the logs are."""
 
 
 class Settings(BaseModel):
@@ -25,7 +44,7 @@ class Settings(BaseModel):
 class AllocatorConfig(Settings):
     """`leasectl allocator`."""
 
-    redis: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://")
+    redis: RedisUrl = "redis://127.0.0.1:6379/0"
     name: Name = "allocator"
     replica_lag_max_s: int = Field(0, ge=0, le=3600)
     """Largest replica lag; 0 with a single Redis. W is this plus 5 s (DESIGN section 2)."""
@@ -36,11 +55,6 @@ class AllocatorConfig(Settings):
 
 
 S = TypeVar("S", bound=Settings)
-
-_REMEDIES = {
-    "extra_forbidden": "no such setting; remove it or correct its name",
-    "missing": "required; add it",
-}
 
 
 def load(path: Path, kind: type[S]) -> S:
@@ -63,9 +77,17 @@ def check(raw: dict[str, object], kind: type[S], origin: str) -> S:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        faults = [
-            f"  {'.'.join(map(str, fault['loc'])) or 'file'} = {fault.get('input')!r}: "
-            f"{_REMEDIES.get(fault['type'], fault['msg'])}"
-            for fault in error.errors()
-        ]
-        raise ConfigError(f"{origin}: {len(faults)} fault(s)\n" + "\n".join(faults)) from None
+        faults = error.errors()
+        lines = "\n".join(f"  {_sentence(fault)}" for fault in faults)
+        raise ConfigError(f"{origin}: {len(faults)} fault(s)\n{lines}") from None
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    """Path, value and remedy of one fault."""
+    path = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "missing":
+        return f"{path}: required; add it"
+    shown = f"{path} = {without_secret(repr(fault['input']))}"
+    if fault["type"] == "extra_forbidden":
+        return f"{shown}: no such setting; remove it or correct its name"
+    return f"{shown}: {fault['msg'].removeprefix('Value error, ')}"

@@ -1,14 +1,20 @@
 """Configuration of one edge agent."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
-from lease_core.config import Name, Settings
+from lease_core.config import Name, RedisUrl, Settings
 
 BPFFS = Path("/sys/fs/bpf/lease")
 Interface = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,15}$")]
+
+
+def _each_once(interfaces: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(interfaces)) != len(interfaces):
+        raise ValueError("an interface is named twice; name each once")
+    return interfaces
 
 
 class EdgeConfig(Settings):
@@ -16,18 +22,14 @@ class EdgeConfig(Settings):
 
     site: Name
     edge: Name
-    interfaces: tuple[Interface, ...] = Field(min_length=1, max_length=256)
-    redis: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://")
+    interfaces: Annotated[
+        tuple[Interface, ...], Field(min_length=1, max_length=256), AfterValidator(_each_once)
+    ]
+    redis: RedisUrl = "redis://127.0.0.1:6379/0"
     datapath: Literal["auto", "xdp", "user"] = "auto"
     pin_dir: Path | None = None
     max_subscribers: int = Field(1_000_000, ge=16, le=16_000_000)
     heartbeat_s: float = Field(60, ge=1, le=600)
-
-    @model_validator(mode="after")
-    def _interfaces_differ(self) -> Self:
-        if len(set(self.interfaces)) != len(self.interfaces):
-            raise ValueError("an interface is named twice; name each once")
-        return self
 
     @property
     def pins(self) -> Path:

@@ -10,25 +10,20 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from edge_agent.agent.duties import Duties
 from edge_agent.agent.slow_path import Now, SendCommand, SendFrame, SlowPath
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.port import Datapath
-from edge_agent.dhcp.tables import key_mac
-from edge_agent.sync.follower import Following
+from edge_agent.sync.follower import ContradictionError, Following
 from edge_agent.sync.horizon import Horizon
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.projection import NO_SLOT, TOMBSTONE, Projection, discriminator
+from edge_agent.sync.projection import Projection
 from lease_core.audit import event_name, fields_of
-from lease_core.domain.commands import AckRemoval, Heartbeat, ReportExpiry
+from lease_core.domain.commands import Heartbeat
 from lease_core.domain.events import HorizonGranted, Record
+from lease_core.domain.ledger import LedgerError
 from lease_core.log.port import Answered
 from lease_core.log.reader import Position
-
-audit = structlog.get_logger("edge")
-
-SECOND_NS = 1_000_000_000
-REPEAT_ACK_NS = 10 * SECOND_NS
-MAX_REPORTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +46,37 @@ class Edge:
         send_command: SendCommand,
         now: Now,
     ) -> None:
-        """Take over the tables as they are; close the gate if they stand half way in a batch."""
+        """Take over the tables as they are: empty, or left by a former process."""
         self.identity = identity
         self.datapath = datapath
-        self.projection = Projection(datapath, lines, identity.max_subscribers)
+        self.projection = Projection(datapath, lines, identity.max_subscribers, identity.site)
         self.horizon = Horizon()
         self.following = Following.CATCHING_UP
         self.slow_path = SlowPath(
+            identity.site,
             datapath,
             self.projection,
-            send_frame,
-            send_command,
-            lambda: self.following is Following.LIVE,
+            send_frame=send_frame,
+            send_command=send_command,
+            is_current=lambda: self.following is Following.LIVE,
         )
-        self._send_command = send_command
-        self._started = now
-        self._acked_ns: dict[int, int] = {}
-        self._was_ready = False
-        state = datapath.state()
+        self.duties = Duties(self.projection, send_command, now)
+        self.is_ready = False
+        self._audit = structlog.get_logger("edge").bind(site=identity.site, edge=identity.edge)
+        self._lines = lines.fingerprint()
+        self._state = datapath.state()
+        self._take_over(now)
+
+    def _take_over(self, now: Now) -> None:
+        """Go on with the tables; close the gate while they may say what is not so."""
+        state = self._state
         self.horizon.resume(state.horizon_boot_ns, now.boot_ns, now.elapsed_ns)
-        incarnation = state.incarnation or secrets.randbits(63) | 1
-        gate = state.gate and state.cursor_lo == state.cursor_hi
+        is_whole = state.cursor_lo == state.cursor_hi and not self.needs_rebuild
         self._state = replace(
-            state, incarnation=incarnation, gate=gate, lines=lines.fingerprint(), abi_ok=True
+            state,
+            incarnation=state.incarnation or secrets.randbits(63) | 1,
+            gate=state.gate and is_whole,
+            abi_ok=True,
         )
         self.touch(now)
 
@@ -92,8 +95,17 @@ class Edge:
             state.epoch,
         )
 
+    @property
+    def needs_rebuild(self) -> bool:
+        """The tables were made for other interfaces: an entry may name another's line (I8)."""
+        return any(self._state.genesis) and self._state.lines != self._lines
+
     def adopt(self, position: Position) -> None:
-        """The tables hold exactly what the log says up to `position`."""
+        """The tables, new or rebuilt, hold exactly what the log says up to `position`."""
+        self._state = replace(self._state, lines=self._lines)
+        self._move_to(position)
+
+    def _move_to(self, position: Position) -> None:
         self._state = replace(
             self._state,
             genesis=bytes.fromhex(position.genesis),
@@ -108,37 +120,51 @@ class Edge:
     def set_following(self, following: Following) -> None:
         """The gate opens for good once the tables have been up to date."""
         self.following = following
-        if following is Following.LIVE and not self._state.gate:
+        is_live = following is Following.LIVE and not self.needs_rebuild
+        if is_live and not self._state.gate:
             self._state = replace(self._state, gate=True)
             self.datapath.set_state(self._state)
         self._tell_when_ready()
 
     def _tell_when_ready(self) -> None:
-        is_ready = self._state.gate and self._state.horizon_boot_ns > self._state.touched_boot_ns
-        if is_ready and self.following is Following.LIVE and not self._was_ready:
-            self._was_ready = True
-            audit.info("edge.ready", site=self.identity.site, datapath=self.datapath.kind)
+        may_answer = self._state.gate and self._state.horizon_boot_ns > self._state.touched_boot_ns
+        if may_answer and self.following is Following.LIVE and not self.is_ready:
+            self.is_ready = True
+            self._audit.info("edge.ready", datapath=self.datapath.kind)
 
     # --- from the log ---
 
     def apply(self, records: Sequence[Record], end: Position, now: Now) -> None:
-        """Apply a batch: the cursor says before and after what of it is in the tables (I4)."""
+        """Apply a batch: the cursor says before and after what of it is in the tables (I4).
+
+        Raises:
+            ContradictionError: one cannot be applied; those before it were, and the cursor says so.
+        """
         self._state = replace(self._state, cursor_hi=end.seq)
         self.datapath.set_state(self._state)
-        for record in records:
-            self.projection.apply(record, now.boot_ns)
-            if isinstance(record.event, HorizonGranted):
-                self._grant(record.event, now)
-            audit.info(
-                event_name(record.event),
-                stage="applied",
-                event_id=record.entry_id,
-                **fields_of(record.event),
-            )
-        self.adopt(end)
+        fault = None
+        for number, record in enumerate(records):
+            try:
+                self._apply(record, now)
+            except LedgerError as error:
+                end = _end_of(records[:number], self.position() or end)
+                records = records[:number]
+                fault = ContradictionError(end, str(error))
+                break
+        self._move_to(end)
         for record in records:
             self.slow_path.applied(record, now)
         self.slow_path.settle(end.seq, now)
+        if fault:
+            raise fault
+
+    def _apply(self, record: Record, now: Now) -> None:
+        self.projection.apply(record, now.boot_ns)
+        if isinstance(record.event, HorizonGranted):
+            self._grant(record.event, now)
+        fields = fields_of(record.event)
+        name = event_name(record.event)
+        self._audit.info(name, **(fields | {"stage": "applied", "event_id": record.entry_id}))
 
     def answer(self, answers: Sequence[Answered], now: Now) -> None:
         for answered in answers:
@@ -149,7 +175,7 @@ class Edge:
             self.touch(now)
             self._tell_when_ready()
         elif event.edge == self.identity.edge and event.incarnation != self.incarnation:
-            audit.warning("horizon.foreign", incarnation=event.incarnation)
+            self._audit.warning("horizon.foreign", incarnation=event.incarnation)
 
     # --- time ---
 
@@ -177,57 +203,6 @@ class Edge:
         )
         self.datapath.set_state(self._state)
 
-    def acknowledge_removals(self, now: Now) -> None:
-        """Say what removed holders are still promised; say it again until the log has it.
-
-        Call `datapath.grace` between a removal and this: a packet in flight may still be
-        answered by an entry that is gone.
-        """
-        removals = self.projection.removals.values()
-        due = [r for r in removals if now.elapsed_ns >= self._acked_ns.get(r.ref, 0)]
-        for removal in due[:MAX_REPORTS]:
-            self._acked_ns[removal.ref] = now.elapsed_ns + REPEAT_ACK_NS
-            self._send_command(
-                AckRemoval(
-                    req=f"ack-{removal.ref}",
-                    ip=removal.ip,
-                    ref=removal.ref,
-                    remaining_s=self.projection.remaining_s(removal, now.boot_ns),
-                )
-            )
-        owed = {removal.ref for removal in removals}
-        self._acked_ns = {ref: at for ref, at in self._acked_ns.items() if ref in owed}
-
-    def report_expiries(self, now: Now) -> None:
-        """Report bindings whose every promise has passed; the log decides (DESIGN section 4).
-
-        Promises of a former life of the tables are not known: for a whole lease time after the
-        start, a binding without a promise is taken to have one.
-        """
-        reports = 0
-        for key, found in self.datapath.entries():
-            if discriminator(key) >= TOMBSTONE or found.slot == NO_SLOT:
-                continue
-            end_ns = self.datapath.promise(found.slot)
-            if not end_ns:
-                pool = self.datapath.pool(found.pool_id)
-                end_ns = self._started.boot_ns + (pool.lease_time_s if pool else 0) * SECOND_NS
-            if end_ns > now.boot_ns:
-                continue
-            line = self.projection.lines.text(found.line)
-            self._send_command(
-                ReportExpiry(
-                    req=f"expiry-{found.seq}",
-                    mac=key_mac(key),
-                    line=line,
-                    ip=found.ip,
-                    ref=found.seq,
-                )
-            )
-            reports += 1
-            if reports >= MAX_REPORTS:
-                return
-
     # --- frames ---
 
     def receive(self, octets: bytes, ifindex: int, now: Now) -> None:
@@ -249,3 +224,11 @@ class Edge:
             "waiting": str(len(self.slow_path.waiting)),
             "unserved": str(self.projection.unserved),
         }
+
+
+def _end_of(records: Sequence[Record], before: Position) -> Position:
+    """The position after records that follow `before` and were checked."""
+    if not records:
+        return before
+    last = records[-1]
+    return Position(before.genesis, last.seq, last.h, last.commit_ms, last.epoch)

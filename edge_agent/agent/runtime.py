@@ -11,7 +11,7 @@ from edge_agent.agent.edge import Edge, Identity
 from edge_agent.agent.slow_path import Now
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.memory import MemoryDatapath
-from edge_agent.datapath.packet_socket import PacketSocket
+from edge_agent.datapath.packet_socket import PacketSocket, PacketSocketError
 from edge_agent.datapath.port import Datapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.codes import SERVER_PORT
@@ -21,7 +21,14 @@ from edge_agent.sync.reconcile import reconcile
 from edge_agent.sync.upstream import Upstream
 from lease_core.clock import boot_ns, elapsed_ns
 from lease_core.domain.events import Record
-from lease_core.log.port import Answered, ForeignLogError, Head, LogUnavailableError, SiteLog
+from lease_core.log.port import (
+    Answered,
+    ForeignLogError,
+    Head,
+    LogError,
+    LogUnavailableError,
+    SiteLog,
+)
 from lease_core.log.reader import Position
 from lease_core.log.replay import replay
 
@@ -64,12 +71,21 @@ def hold_port(interface: str) -> socket.socket:
     """Bind the server port so that the host sends no "port unreachable" to renewing clients.
 
     Frames are read by the packet socket; what arrives here is dropped unread.
+
+    Raises:
+        PacketSocketError: another DHCP server has the port.
     """
     holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-    holder.bind(("", SERVER_PORT))
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        holder.bind(("", SERVER_PORT))
+    except OSError as error:
+        holder.close()
+        raise PacketSocketError(
+            f"UDP port {SERVER_PORT} on {interface}: {error.strerror}; is another DHCP server there?"
+        ) from error
     return holder
 
 
@@ -80,12 +96,11 @@ class Runtime:
         self._config = config
         self._log = log
         self._sockets = {s.ifindex: s for s in map(PacketSocket, config.interfaces)}
+        self._lost: dict[int, PacketSocketError] = {}
         self._holders = [hold_port(interface) for interface in config.interfaces]
         self._upstream = Upstream(log, config.edge)
         self._datapath = datapath
         lines = Lines({s.interface: ifindex for ifindex, s in self._sockets.items()})
-        before = datapath.state()
-        self._made_for_other_lines = any(before.genesis) and before.lines != lines.fingerprint()
         identity = Identity(config.site, config.edge, config.max_subscribers)
         self.edge = Edge(
             identity,
@@ -99,11 +114,34 @@ class Runtime:
             datapath.put_port(ifindex, opened.mac)
 
     def _send_frame(self, ifindex: int, frame: bytes) -> None:
-        if not self._sockets[ifindex].send(frame):
-            self.edge.slow_path.tally["send_queue_full"] += 1
+        try:
+            is_sent = ifindex not in self._lost and self._sockets[ifindex].send(frame)
+        except PacketSocketError as error:
+            self._lose(ifindex, error)
+            is_sent = False
+        if not is_sent:
+            self.edge.slow_path.tally["send_failed"] += 1
+
+    def _lose(self, ifindex: int, error: PacketSocketError) -> None:
+        """Go on without an interface; the others are still served."""
+        asyncio.get_running_loop().remove_reader(self._sockets[ifindex].fileno())
+        self._lost[ifindex] = error
+        audit.critical("interface.lost", reason=str(error), **self._who())
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled.
+
+        Raises:
+            FastPathError: the kernel refuses its service.
+            PacketSocketError: no interface is left.
+        """
+        try:
+            await self._serve()
+        except ExceptionGroup as group:
+            known = group.subgroup((FastPathError, PacketSocketError))
+            raise known.exceptions[0] if known else group from None
+
+    async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         for ifindex, opened in self._sockets.items():
             loop.add_reader(opened.fileno(), self._receive, ifindex)
@@ -130,7 +168,11 @@ class Runtime:
         """Take what is there, but let the log have its turn."""
         opened = self._sockets[ifindex]
         for _ in range(FRAMES_PER_WAKEUP):
-            octets = opened.receive()
+            try:
+                octets = opened.receive()
+            except PacketSocketError as error:
+                self._lose(ifindex, error)
+                return
             if octets is None:
                 return
             self.edge.receive(octets, ifindex, now())
@@ -148,9 +190,8 @@ class Runtime:
             apply=self._apply,
             rebuild=self._rebuild,
             tell=self.edge.set_following,
+            needs_rebuild=self.edge.needs_rebuild,
         )
-        if self._made_for_other_lines:
-            await follower.recover()
         await follower.run()
 
     async def _first_head(self) -> Head:
@@ -201,19 +242,22 @@ class Runtime:
     async def _report(self) -> None:
         try:
             await self._log.report(self._config.edge, self.edge.report(now()))
-        except LogUnavailableError as error:
-            audit.debug("report.unsent", reason=str(error))
+        except LogError as error:
+            audit.debug("report.unsent", reason=str(error), **self._who())
 
     async def _keep_time(self) -> None:
         ticks = 0
         while True:
             await asyncio.sleep(TICK_S)
             ticks += 1
+            if len(self._lost) == len(self._sockets):
+                raise next(iter(self._lost.values()))
             self.edge.touch(now())
             dropped = self.edge.slow_path.waiting.drop_stale(elapsed_ns())
             self.edge.slow_path.tally["waited_too_long"] += dropped
-            if self.edge.projection.removals:
+            due = self.edge.duties.due_removals(now())
+            if due:
                 await asyncio.to_thread(self._datapath.grace)
-                self.edge.acknowledge_removals(now())
+                self.edge.duties.acknowledge(due, now())
             if ticks % EXPIRY_EVERY_TICKS == 0:
-                self.edge.report_expiries(now())
+                self.edge.duties.report_expiries(now())

@@ -1,10 +1,15 @@
-"""Clients that wait for the allocator: a bounded table, one request per client at a time."""
+"""Clients that wait for the allocator: a bounded table, one request per client at a time.
+
+Every step but `drop_stale` and `applied` costs the same however many wait.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edge_agent.dhcp.classify import claimed_ip
+from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.request import Request
-from lease_core.domain.values import Mac
+from lease_core.domain.values import Ipv4, Mac
 
 MAX_WAITING = 8192
 TIMEOUT_NS = 3_000_000_000
@@ -26,6 +31,12 @@ class Waiting:
         message = self.request.message
         return message.mac, self.ifindex, message.options.message_type
 
+    @property
+    def wish(self) -> tuple[Ipv4, Ipv4 | None]:
+        """What the allocator was asked for: the address, and from which server."""
+        message = self.request.message
+        return claimed_ip(message), message.options.server_id
+
 
 class WaitingTable:
     """Times are the elapsed clock in nanoseconds."""
@@ -34,6 +45,7 @@ class WaitingTable:
         self.refused = 0
         self._by_req: dict[str, Waiting] = {}
         self._by_client: dict[tuple[Mac, int, int], Waiting] = {}
+        self._held: dict[str, Waiting] = {}
 
     def __len__(self) -> int:
         return len(self._by_req)
@@ -41,15 +53,17 @@ class WaitingTable:
     def add(self, waiting: Waiting) -> bool:
         """Let a client wait; False = no command is due.
 
-        A retransmission takes the place of the one before without asking again soon. When the
-        table is full the newcomer is refused and counted: it will repeat itself.
+        A retransmission takes the place of the one before without asking again soon; another
+        wish has to wait so long, or it would get the answer to the first. When the table is full
+        the newcomer is refused and counted: it will repeat itself.
         """
         standing = self._by_client.get(waiting.key)
         if standing and waiting.since_ns - standing.since_ns < REPEAT_NS:
-            standing.request = waiting.request
+            if standing.wish == waiting.wish:
+                standing.request = waiting.request
             return False
         if standing:
-            del self._by_req[standing.req]
+            self.take(standing.req)
         elif len(self._by_req) >= MAX_WAITING:
             self.refused += 1
             return False
@@ -65,20 +79,27 @@ class WaitingTable:
         waiting = self._by_req.pop(req, None)
         if waiting:
             del self._by_client[waiting.key]
+            self._held.pop(req, None)
         return waiting
+
+    def hold(self, waiting: Waiting, until_seq: int) -> None:
+        """Its answer holds as soon as event `until_seq` is applied."""
+        waiting.until_seq = until_seq
+        self._held[waiting.req] = waiting
 
     def forget(self, mac: Mac, ifindex: int) -> None:
         """The client turned to another server."""
-        for client, waiting in list(self._by_client.items()):
-            if client[:2] == (mac, ifindex):
+        for kind in (MessageType.DISCOVER, MessageType.REQUEST):
+            waiting = self._by_client.get((mac, ifindex, kind))
+            if waiting:
                 self.take(waiting.req)
 
     def applied(self, seq: int) -> Iterator[Waiting]:
         """Take those whose answer holds since `seq` is applied."""
-        ready = [w for w in self._by_req.values() if w.until_seq is not None and w.until_seq <= seq]
-        for waiting in ready:
-            self.take(waiting.req)
-            yield waiting
+        for waiting in list(self._held.values()):
+            if waiting.until_seq is not None and waiting.until_seq <= seq:
+                self.take(waiting.req)
+                yield waiting
 
     def drop_stale(self, now_ns: int) -> int:
         """Forget those that waited too long; return how many."""

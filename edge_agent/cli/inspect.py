@@ -14,7 +14,7 @@ from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.tables import Assignment, SubscriberKey, key_mac
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.projection import TOMBSTONE, discriminator
+from edge_agent.sync.removals import TOMBSTONE, discriminator
 from lease_core.clock import boot_ns
 from lease_core.domain.values import ip_text, mac_text
 

@@ -11,8 +11,10 @@ from enum import StrEnum
 import structlog
 
 from lease_core.domain.events import Record
+from lease_core.domain.ledger import LedgerError
 from lease_core.log.port import (
     Answered,
+    ForeignLogError,
     LogUnavailableError,
     SiteLog,
     Unreadable,
@@ -27,10 +29,9 @@ from lease_core.log.reader import (
     standing,
 )
 
-audit = structlog.get_logger("edge")
-
 BLOCK_MS = 1000
 COMPARE_S = 5.0
+RETRY_S = 0.5
 READ_COUNT = 500
 
 
@@ -47,8 +48,16 @@ class Following(StrEnum):
     HALTED = "halted"
 
 
+class ContradictionError(Exception):
+    """An event contradicts the tables; `position` is the end of what was applied before it."""
+
+    def __init__(self, position: Position, reason: str) -> None:
+        super().__init__(f"after {position.entry_id}: {reason}")
+        self.position = position
+
+
 Apply = Callable[[list[Record], Position, list[Answered]], None]
-"""Apply records, which end at the position, then answers."""
+"""Apply records, which end at the position, then answers. May raise ContradictionError."""
 Rebuild = Callable[[], Awaitable[Position]]
 """Bring the tables to the log's end by other means; returns that end."""
 
@@ -62,16 +71,20 @@ class Follower:
         apply: Apply,
         rebuild: Rebuild,
         tell: Callable[[Following], None],
+        needs_rebuild: bool = False,
     ) -> None:
-        """`tell` hears of every new state."""
+        """`tell` hears of every new state; `needs_rebuild` = the tables cannot be gone on with."""
         self.position = position
         self.state = Following.CATCHING_UP
         self._log = log
         self._apply = apply
         self._rebuild = rebuild
         self._tell = tell
+        self._needs_rebuild = needs_rebuild
         self._answers_after = ""
-        self._compared_at = 0.0
+        self._compared_at = -COMPARE_S
+        self._behind_at: Position | None = None
+        self._audit = structlog.get_logger("edge").bind(site=log.site)
 
     async def run(self) -> None:
         """Follow for ever; ends only by cancellation or by our own bug."""
@@ -79,17 +92,31 @@ class Follower:
             try:
                 await self._step()
             except LogUnavailableError as error:
-                self._enter(Following.UNREACHABLE, str(error))
-                self._compared_at = 0.0
-                await asyncio.sleep(0.5)
+                await self._pause(Following.UNREACHABLE, error, RETRY_S)
+            except ForeignLogError as error:
+                await self._pause(Following.FOREIGN, error, COMPARE_S)
+            except (BrokenChainError, UnreadableEntryError, LedgerError) as error:
+                await self._pause(Following.HALTED, error, COMPARE_S)
+            except ContradictionError as error:
+                self.position = error.position
+                await self._pause(Following.HALTED, error, COMPARE_S)
             except GapError as error:
-                self._enter(Following.GAP, str(error))
-                await self.recover()
-            except (BrokenChainError, UnreadableEntryError) as error:
-                self._enter(Following.HALTED, str(error))
-                await asyncio.sleep(COMPARE_S)
+                if self._needs_rebuild:  # the log itself has the gap
+                    await self._pause(Following.HALTED, error, COMPARE_S)
+                else:
+                    self._enter(Following.GAP, str(error))
+                    self._needs_rebuild = True
+
+    async def _pause(self, state: Following, error: Exception, pause_s: float) -> None:
+        self._enter(state, str(error))
+        self._compared_at = -COMPARE_S
+        self._behind_at = None
+        await asyncio.sleep(pause_s)
 
     async def _step(self) -> None:
+        if self._needs_rebuild:
+            self.position = await self._rebuild()
+            self._needs_rebuild = False
         if not self._answers_after:
             self._answers_after = await self._log.last_answer_id()
         if time.monotonic() - self._compared_at >= COMPARE_S and not await self._compare():
@@ -107,8 +134,8 @@ class Follower:
         if came.records or answers:
             self._apply(came.records, position, answers)
         self.position = position
-        if self.state is Following.CATCHING_UP and len(came.records) < READ_COUNT:
-            self._compared_at = 0.0
+        if self.state is not Following.LIVE and len(came.records) < READ_COUNT:
+            self._compared_at = -COMPARE_S
 
     async def _compare(self) -> bool:
         """Hold the position against the head; True = following may go on."""
@@ -118,30 +145,26 @@ class Follower:
             case Standing.LIVE:
                 self._enter(Following.LIVE)
             case Standing.BEHIND:
-                if self.state is not Following.LIVE:
-                    self._enter(Following.CATCHING_UP)
+                self._check_progress()
             case Standing.REGRESSED | Standing.FOREIGN | Standing.STALE:
                 self._enter(Following(found.value), f"position {self.position.entry_id}")
-                self._compared_at = 0.0
+                self._compared_at = -COMPARE_S
                 return False
+        self._behind_at = self.position if found is Standing.BEHIND else None
         return True
 
-    async def recover(self) -> None:
-        """Reach the log's end by a rebuild instead of event by event."""
-        try:
-            self.position = await self._rebuild()
-        except LogUnavailableError as error:
-            self._enter(Following.UNREACHABLE, str(error))
-            await asyncio.sleep(1)
-        except (GapError, BrokenChainError, UnreadableEntryError) as error:
-            self._enter(Following.HALTED, str(error))
-            await asyncio.sleep(COMPARE_S)
+    def _check_progress(self) -> None:
+        """A live or halted follower stays so until it reads on; behind twice is no progress."""
+        if self._behind_at == self.position:
+            raise GapError(f"the log goes on after {self.position.entry_id}, but nothing comes")
+        if self.state not in {Following.LIVE, Following.HALTED}:
+            self._enter(Following.CATCHING_UP)
 
     def _enter(self, state: Following, reason: str = "") -> None:
         if state is self.state:
             return
         is_well = state in {Following.LIVE, Following.CATCHING_UP}
-        log = audit.info if is_well else audit.critical
+        log = self._audit.info if is_well else self._audit.critical
         log("follower.state", state=state, before=self.state, reason=reason)
         self.state = state
         self._tell(state)

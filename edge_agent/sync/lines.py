@@ -4,9 +4,13 @@ The log says `access0` or `access0:100.200`; the kernel program compares ifindex
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 from edge_agent.dhcp.tables import Line
+
+_LINE = re.compile(r"([^:]+)(?::([1-9][0-9]{0,3})(?:\.([1-9][0-9]{0,3}))?)?", re.ASCII)
+MAX_VLAN = 4094
 
 
 class Lines:
@@ -17,13 +21,16 @@ class Lines:
         self._names = {ifindex: name for name, ifindex in interfaces.items()}
 
     def parse(self, text: str) -> Line | None:
-        """The line that `text` names here; None where its interface is not one of ours."""
-        interface, _, vlans = text.partition(":")
-        ifindex = self._ifindex.get(interface)
-        if ifindex is None:
+        """The line that `text` names here; None where it names none of ours.
+
+        Never raises. A line has one name: what `text` would not write is no name.
+        """
+        match = _LINE.fullmatch(text)
+        ifindex = self._ifindex.get(match[1]) if match else None
+        if match is None or ifindex is None:
             return None
-        s_vlan, _, c_vlan = vlans.partition(".")
-        return Line(ifindex, int(s_vlan or 0), int(c_vlan or 0))
+        s_vlan, c_vlan = int(match[2] or 0), int(match[3] or 0)
+        return Line(ifindex, s_vlan, c_vlan) if max(s_vlan, c_vlan) <= MAX_VLAN else None
 
     def text(self, line: Line) -> str:
         """The name under which a line of ours stands in the log."""

@@ -1,57 +1,137 @@
 """Reconcile: make the tables equal to the log's own state when following it was interrupted.
 
 Used after a gap, and when the tables were made for other interfaces. What is right stays
-untouched, so a known client goes on being answered meanwhile.
+untouched, so a known client goes on being answered meanwhile; what was promised under a wrong
+entry is carried over to whatever takes its place.
 """
 
-from edge_agent.dhcp.tables import Assignment, SubscriberKey, key_mac
-from edge_agent.sync.projection import TOMBSTONE, Projection, discriminator
+from collections import defaultdict
+from dataclasses import replace
+
+from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, key_mac, subscriber_key
+from edge_agent.sync.projection import MAX_LINES_PER_MAC, Projection
+from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
 from lease_core.domain.ledger import Ledger
+from lease_core.domain.values import Ipv4, Mac
+
+Entry = tuple[SubscriberKey, Assignment]
 
 
 def reconcile(projection: Projection, ledger: Ledger) -> int:
-    """Bring the tables to the ledger's state; return how many bindings were wrong."""
+    """Bring the tables to the ledger's state; return how many bindings were wrong.
+
+    Takes time and memory for every entry.
+    """
     for pool in ledger.pools.values():
-        projection.put_pool(pool)
-    stale = [
-        (key, found)
-        for key, found in projection.datapath.entries()
-        if discriminator(key) < TOMBSTONE and not _is_right(projection, ledger, key, found)
-    ]
-    for key, found in stale:
-        current = projection.find(key_mac(key), found.line)
-        if current:
-            removal = ledger.removed.get(found.ip)
-            projection.remove(*current, ref=removal.seq if removal else ledger.seq)
-    missing = [
-        (binding, line)
-        for binding in ledger.bound.values()
-        if (line := projection.lines.parse(binding.line))
-        and projection.find(binding.mac, line) is None
-    ]
-    for binding, line in missing:
-        projection.put(binding, line)
+        projection.pools.put(pool)
+    right, wrong = _sorted_out(projection, ledger)
+    own_slots = {found.slot for entries in right.values() for _, found in entries}
+    for owed in projection.removals:
+        slot = _own_slot(projection, owed.slot, own_slots)
+        if slot != owed.slot:
+            _owe(projection, key_mac(owed.key), owed.ip, slot, owed.ref)
+    for key, found in wrong:
+        slot = _own_slot(projection, found.slot, own_slots)
+        _remove(projection, ledger, key, replace(found, slot=slot))
+    for mac, entries in right.items():
+        _close_holes(projection, mac, entries)
+    missing = _put_missing(projection, ledger)
     _settle_removals(projection, ledger)
-    return len(stale) + len(missing)
+    return max(len(wrong), missing)
+
+
+def _sorted_out(
+    projection: Projection, ledger: Ledger
+) -> tuple[dict[Mac, list[Entry]], list[Entry]]:
+    """Right bindings by MAC in the order of their keys, and everything that must go."""
+    right: dict[Mac, list[Entry]] = defaultdict(list)
+    wrong: list[Entry] = []
+    seen: set[tuple[Mac, Line]] = set()
+    slots: set[int] = set()
+    for key, found in sorted(projection.datapath.entries(), key=lambda entry: entry[0] >> 48):
+        mac = key_mac(key)
+        if discriminator(key) >= TOMBSTONE:
+            continue
+        if (
+            _is_right(projection, ledger, mac, found)
+            and (mac, found.line) not in seen
+            and found.slot not in slots
+            and len(right[mac]) < MAX_LINES_PER_MAC
+        ):
+            right[mac].append((key, found))
+            seen.add((mac, found.line))
+            slots.add(found.slot)
+        else:
+            wrong.append((key, found))
+    return right, wrong
+
+
+def _is_right(projection: Projection, ledger: Ledger, mac: Mac, found: Assignment) -> bool:
+    binding = ledger.bound.get(found.ip)
+    return (
+        binding is not None
+        and found.check_ok
+        and mac == binding.mac
+        and found.seq == binding.seq
+        and found.line == projection.lines.parse(binding.line)
+        and found.pool_id == projection.pools.number(binding.pool)
+        and projection.datapath.raise_promise(found.slot, 0)  # the slot exists
+    )
+
+
+def _own_slot(projection: Projection, slot: int, own: set[int]) -> int:
+    """The slot, or another in its place where it belongs to somebody else already."""
+    mine = projection.take_slot(slot) if slot in own else slot
+    if mine != NO_SLOT:
+        own.add(mine)
+    return mine
+
+
+def _remove(projection: Projection, ledger: Ledger, key: SubscriberKey, found: Assignment) -> None:
+    """Stop answering for an entry; keep what was promised under it."""
+    removal = ledger.removed.get(found.ip)
+    projection.entomb(key_mac(key), found, ref=removal.seq if removal else ledger.seq)
+    projection.datapath.remove(key)
+
+
+def _close_holes(projection: Projection, mac: Mac, entries: list[Entry]) -> None:
+    """Bring the bindings of a MAC, in order, to discriminators 0, 1, ..."""
+    for number, (key, found) in enumerate(entries):
+        wanted = subscriber_key(mac, number)
+        if key != wanted:
+            projection.datapath.put(wanted, found)
+            projection.datapath.remove(key)
+
+
+def _put_missing(projection: Projection, ledger: Ledger) -> int:
+    missing = 0
+    for binding in ledger.bound.values():
+        line = projection.lines.parse(binding.line)
+        if line is None or projection.find(binding.mac, line):
+            continue
+        missing += 1
+        projection.put(binding, line)
+        owed, put = projection.removals.of(binding.ip), projection.find(binding.mac, line)
+        if owed and put:
+            projection.carry_promise(owed.slot, put[1].slot)
+    return missing
 
 
 def _settle_removals(projection: Projection, ledger: Ledger) -> None:
     """Owe exactly the acknowledgements that the log still waits for."""
-    awaited = {ip: r for ip, r in ledger.removed.items() if r.quarantine_s is None}
-    for ip, owed in list(projection.removals.items()):
-        if ip not in awaited or awaited[ip].seq != owed.ref:
-            projection.bury(ip, ledger.seq)
-    for ip, removal in awaited.items():
-        projection.owe(removal.binding.mac, ip, removal.seq)
+    awaited: dict[Ipv4, tuple[Mac, int]] = {
+        ip: (removal.binding.mac, removal.seq)
+        for ip, removal in ledger.removed.items()
+        if removal.quarantine_s is None
+    }
+    for owed in projection.removals:
+        if owed.ip not in awaited:
+            projection.bury(owed.ip, owed.ref)
+    for ip, (mac, seq) in awaited.items():
+        standing = projection.removals.of(ip)
+        if standing is None or standing.ref != seq:
+            _owe(projection, mac, ip, standing.slot if standing else NO_SLOT, seq)
 
 
-def _is_right(
-    projection: Projection, ledger: Ledger, key: SubscriberKey, found: Assignment
-) -> bool:
-    binding = ledger.bound.get(found.ip)
-    return (
-        binding is not None
-        and key_mac(key) == binding.mac
-        and found.seq == binding.seq
-        and found.line == projection.lines.parse(binding.line)
-    )
+def _owe(projection: Projection, mac: Mac, ip: Ipv4, slot: int, ref: int) -> None:
+    projection.removals.owe(mac, Assignment(ip, 0, slot, Line(0), ref))

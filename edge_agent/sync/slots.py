@@ -1,4 +1,4 @@
-"""Slots of the promise table: a number for each binding, smallest unused ones last."""
+"""Slots of the promise table: a number for each binding that is or was answered for."""
 
 from collections.abc import Iterable
 
@@ -7,19 +7,28 @@ class Slots:
     """Numbers 0..`size`-1; `used` are taken already."""
 
     def __init__(self, size: int, used: Iterable[int] = ()) -> None:
-        self._size = size
-        taken = set(used)
-        self._next = max(taken, default=-1) + 1
-        self._free = [slot for slot in range(self._next) if slot not in taken]
+        self._taken = bytearray(size)
+        self._next = 0
+        for slot in used:
+            if 0 <= slot < size:
+                self._taken[slot] = True
+                self._next = max(self._next, slot + 1)
+        self._free = [slot for slot in range(self._next) if not self._taken[slot]]
 
     def take(self) -> int | None:
         """A slot that nobody uses; None when there is none."""
         if self._free:
-            return self._free.pop()
-        if self._next >= self._size:
+            slot = self._free.pop()
+        elif self._next < len(self._taken):
+            slot = self._next
+            self._next += 1
+        else:
             return None
-        self._next += 1
-        return self._next - 1
+        self._taken[slot] = True
+        return slot
 
     def give(self, slot: int) -> None:
-        self._free.append(slot)
+        """Take a slot back; one that is not taken is no error, so none is ever free twice."""
+        if 0 <= slot < len(self._taken) and self._taken[slot]:
+            self._taken[slot] = False
+            self._free.append(slot)

@@ -1,7 +1,8 @@
 """Upstream: commands to the allocator, in batches that form by themselves.
 
 Commands wait in a bounded queue. What cannot be sent is dropped and counted: clients repeat
-themselves, and the agent repeats what it owes.
+themselves, and the agent repeats what it owes. A heartbeat goes first and always finds room,
+because without a horizon no client can be served.
 """
 
 import asyncio
@@ -9,10 +10,8 @@ from collections import deque
 
 import structlog
 
-from lease_core.domain.commands import Command
-from lease_core.log.port import LogUnavailableError, SiteLog
-
-audit = structlog.get_logger("edge")
+from lease_core.domain.commands import Command, Heartbeat
+from lease_core.log.port import LogError, SiteLog
 
 MAX_WAITING = 4096
 MAX_BATCH = 256
@@ -24,15 +23,26 @@ class Upstream:
         self._log = log
         self._sender = sender
         self._waiting: deque[Command] = deque()
+        self._heartbeat: Heartbeat | None = None
         self._woken = asyncio.Event()
         self._reachable = True
+        self._audit = structlog.get_logger("edge").bind(site=log.site)
+
+    def __len__(self) -> int:
+        return len(self._waiting) + (self._heartbeat is not None)
 
     def send(self, command: Command) -> bool:
-        """Queue a command; False = the queue is full, so it was dropped and counted."""
-        if len(self._waiting) >= MAX_WAITING:
+        """Queue a command; False = the queue is full, so it was dropped and counted.
+
+        Of heartbeats only the last is kept.
+        """
+        if isinstance(command, Heartbeat):
+            self._heartbeat = command
+        elif len(self._waiting) >= MAX_WAITING:
             self.dropped += 1
             return False
-        self._waiting.append(command)
+        else:
+            self._waiting.append(command)
         self._woken.set()
         return True
 
@@ -41,19 +51,25 @@ class Upstream:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            while self._waiting:
-                count = min(len(self._waiting), MAX_BATCH)
-                await self._send([self._waiting.popleft() for _ in range(count)])
+            while batch := self._batch():
+                await self._send(batch)
+
+    def _batch(self) -> list[Command]:
+        batch: list[Command] = [self._heartbeat] if self._heartbeat else []
+        self._heartbeat = None
+        while self._waiting and len(batch) < MAX_BATCH:
+            batch.append(self._waiting.popleft())
+        return batch
 
     async def _send(self, batch: list[Command]) -> None:
         try:
             await self._log.send_many(batch, self._sender)
-        except LogUnavailableError as error:
+        except LogError as error:
             self.dropped += len(batch)
             if self._reachable:
-                audit.error("upstream.unavailable", reason=str(error))
+                self._audit.error("upstream.unavailable", reason=str(error))
             self._reachable = False
         else:
             if not self._reachable:
-                audit.info("upstream.available", dropped=self.dropped)
+                self._audit.info("upstream.available", dropped=self.dropped)
             self._reachable = True

@@ -1,0 +1,92 @@
+"""Answering: what both halves of the slow path do with a client's request, and the audit of it."""
+
+from collections import Counter as Tally
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import structlog
+
+from edge_agent.agent.waiting import WaitingTable
+from edge_agent.datapath.port import Datapath
+from edge_agent.dhcp import fastpath, reply
+from edge_agent.dhcp.request import Request
+from edge_agent.dhcp.tables import Line
+from edge_agent.sync.projection import Projection
+from lease_core.domain.commands import Command
+from lease_core.domain.values import Mac, ip_text, mac_text
+
+SendFrame = Callable[[int, bytes], None]
+"""Sends a frame out of the interface with that number."""
+SendCommand = Callable[[Command], bool]
+"""Queues a command; False = it was dropped."""
+
+
+class Now(NamedTuple):
+    """One moment on two clocks, nanoseconds."""
+
+    boot_ns: int
+    elapsed_ns: int
+
+
+class Answering:
+    """The tables, the waiting clients and the counters that both halves share."""
+
+    def __init__(
+        self,
+        site: str,
+        datapath: Datapath,
+        projection: Projection,
+        *,
+        send_frame: SendFrame,
+        is_current: Callable[[], bool],
+    ) -> None:
+        """`is_current` tells whether the log is followed up to now: only then NAK is said."""
+        self.waiting = WaitingTable()
+        self.tally: Tally[str] = Tally()
+        self.datapath = datapath
+        self.projection = projection
+        self._send_frame = send_frame
+        self._is_current = is_current
+        self._audit = structlog.get_logger("edge").bind(site=site)
+
+    def judge(self, request: Request, ifindex: int, now: Now) -> fastpath.Verdict:
+        """The kernel's judgement, which the agent also makes for a MAC's further lines."""
+        number = self.projection.discriminator_of(request.message.mac, Line(ifindex))
+        return fastpath.decide(request, ifindex, self.datapath, now.boot_ns, number)
+
+    def drop(self, reason: str) -> None:
+        """Count a frame or a client that gets no answer."""
+        self.tally[f"drop_{reason}"] += 1
+
+    def port_mac(self, ifindex: int) -> Mac | None:
+        return self.datapath.port_mac(ifindex)
+
+    def nak(self, request: Request, ifindex: int, text: str) -> None:
+        """Say NAK, but never because somebody is unreachable (DESIGN section 2)."""
+        server = next((pool.server_id for pool in self.projection.pools), None)
+        port_mac = self.port_mac(ifindex)
+        if not self._is_current() or server is None or port_mac is None:
+            self.drop("nak_not_current")
+            return
+        frame = reply.nak(request, request.message.options.server_id or server, text, port_mac)
+        if frame:
+            self.reply(frame, request, ifindex, "nak", cause=text)
+
+    def reply(
+        self, frame: bytes, request: Request, ifindex: int, kind: str, *, cause: str, **more: Any
+    ) -> None:
+        """Send a frame to a client; `more` stands in the audit line and may name another `ip`."""
+        self._send_frame(ifindex, frame)
+        self.tally[kind] += 1
+        mac, line = request.message.mac, Line(ifindex)
+        found = self.projection.find(mac, line)
+        fields = {
+            "stage": "answered",
+            "message": kind,
+            "mac": mac_text(mac),
+            "ip": ip_text(found[1].ip) if found else "",
+            "line": self.projection.lines.text(line),
+            "cause": cause,
+            "event_id": "",
+        }
+        self._audit.info("client.answered", **(fields | more))

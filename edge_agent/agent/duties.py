@@ -1,0 +1,92 @@
+"""Duties: what the edge owes the allocator, so that addresses come back.
+
+An acknowledgement of every removal with what is still promised, and a report of every binding
+whose promises have all passed. Both are said again until the log shows that they were heard.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from edge_agent.agent.answering import Now, SendCommand
+from edge_agent.dhcp.tables import Assignment, SubscriberKey, key_mac
+from edge_agent.sync.projection import Projection
+from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, discriminator
+from lease_core.domain.commands import AckRemoval, ReportExpiry
+
+SECOND_NS = 1_000_000_000
+REPEAT_ACK_NS = 10 * SECOND_NS
+MAX_REPORTS = 1000
+SWEPT_AT_ONCE = 20_000
+"""Entries that one look for expiries goes through: some tens of milliseconds."""
+
+
+class Duties:
+    def __init__(self, projection: Projection, send_command: SendCommand, started: Now) -> None:
+        """`started` is when this process took the tables over."""
+        self._projection = projection
+        self._datapath = projection.datapath
+        self._send_command = send_command
+        self._started = started
+        self._repeat_ns: dict[int, int] = {}
+        self._sweep: Iterator[tuple[SubscriberKey, Assignment]] | None = None
+
+    def due_removals(self, now: Now) -> list[Removal]:
+        """Removals whose acknowledgement is due, for the first time or again.
+
+        Call `datapath.grace` between this and `acknowledge`: a packet in flight may still be
+        answered by an entry that is gone.
+        """
+        owed = {removal.ref: removal for removal in self._projection.removals}
+        self._repeat_ns = {ref: at for ref, at in self._repeat_ns.items() if ref in owed}
+        due = (r for r in owed.values() if now.elapsed_ns >= self._repeat_ns.get(r.ref, 0))
+        return list(islice(due, MAX_REPORTS))
+
+    def acknowledge(self, removals: Iterable[Removal], now: Now) -> None:
+        """Say what removed holders are still promised."""
+        for removal in removals:
+            if self._projection.removals.of(removal.ip) != removal:
+                continue
+            command = AckRemoval(
+                req=f"ack-{removal.ref}",
+                ip=removal.ip,
+                ref=removal.ref,
+                remaining_s=self._projection.remaining_s(removal, now.boot_ns),
+            )
+            if self._send_command(command):
+                self._repeat_ns[removal.ref] = now.elapsed_ns + REPEAT_ACK_NS
+
+    def report_expiries(self, now: Now) -> None:
+        """Report bindings whose every promise has passed; the log decides (DESIGN section 4).
+
+        Looks at the next `SWEPT_AT_ONCE` entries, and begins anew after the last, so that a full
+        table does not keep clients waiting.
+        """
+        self._sweep = self._sweep or self._datapath.entries()
+        entries = list(islice(self._sweep, SWEPT_AT_ONCE))
+        if len(entries) < SWEPT_AT_ONCE:
+            self._sweep = None
+        over = (each for each in entries if self._is_over(*each, now))
+        for key, found in islice(over, MAX_REPORTS):
+            self._send_command(
+                ReportExpiry(
+                    req=f"expiry-{found.seq}",
+                    mac=key_mac(key),
+                    line=self._projection.lines.text(found.line),
+                    ip=found.ip,
+                    ref=found.seq,
+                )
+            )
+
+    def _is_over(self, key: SubscriberKey, found: Assignment, now: Now) -> bool:
+        """Whether no promise of a binding can stand.
+
+        Promises of a former life of the tables are not known: for a whole lease time after the
+        start, a binding without a promise is taken to have one.
+        """
+        if discriminator(key) >= TOMBSTONE or found.slot == NO_SLOT:
+            return False
+        end_ns = self._datapath.promise(found.slot)
+        if not end_ns:
+            pool = self._datapath.pool(found.pool_id)
+            end_ns = self._started.boot_ns + (pool.lease_time_s if pool else 0) * SECOND_NS
+        return end_ns <= now.boot_ns and self._datapath.lookup(key) == found

@@ -1,0 +1,145 @@
+"""Requests: what clients say. Each is answered from the tables, put to the allocator, or dropped.
+
+Flow: frame -> the same judgement as the kernel's -> reply, or a command upstream and a client
+that waits. Nothing a client sends raises.
+"""
+
+import secrets
+
+from edge_agent.agent.answering import Answering, Now, SendCommand
+from edge_agent.agent.waiting import Waiting
+from edge_agent.dhcp import reply
+from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
+from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.request import Request, parse_request
+from edge_agent.dhcp.tables import Line
+from lease_core.domain.commands import DeclineAddress, ReleaseLease, RequestLease, RequestOffer
+from lease_core.domain.values import NO_IP, Ipv4, ip_text, printable
+
+_NEWCOMER = {Counter.PASS_UNKNOWN_CLIENT, Counter.PASS_OTHER_LINE}
+
+
+class Requests:
+    def __init__(self, answering: Answering, send_command: SendCommand) -> None:
+        self._answering = answering
+        self._send_command = send_command
+        self._projection = answering.projection
+        self._waiting = answering.waiting
+        self._life = secrets.token_hex(3)
+        self._asked = 0
+
+    def receive(self, octets: bytes, ifindex: int, now: Now) -> Counter | None:
+        """Handle one frame; return the judgement on it, None if it is not DHCP."""
+        request = parse_request(octets)
+        if request is None:
+            return None
+        if isinstance(request, Counter):
+            self._answering.drop(request)
+            return request
+        match request.message.options.message_type:
+            case MessageType.DISCOVER | MessageType.REQUEST:
+                return self._serve(request, ifindex, now)
+            case MessageType.RELEASE:
+                self._release(request, ifindex)
+            case MessageType.DECLINE:
+                self._decline(request, ifindex)
+            case MessageType.INFORM:
+                self._inform(request, ifindex)
+            case _:
+                self._answering.drop("message_type")
+        return Counter.PASS_MESSAGE_TYPE
+
+    def _serve(self, request: Request, ifindex: int, now: Now) -> Counter | None:
+        verdict = self._answering.judge(request, ifindex, now)
+        counter = verdict.counter
+        if verdict.frame:
+            self._answering.reply(verdict.frame, request, ifindex, str(counter), cause="table")
+        elif counter in _NEWCOMER:
+            self._ask(request, ifindex, now)
+        elif counter is Counter.PASS_OTHER_ADDRESS and _is_well_formed(request):
+            self._answering.nak(request, ifindex, "address is not yours")
+        else:
+            if counter is Counter.PASS_OTHER_SERVER:
+                self._waiting.forget(request.message.mac, ifindex)
+            self._answering.drop(str(counter))
+        return counter
+
+    def _ask(self, request: Request, ifindex: int, now: Now) -> None:
+        """Put the client's wish to the allocator and let the client wait."""
+        command = self._command(request, ifindex)
+        if command is None:
+            return
+        waiting = Waiting(command.req, request, ifindex, now.elapsed_ns)
+        if self._waiting.add(waiting) and not self._send_command(command):
+            self._waiting.take(command.req)
+
+    def _command(self, request: Request, ifindex: int) -> RequestOffer | RequestLease | None:
+        message = request.message
+        options = message.options
+        req, line = self._req(), self._line(ifindex)
+        host = printable(options.host_name)
+        if options.message_type == MessageType.DISCOVER:
+            wanted = options.requested_ip or NO_IP
+            return RequestOffer(req=req, mac=message.mac, line=line, wanted=wanted, host=host)
+        state = classify(message, request.frame.dst_ip)
+        if isinstance(state, Malformed):
+            self._answering.drop("malformed_request")
+            return None
+        if options.server_id is not None and not self._is_ours(options.server_id):
+            self._waiting.forget(message.mac, ifindex)
+            self._answering.drop("other_server")
+            return None
+        ip = claimed_ip(message)
+        return RequestLease(req=req, mac=message.mac, line=line, ip=ip, kind=state.value, host=host)
+
+    def _is_ours(self, server_id: Ipv4) -> bool:
+        return any(pool.server_id == server_id for pool in self._projection.pools)
+
+    def _release(self, request: Request, ifindex: int) -> None:
+        """RFC 2131 4.3.4: only by the holder, on its line, for the address it holds."""
+        mac, ip = request.message.mac, request.message.ciaddr
+        if self._holds(request, ifindex, ip):
+            line = self._line(ifindex)
+            self._send_command(ReleaseLease(req=self._req(), mac=mac, line=line, ip=ip))
+
+    def _decline(self, request: Request, ifindex: int) -> None:
+        """RFC 2131 4.3.3: the holder found its address in use."""
+        mac, ip = request.message.mac, request.message.options.requested_ip or NO_IP
+        if self._holds(request, ifindex, ip):
+            line = self._line(ifindex)
+            self._send_command(DeclineAddress(req=self._req(), mac=mac, line=line, ip=ip))
+
+    def _holds(self, request: Request, ifindex: int, ip: Ipv4) -> bool:
+        """Whether the frame's own sender holds `ip` on this line."""
+        mac = request.message.mac
+        found = self._projection.find(mac, Line(ifindex))
+        holds = found is not None and found[1].ip == ip and request.frame.src_mac == mac
+        if not holds:
+            self._answering.drop("not_holder")
+        return holds
+
+    def _inform(self, request: Request, ifindex: int) -> None:
+        """RFC 2131 4.3.5: options for a client that has its address from elsewhere."""
+        ciaddr = request.message.ciaddr
+        pool = next((p for p in self._projection.pools if ciaddr & p.netmask == p.network), None)
+        port_mac = self._answering.port_mac(ifindex)
+        if pool is None or port_mac is None:
+            self._answering.drop("inform_elsewhere")
+            return
+        frame = reply.inform_ack(request, pool, port_mac)
+        if frame:
+            self._answering.reply(
+                frame, request, ifindex, "ack", cause="inform", ip=ip_text(ciaddr)
+            )
+
+    def _line(self, ifindex: int) -> str:
+        return self._projection.lines.text(Line(ifindex))
+
+    def _req(self) -> str:
+        self._asked += 1
+        return f"{self._life}-{self._asked}"
+
+
+def _is_well_formed(request: Request) -> bool:
+    return not isinstance(classify(request.message, request.frame.dst_ip), Malformed)

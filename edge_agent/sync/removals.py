@@ -1,0 +1,96 @@
+"""Removals: bindings that an event ended and whose acknowledgement is not in the log yet.
+
+Each leaves a tombstone in the subscriber table, under a key that no packet is judged by. It keeps
+slot and reference, so an agent that dies between the removal and its acknowledgement finds out on
+restart what it still owes. At most one for an address.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from edge_agent.datapath.port import Datapath, TableFullError
+from edge_agent.dhcp.tables import Assignment, SubscriberKey, key_mac, subscriber_key
+from lease_core.domain.values import Ipv4, Mac, mac_text
+
+audit = structlog.get_logger("edge")
+
+TOMBSTONE = 0x8000
+NO_SLOT = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """The event `ref` ended the binding of `ip`."""
+
+    key: SubscriberKey
+    ip: Ipv4
+    ref: int
+    slot: int
+    """`NO_SLOT` where no promise was ever made from these tables."""
+
+
+def discriminator(key: SubscriberKey) -> int:
+    return key >> 48
+
+
+class Removals:
+    def __init__(
+        self, datapath: Datapath, found: Iterable[tuple[SubscriberKey, Assignment]]
+    ) -> None:
+        """Take over the tombstones `found` in the datapath; of two for an address, the newer."""
+        self._datapath = datapath
+        self._owed: dict[Ipv4, Removal] = {}
+        self._keys: set[SubscriberKey] = set()
+        for key, tombstone in found:
+            removal = Removal(key, tombstone.ip, tombstone.seq, tombstone.slot)
+            other = self._owed.setdefault(removal.ip, removal)
+            if other is not removal:
+                older, newer = sorted((other, removal), key=lambda each: each.ref)
+                self._owed[removal.ip] = newer
+                datapath.remove(older.key)
+        self._keys.update(removal.key for removal in self)
+
+    def __len__(self) -> int:
+        return len(self._owed)
+
+    def __iter__(self) -> Iterator[Removal]:
+        return iter(list(self._owed.values()))
+
+    def of(self, ip: Ipv4) -> Removal | None:
+        return self._owed.get(ip)
+
+    def owe(self, mac: Mac, tombstone: Assignment) -> bool:
+        """Remember a removal; False = the table is full, so it is remembered in memory only."""
+        standing = self._owed.get(tombstone.ip)
+        if standing and key_mac(standing.key) == mac:
+            key = standing.key
+        else:
+            if standing:
+                self.settle(standing.ip, standing.ref)
+            key = self._free_key(mac)
+        self._keys.add(key)
+        self._owed[tombstone.ip] = Removal(key, tombstone.ip, tombstone.seq, tombstone.slot)
+        try:
+            self._datapath.put(key, tombstone)
+        except TableFullError as error:
+            audit.error("table.full", mac=mac_text(mac), reason=str(error))
+            return False
+        return True
+
+    def settle(self, ip: Ipv4, up_to: int) -> Removal | None:
+        """Forget the removal of `ip` that event `up_to` or an earlier one caused; return it."""
+        removal = self._owed.get(ip)
+        if removal is None or removal.ref > up_to:
+            return None
+        del self._owed[ip]
+        self._keys.discard(removal.key)
+        self._datapath.remove(removal.key)
+        return removal
+
+    def _free_key(self, mac: Mac) -> SubscriberKey:
+        number = TOMBSTONE
+        while (key := subscriber_key(mac, number)) in self._keys:
+            number += 1
+        return key
