@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * DHCP clients in numbers: a fixed number of exchanges is always under way, every reply is read.
+ *
+ *   blaster INTERFACE MODE CLIENTS WINDOW SECONDS [FIRST]
+ *
+ *   discover   DISCOVER, and whatever comes back ends the exchange
+ *   new        DISCOVER, OFFER, REQUEST, ACK, once for each client
+ *   again      the same again and again, of clients that have done it once before the clock starts
+ *
+ * Clients are FIRST .. FIRST + CLIENTS - 1; chaddr = Ethernet source = 02:be and the number. The
+ * low bits of xid name the exchange. One JSON line at the end: what was done in how long.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WINDOW_BITS 12
+#define WINDOW_MAX (1 << WINDOW_BITS)
+#define BATCH 64
+#define FRAME_LEN 342 /* 300 BOOTP octets, as most clients send */
+#define REPLY_MAX 2048
+#define BOOTP_AT 42
+#define OPTIONS_AT (BOOTP_AT + 240)
+#define NS_PER_S 1000000000LL
+#define RETRY_NS (1200 * 1000000LL)
+#define SCAN_NS (20 * 1000000LL)
+#define SOCKET_BUFFER (16 << 20)
+
+enum mode { MODE_DISCOVER, MODE_NEW, MODE_AGAIN };
+enum message { DISCOVER = 1, OFFER = 2, REQUEST = 3, ACK = 5, NAK = 6 };
+
+struct exchange {
+	uint32_t xid;
+	bool is_busy;
+	uint8_t expected; /* message type; 0 = any frame with this xid */
+	int64_t sent_ns;
+	int64_t begun_ns;
+	uint8_t frame[FRAME_LEN];
+};
+
+struct load {
+	int fd;
+	enum mode mode;
+	uint32_t first, clients, window;
+	struct exchange exchanges[WINDOW_MAX];
+	uint32_t generation;
+	uint64_t begun, done, resent, refused;
+	int64_t waited_ns;
+	struct mmsghdr out[BATCH], in[BATCH];
+	struct iovec out_parts[BATCH], in_parts[BATCH];
+	unsigned int queued;
+	uint8_t replies[BATCH][REPLY_MAX];
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "blaster: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void put16(uint8_t *at, uint16_t value)
+{
+	value = htons(value);
+	memcpy(at, &value, sizeof(value));
+}
+
+static void put32(uint8_t *at, uint32_t value)
+{
+	value = htonl(value);
+	memcpy(at, &value, sizeof(value));
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return ntohl(value);
+}
+
+static uint16_t ip_checksum(const uint8_t *header)
+{
+	uint32_t sum = 0;
+
+	for (int i = 0; i < 20; i += 2)
+		sum += header[i] << 8 | header[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum += sum >> 16;
+	return ~sum;
+}
+
+static void write_mac(uint8_t *at, uint32_t client)
+{
+	at[0] = 0x02;
+	at[1] = 0xbe;
+	put32(at + 2, client);
+}
+
+/* A DISCOVER from 0.0.0.0 to everybody; UDP without a checksum, which IPv4 allows. */
+static void write_discover(struct exchange *exchange, uint32_t client)
+{
+	static const uint8_t options[] = { 53, 1, DISCOVER, 55, 4, 1, 3, 6, 51, 255 };
+	uint8_t *frame = exchange->frame;
+	uint8_t *ip = frame + ETH_HLEN, *udp = ip + 20, *bootp = frame + BOOTP_AT;
+
+	memset(frame, 0, FRAME_LEN);
+	memset(frame, 0xff, ETH_ALEN);
+	write_mac(frame + ETH_ALEN, client);
+	put16(frame + 12, ETH_P_IP);
+	ip[0] = 0x45;
+	put16(ip + 2, FRAME_LEN - ETH_HLEN);
+	ip[8] = 64;
+	ip[9] = IPPROTO_UDP;
+	memset(ip + 16, 0xff, 4);
+	put16(ip + 10, ip_checksum(ip));
+	put16(udp, 68);
+	put16(udp + 2, 67);
+	put16(udp + 4, FRAME_LEN - ETH_HLEN - 20);
+	bootp[0] = 1;
+	bootp[1] = 1;
+	bootp[2] = ETH_ALEN;
+	put32(bootp + 4, exchange->xid);
+	write_mac(bootp + 28, client);
+	put32(bootp + 236, 0x63825363);
+	memcpy(frame + OPTIONS_AT, options, sizeof(options));
+}
+
+/* Turn the DISCOVER into the REQUEST that takes the offer. */
+static void write_request(uint8_t *frame, const uint8_t *address, const uint8_t *server)
+{
+	uint8_t *option = frame + OPTIONS_AT;
+
+	memcpy(option, (const uint8_t[]){ 53, 1, REQUEST, 50, 4 }, 5);
+	memcpy(option + 5, address, 4);
+	memcpy(option + 9, (const uint8_t[]){ 54, 4 }, 2);
+	memcpy(option + 11, server, 4);
+	memcpy(option + 15, (const uint8_t[]){ 55, 4, 1, 3, 6, 51, 255 }, 7);
+}
+
+/* The value of an option, NULL if it is not there or shorter than wanted. */
+static const uint8_t *find_option(const uint8_t *frame, size_t len, uint8_t code, uint8_t wanted)
+{
+	size_t at = OPTIONS_AT;
+
+	while (at + 1 < len && frame[at] != 255) {
+		if (!frame[at]) {
+			at++;
+			continue;
+		}
+		if (at + 2 + frame[at + 1] > len)
+			return NULL;
+		if (frame[at] == code)
+			return frame[at + 1] >= wanted ? frame + at + 2 : NULL;
+		at += 2 + frame[at + 1];
+	}
+	return NULL;
+}
+
+static void flush(struct load *load)
+{
+	unsigned int sent = 0;
+
+	while (sent < load->queued) {
+		int count = sendmmsg(load->fd, load->out + sent, load->queued - sent, 0);
+
+		if (count > 0)
+			sent += count;
+		else if (errno == ENOBUFS || errno == EAGAIN)
+			usleep(100); /* the interface is busy */
+		else
+			fail("sendmmsg");
+	}
+	load->queued = 0;
+}
+
+static void queue(struct load *load, struct exchange *exchange, int64_t now)
+{
+	exchange->sent_ns = now;
+	load->out_parts[load->queued].iov_base = exchange->frame;
+	load->out_parts[load->queued].iov_len = FRAME_LEN;
+	if (++load->queued == BATCH)
+		flush(load);
+}
+
+static void begin(struct load *load, struct exchange *exchange, int64_t now)
+{
+	uint32_t number = exchange - load->exchanges;
+
+	exchange->xid = ++load->generation << WINDOW_BITS | number;
+	exchange->is_busy = true;
+	exchange->expected = load->mode == MODE_DISCOVER ? 0 : OFFER;
+	exchange->begun_ns = now;
+	write_discover(exchange, load->first + load->begun++ % load->clients);
+	queue(load, exchange, now);
+}
+
+static void finish(struct load *load, struct exchange *exchange, int64_t now)
+{
+	exchange->is_busy = false;
+	load->waited_ns += now - exchange->begun_ns;
+	load->done++;
+}
+
+static void take_reply(struct load *load, const uint8_t *frame, size_t len, int64_t now)
+{
+	uint32_t xid;
+	struct exchange *exchange;
+	const uint8_t *type, *server;
+
+	if (len < OPTIONS_AT + 3)
+		return;
+	xid = get32(frame + BOOTP_AT + 4);
+	exchange = &load->exchanges[xid & (WINDOW_MAX - 1)];
+	if (!exchange->is_busy || exchange->xid != xid)
+		return;
+	if (!exchange->expected) {
+		finish(load, exchange, now);
+		return;
+	}
+	type = find_option(frame, len, 53, 1);
+	if (type && *type == NAK) {
+		load->refused++;
+		exchange->is_busy = false;
+	} else if (!type || *type != exchange->expected) {
+		return;
+	} else if (exchange->expected == ACK) {
+		finish(load, exchange, now);
+	} else {
+		server = find_option(frame, len, 54, 4);
+		if (!server)
+			return;
+		write_request(exchange->frame, frame + BOOTP_AT + 16, server);
+		exchange->expected = ACK;
+		queue(load, exchange, now);
+	}
+}
+
+static bool receive(struct load *load)
+{
+	int count = recvmmsg(load->fd, load->in, BATCH, MSG_DONTWAIT, NULL);
+	int64_t now;
+
+	if (count <= 0)
+		return false;
+	now = now_ns();
+	for (int i = 0; i < count; i++)
+		take_reply(load, load->replies[i], load->in[i].msg_len, now);
+	return true;
+}
+
+static void resend_late(struct load *load, int64_t now)
+{
+	for (uint32_t i = 0; i < load->window; i++) {
+		struct exchange *exchange = &load->exchanges[i];
+
+		if (exchange->is_busy && now - exchange->sent_ns > RETRY_NS) {
+			load->resent++;
+			queue(load, exchange, now);
+		}
+	}
+}
+
+/* Returns seconds taken. `limit` exchanges at most; 0 = as many as go into the time. */
+static double run(struct load *load, uint64_t limit, double seconds)
+{
+	struct pollfd ready = { .fd = load->fd, .events = POLLIN };
+	int64_t start = now_ns(), end = start + seconds * NS_PER_S, scanned = start, now = start;
+
+	load->begun = load->done = load->resent = load->refused = 0;
+	load->waited_ns = 0;
+	memset(load->exchanges, 0, sizeof(load->exchanges));
+	while (now < end && (!limit || load->done + load->refused < limit)) {
+		for (uint32_t i = 0; i < load->window; i++) {
+			if (!load->exchanges[i].is_busy && (!limit || load->begun < limit))
+				begin(load, &load->exchanges[i], now);
+		}
+		flush(load);
+		if (!receive(load))
+			poll(&ready, 1, 10);
+		now = now_ns();
+		if (now - scanned > SCAN_NS) {
+			resend_late(load, now);
+			scanned = now;
+		}
+	}
+	return (double)(now - start) / NS_PER_S;
+}
+
+static int open_socket(const char *interface)
+{
+	struct sockaddr_ll address = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP) };
+	int fd = socket(AF_PACKET, SOCK_RAW, 0), size = SOCKET_BUFFER, one = 1;
+
+	address.sll_ifindex = if_nametoindex(interface);
+	if (fd < 0 || !address.sll_ifindex)
+		fail(interface);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+	    setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)) ||
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)))
+		fail(interface);
+	return fd;
+}
+
+static void prepare(struct load *load)
+{
+	for (int i = 0; i < BATCH; i++) {
+		load->out[i].msg_hdr.msg_iov = &load->out_parts[i];
+		load->out[i].msg_hdr.msg_iovlen = 1;
+		load->in_parts[i].iov_base = load->replies[i];
+		load->in_parts[i].iov_len = REPLY_MAX;
+		load->in[i].msg_hdr.msg_iov = &load->in_parts[i];
+		load->in[i].msg_hdr.msg_iovlen = 1;
+	}
+}
+
+static int usage(void)
+{
+	fputs("blaster INTERFACE discover|new|again CLIENTS WINDOW SECONDS [FIRST]\n", stderr);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const modes[] = { "discover", "new", "again" };
+	static struct load load;
+	double seconds, taken;
+	unsigned int mode = 0;
+
+	if (argc < 6)
+		return usage();
+	while (mode < 3 && strcmp(argv[2], modes[mode]))
+		mode++;
+	load.mode = mode;
+	load.clients = strtoul(argv[3], NULL, 10);
+	load.window = strtoul(argv[4], NULL, 10);
+	seconds = strtod(argv[5], NULL);
+	load.first = argc > 6 ? strtoul(argv[6], NULL, 10) : 0;
+	if (mode == 3 || !load.clients || !load.window || load.window > WINDOW_MAX)
+		return usage();
+	if (load.mode != MODE_DISCOVER && load.window > load.clients)
+		load.window = load.clients; /* one exchange of a client at a time */
+	load.fd = open_socket(argv[1]);
+	prepare(&load);
+
+	if (load.mode == MODE_AGAIN)
+		run(&load, load.clients, 60);
+	taken = run(&load, load.mode == MODE_NEW ? load.clients : 0, seconds);
+	printf("{\"done\": %llu, \"seconds\": %.3f, \"per_s\": %.1f, \"resent\": %llu, "
+	       "\"refused\": %llu, \"mean_us\": %.1f}\n",
+	       (unsigned long long)load.done, taken, load.done / taken,
+	       (unsigned long long)load.resent, (unsigned long long)load.refused,
+	       load.done ? load.waited_ns / 1e3 / load.done : 0.0);
+	return 0;
+}

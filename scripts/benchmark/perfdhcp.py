@@ -1,0 +1,66 @@
+"""perfdhcp, Kea's load generator: the highest rate that a server keeps up with.
+
+It sends from port 67 with giaddr set, so the server has to take it for a relay.
+"""
+
+import re
+from dataclasses import dataclass
+
+from scripts.benchmark.measure import say
+from scripts.benchmark.network import CLIENT_SIDE, Wire
+
+PROGRAM = "perfdhcp"
+WHY_ABSENT = "perfdhcp is not installed (Debian: kea-admin)"
+SECONDS = 3
+LOSS_MAX = 0.002
+"""Of a run that a server kept up with; the generator itself loses the last exchanges."""
+PROBES_MAX = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run completed, in four-way exchanges per second, and the share that it lost."""
+
+    per_s: float
+    loss: float
+
+
+class Perfdhcp:
+    """Relayed clients on a wire, new ones in every run unless they `stay`."""
+
+    def __init__(self, wire: Wire, relay: str, server: str) -> None:
+        """Give the clients' end the address `relay` (with prefix length)."""
+        self._wire = wire
+        self._relay = relay.partition("/")[0]
+        self._server = server
+        self._next = 0
+        wire.clients.run("ip", "addr", "add", relay, "dev", CLIENT_SIDE)
+
+    def run(self, rate: int, clients: int, *, stay: bool = False) -> Run:
+        """Exchanges at `rate` per second for some seconds."""
+        self._next += 0 if stay else clients
+        mac = (0x02CD00000000 + self._next).to_bytes(6, "big").hex(":")
+        words = ("-4", "-r", rate, "-R", clients, "-p", SECONDS, "-W", 300_000,
+                 "-b", f"mac={mac}", "-l", self._relay, self._server)  # fmt: skip
+        text = self._wire.clients.run(PROGRAM, *words, check=False)
+        sent = [int(n) for n in re.findall(r"^sent packets: (\d+)", text, re.M)]
+        received = [int(n) for n in re.findall(r"^received packets: (\d+)", text, re.M)]
+        return Run(received[1] / SECONDS, 1 - sum(received) / sum(sent))
+
+    def highest_rate(self, start: int, *, stay: bool = False, clients: int = 0) -> float:
+        """Rise by half until the server falls behind, then close in on the limit.
+
+        Returns what the best run completed, 0 if even the slowest lost too much.
+        """
+        best, low, high, rate = 0.0, 0, 0, start
+        for _ in range(PROBES_MAX):
+            found = self.run(rate, clients or rate * (SECONDS + 1), stay=stay)
+            say(f"perfdhcp at {rate}/s: {found.per_s:,.0f}/s done, {found.loss:.2%} lost")
+            if found.loss <= LOSS_MAX:
+                best, low = max(best, found.per_s), rate
+            else:
+                high = rate
+            if high and high - low <= max(low, 100) // 10:
+                break
+            rate = (low + high) // 2 if high else rate * 3 // 2
+        return best
