@@ -7,8 +7,8 @@ from scripts.benchmark.measure import Table, run_rounds
 from scripts.benchmark.network import BenchLab, Wire, is_installed, require
 from scripts.benchmark.peers import EDGE_PREFIX, KEA_RELAY, KEA_ROUTER, NOT_RELAYED, add_kea
 
-NEWCOMERS = 4_000
-WINDOW = 256
+NEWCOMERS = 8_000
+WINDOW = 128
 SECONDS_MAX = 60.0
 FIRST_RATE = 2000
 MAX_SUBSCRIBERS = 1_000_000

@@ -1,0 +1,99 @@
+"""The ceilings: the append script and XREAD with nothing around them.
+
+One synchronous client with prepared arguments, and nobody who reads or checks what comes back.
+"""
+
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import redis
+
+from lease_core.domain.events import LeaseAssigned
+from lease_core.domain.values import Ipv4, Mac
+from lease_core.log.keys import Keys
+from lease_core.log.port import MAX_ANSWERS, MAX_SKEW_MS, ZERO_HASH
+from lease_core.log.redis_client import flat
+from lease_core.log.wire import encode_event
+from tests.redis_server import RedisServer
+
+LINE = "access0"
+POOL = "res-1"
+FIRST_ADDRESS = 0x64400002
+FIRST_MAC = 0x02BE00000000
+
+
+def assigned(number: int) -> LeaseAssigned:
+    """The event that most of a log is made of."""
+    return LeaseAssigned(
+        mac=Mac(FIRST_MAC + number),
+        ip=Ipv4(FIRST_ADDRESS + number),
+        pool=POOL,
+        line=LINE,
+        cause="selecting",
+        req=f"3f9a1c-{number}",
+        host="subscriber",
+    )
+
+
+@contextmanager
+def redis_server() -> Iterator[RedisServer]:
+    """A server with the settings that the service rests on (appendfsync always)."""
+    with tempfile.TemporaryDirectory(prefix="lease-bench-") as folder:
+        with RedisServer(Path(folder)) as server:
+            yield server
+
+
+class BareAppend:
+    """Calls append.lua in a loop. The script does not check hashes, so any will do."""
+
+    def __init__(self, client: redis.Redis, site: str) -> None:
+        """Begin a log of `site`."""
+        keys = Keys(site)
+        self._client = client
+        self._keys = (keys.events, keys.head, keys.answers, keys.commands)
+        self._script = client.script_load(_script("append"))
+        self._genesis, self._epoch, self._seq = secrets.token_hex(16), "0", 0
+        create = client.script_load(_script("create"))
+        client.evalsha(create, 2, keys.head, keys.events, self._genesis, ZERO_HASH)
+
+    def run(self, events: Sequence[LeaseAssigned], per_call: int) -> float:
+        """Append events, so many a call; events per second."""
+        fields = [encode_event(event, epoch=1, by="allocator", h=ZERO_HASH) for event in events]
+        calls = [
+            list(flat(fields[start : start + per_call]))
+            for start in range(0, len(fields), per_call)
+        ]
+        start = time.perf_counter()
+        for number, arguments in enumerate(calls):
+            count = min(per_call, len(events) - number * per_call)
+            self._call(count, arguments)
+        return len(events) / (time.perf_counter() - start)
+
+    def _call(self, count: int, arguments: list[int | bytes]) -> None:
+        reply = self._client.evalsha(
+            self._script, 4, *self._keys, self._genesis, self._epoch, self._seq, ZERO_HASH,
+            secrets.token_hex(8), "", time.time_ns() // 1_000_000, ZERO_HASH, MAX_SKEW_MS,
+            MAX_ANSWERS, count, 0, *arguments,
+        )  # fmt: skip
+        assert reply[0] == b"OK", reply
+        self._seq += count
+
+
+def xread(client: redis.Redis, site: str, count: int = 1000) -> float:
+    """Read a log from its beginning to its end; entries per second."""
+    key, after, total = Keys(site).events, b"0-0", 0
+    start = time.perf_counter()
+    while got := client.xread({key: after}, count=count):
+        entries = got[0][1]
+        after = entries[-1][0]
+        total += len(entries)
+    return total / (time.perf_counter() - start)
+
+
+def _script(name: str) -> str:
+    return files("lease_core.log").joinpath(f"{name}.lua").read_text(encoding="utf-8")
