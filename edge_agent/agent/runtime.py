@@ -84,7 +84,7 @@ def hold_port(interface: str) -> socket.socket:
     except OSError as error:
         holder.close()
         raise PacketSocketError(
-            f"UDP port {SERVER_PORT} on {interface}: {error.strerror}; is another DHCP server there?"
+            f"UDP port {SERVER_PORT} on {interface}: {error.strerror}; is a DHCP server there?"
         ) from error
     return holder
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from lease_core import audit
-from lease_core.cli.common import run
+from lease_core.cli.common import open_log, run
 from lease_core.config import AllocatorConfig, check, load
+from lease_core.log.keys import PLAN
 from lease_core.log.port import SiteLog
-from lease_core.log.redis_log import connect
 from lease_core.service.allocator import Allocator
 
 
@@ -31,10 +31,12 @@ async def _serve(path: Path | None, url: str | None, name: str | None) -> None:
     overrides = {key: value for key, value in given.items() if value}
     config = check({**config.model_dump(), **overrides}, AllocatorConfig, "command line")
 
-    async def open_log(site: str) -> SiteLog:
-        return connect(config.redis, site)
+    await open_log(config.redis, PLAN).close()  # so that a wrong address is told now
 
-    serving = asyncio.create_task(Allocator(open_log, config.name, config.deposed_writer_s).run())
+    async def opened(site: str) -> SiteLog:
+        return open_log(config.redis, site)
+
+    serving = asyncio.create_task(Allocator(opened, config.name, config.deposed_writer_s).run())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)

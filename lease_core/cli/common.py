@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,10 +10,12 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from lease_core.config import ConfigError
+from lease_core.config import ConfigError, without_secret
+from lease_core.domain.ledger import LedgerError
 from lease_core.domain.plan import PlanRefusedError
-from lease_core.domain.values import InvalidValueError
+from lease_core.domain.values import InvalidValueError, name
 from lease_core.log.port import ForeignLogError, LogError, LogUnavailableError, SiteLog
+from lease_core.log.reader import BrokenChainError, GapError
 from lease_core.log.redis_log import connect
 
 EXIT_NOT_FOUND = 1
@@ -34,15 +37,25 @@ redis_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
+def open_log(url: str, site: str) -> SiteLog:
+    """The log of a site; it connects with the first call.
+
+    Raises:
+        ConfigError: `url` is no address of a Redis.
+        InvalidValueError: `site` is no name.
+    """
+    name(site)
+    try:
+        return connect(url, site)
+    except ValueError as error:
+        shown = without_secret(repr(url))
+        raise ConfigError(f"{shown} is no address of a Redis: {error}") from error
+
+
 @asynccontextmanager
 async def opened(url: str, site: str) -> AsyncIterator[SiteLog]:
-    """The log of a site, closed at the end."""
-    try:
-        log = connect(url, site)
-    except InvalidValueError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"{url!r} is no address of a Redis: {error}") from error
+    """The log of a site, closed at the end. Raises as `open_log`."""
+    log = open_log(url, site)
     try:
         yield log
     finally:
@@ -57,8 +70,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         fail(str(error), EXIT_UNAVAILABLE)
     except ForeignLogError as error:
         fail(f"this log is not ours to use: {error}", EXIT_DATA)
-    except LogError as error:
-        fail(str(error), EXIT_DATA)
+    except (LogError, GapError, BrokenChainError, LedgerError) as error:
+        fail(f"the log cannot be used: {error}", EXIT_DATA)
     except ConfigError as error:
         fail(str(error), EXIT_CONFIG)
     except (PlanRefusedError, InvalidValueError) as error:
@@ -71,6 +84,11 @@ def fail(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def plain(value: object) -> str:
+    """A value for a terminal: what a log says must not steer it, so controls show as `\\xNN`."""
+    return re.sub(r"[^ -~]", lambda found: repr(found[0])[1:-1], str(value))
+
+
 def show(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, as_json: bool) -> int:
     """Print rows as an aligned table or as JSON; return how many there were."""
     found = list(rows)
@@ -78,7 +96,7 @@ def show(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, as_jso
         for row in found:
             click.echo(json.dumps(row))
         return len(found)
-    texts = [[str(row.get(column, "")) for column in columns] for row in found]
+    texts = [[plain(row.get(column, "")) for column in columns] for row in found]
     widths = [max(map(len, cells)) for cells in zip(columns, *texts, strict=True)]
     for cells in ([column.upper() for column in columns], *texts) if texts else ():
         line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))

@@ -5,7 +5,7 @@ import json
 import click
 
 from lease_core.audit import event_name, fields_of
-from lease_core.cli.common import json_option, opened, redis_option, run
+from lease_core.cli.common import json_option, opened, plain, redis_option, run
 from lease_core.cli.history import time_text
 from lease_core.domain.events import Record
 from lease_core.log.port import ForeignLogError
@@ -57,4 +57,5 @@ def _show(record: Record, *, as_json: bool) -> None:
     shown = " ".join(str(fields[key]) for key in SHOWN_FIRST if key in fields)
     more = " ".join(f"{key}={value}" for key, value in rest.items())
     name = event_name(record.event)
-    click.echo(f"{time_text(record.commit_ms)} #{record.seq:<6} {name:18} {shown} {more}".rstrip())
+    line = f"{time_text(record.commit_ms)} #{record.seq:<6} {name:18} {shown} {more}"
+    click.echo(plain(line).rstrip())

@@ -1,5 +1,6 @@
 """leasectl who and history: the abuse desk's questions."""
 
+import sqlite3
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,10 +14,12 @@ from lease_core.cli.common import (
     fail,
     json_option,
     opened,
+    plain,
     redis_option,
     run,
     show,
 )
+from lease_core.config import ConfigError
 from lease_core.domain.history import Holding
 from lease_core.domain.values import (
     InvalidValueError,
@@ -98,7 +101,8 @@ def _tell(
     click.echo(f"{ip_text(ip)} at {time_text(at_ms)}")
     for holding in held:
         host = f"   host {holding.host}" if holding.host else ""
-        click.echo(f"  {mac_text(holding.mac)}   line {holding.site}/{holding.line}{host}")
+        line = f"{holding.site}/{holding.line}"
+        click.echo(plain(f"  {mac_text(holding.mac)}   line {line}{host}"))
         until = time_text(holding.until_ms) or "now"
         ended = f" ({holding.ended})" if holding.ended else ""
         click.echo(f"  held      {time_text(holding.from_ms)} -> {until}{ended}")
@@ -131,9 +135,18 @@ def history(ip_or_mac: str, url: str, database: Path, as_json: bool) -> None:
         sys.exit(EXIT_NOT_FOUND)
 
 
+def _opened(database: Path) -> Historian:
+    try:
+        return Historian(database)
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(
+            f"{database} cannot be used: {error}; give another path with --database"
+        ) from error
+
+
 async def _caught_up(url: str, database: Path) -> Historian:
     """The history with everything that the logs say now."""
-    kept = Historian(database)
+    kept = _opened(database)
     async with opened(url, PLAN) as log:
         plan, _ = await read_plan(log)
     for site in plan.sites:

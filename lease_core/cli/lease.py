@@ -10,8 +10,9 @@ import click
 from lease_core.cli.common import EXIT_NOT_FOUND, json_option, opened, redis_option, run, show
 from lease_core.domain.commands import RevokeLease
 from lease_core.domain.ledger import Binding, Ledger
-from lease_core.domain.values import ip_from_text, ip_text, mac_text
+from lease_core.domain.values import InvalidValueError, ip_from_text, ip_text, mac_text
 from lease_core.log.replay import replay
+from lease_core.service.border import fault_of
 
 COLUMNS = ("ip", "mac", "line", "pool", "state", "since_seq")
 
@@ -57,7 +58,9 @@ def lease_show(site: str, what: str, url: str, as_json: bool) -> None:
 @redis_option
 def lease_revoke(site: str, ip: str, cause: str, url: str) -> None:
     """End the binding of IP at SITE; the address rests until its last promise has passed."""
-    run(_revoke(url, site, ip, f"{cause}:{getpass.getuser()}"))
+    if not run(_revoke(url, site, ip, f"{cause}:{getpass.getuser()}")):
+        click.echo(f"nobody holds {ip} at {site}", err=True)
+        sys.exit(EXIT_NOT_FOUND)
     click.echo(f"asked to revoke {ip} at {site}; follow it with: leasectl events tail {site}")
 
 
@@ -66,10 +69,18 @@ async def _ledger(url: str, site: str) -> Ledger:
         return (await replay(log))[0]
 
 
-async def _revoke(url: str, site: str, ip: str, cause: str) -> None:
-    command = RevokeLease(req=secrets.token_hex(6), ip=ip_from_text(ip), cause=cause)
+async def _revoke(url: str, site: str, ip: str, cause: str) -> bool:
+    """Ask the allocator; False = the log has no binding of the address."""
+    address = ip_from_text(ip)
+    command = RevokeLease(req=secrets.token_hex(6), ip=address, cause=cause)
+    if fault := fault_of(command):
+        raise InvalidValueError(fault)
     async with opened(url, site) as log:
+        ledger, _ = await replay(log)
+        if address not in ledger.bound:
+            return False
         await log.send(command, f"operator:{getpass.getuser()}")
+    return True
 
 
 def _rows(ledger: Ledger) -> Iterator[dict[str, object]]:

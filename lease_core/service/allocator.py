@@ -8,11 +8,19 @@ import structlog
 
 from lease_core.clock import elapsed_ns
 from lease_core.domain.desk import Timing
-from lease_core.domain.events import PrefixPlanned, SiteAdded
+from lease_core.domain.events import PrefixPlanned, Record, SiteAdded
+from lease_core.domain.ledger import LedgerError
 from lease_core.domain.plan import Plan
 from lease_core.log.keys import PLAN
-from lease_core.log.port import LogUnavailableError, SiteLog
-from lease_core.log.reader import Position, Standing, advance, standing
+from lease_core.log.port import ForeignLogError, LogError, LogUnavailableError, SiteLog
+from lease_core.log.reader import (
+    BrokenChainError,
+    GapError,
+    Position,
+    Standing,
+    advance,
+    standing,
+)
 from lease_core.service.leader import SiteLeader
 
 audit = structlog.get_logger("allocator")
@@ -31,7 +39,9 @@ class Allocator:
         self._owner = f"{name}#{secrets.token_hex(4)}"
         self._deposed_writer_s = deposed_writer_s
         self._plan = Plan()
+        self._position: Position | None = None
         self._leaders: dict[str, SiteLeader] = {}
+        self._trouble = ""
 
     async def run(self) -> None:
         """Serve every site of the plan until cancelled."""
@@ -39,37 +49,50 @@ class Allocator:
             await self._follow_plan(tasks)
 
     async def _follow_plan(self, tasks: asyncio.TaskGroup) -> None:
+        """Take up what is added; sites that are led already are led on, whatever the plan has."""
         log = await self._connect(PLAN)
-        position: Position | None = None
-        while True:
-            try:
-                position = await self._read_plan(log, position, tasks)
-            except LogUnavailableError as error:
-                audit.error("log.unavailable", site=PLAN, reason=str(error))
-            await asyncio.sleep(PLAN_POLL_S)
+        try:
+            while True:
+                try:
+                    await self._read_plan(log, tasks)
+                    self._trouble = ""
+                except LogUnavailableError as error:
+                    self._tell("log.unavailable", error)
+                except (LogError, GapError, BrokenChainError, LedgerError) as error:
+                    self._tell("log.damaged", error)
+                await asyncio.sleep(PLAN_POLL_S)
+        finally:
+            await log.close()
 
-    async def _read_plan(
-        self, log: SiteLog, position: Position | None, tasks: asyncio.TaskGroup
-    ) -> Position | None:
+    def _tell(self, trouble: str, error: Exception) -> None:
+        """Say what stands in the way, once until it is over."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            audit.critical(trouble, site=PLAN, reason=str(error))
+
+    async def _read_plan(self, log: SiteLog, tasks: asyncio.TaskGroup) -> None:
         head = await log.head()
-        if position is None:
+        if self._position is None:
             if head is None:
-                return None
-            position = Position(head.genesis)
-        if standing(position, head) in {Standing.REGRESSED, Standing.FOREIGN, Standing.STALE}:
-            audit.critical("log.foreign", site=PLAN, reason=standing(position, head))
-            return position
-        for record in await log.read(position.entry_id):
-            position = advance(position, record)
+                return
+            self._position = Position(head.genesis)
+        found = standing(self._position, head)
+        if found not in {Standing.LIVE, Standing.BEHIND}:
+            raise ForeignLogError(f"the plan is {found} against what was read before")
+        for record in await log.read(self._position.entry_id):
+            position = advance(self._position, record)
             self._plan.evolve(record.seq, record.event)
-            match record.event:
-                case SiteAdded() as site:
-                    await self._start(site, tasks)
-                case PrefixPlanned() as prefix:
-                    self._leaders[prefix.site].planned.append(prefix)
-                case _:
-                    raise AssertionError("the plan refuses other events")
-        return position
+            self._position = position
+            await self._take_up(record, tasks)
+
+    async def _take_up(self, record: Record, tasks: asyncio.TaskGroup) -> None:
+        match record.event:
+            case SiteAdded() as added if added.site not in self._leaders:
+                await self._start(added, tasks)
+            case PrefixPlanned() as prefix if prefix.site in self._leaders:
+                self._leaders[prefix.site].planned.append(prefix)
+            case _:
+                raise LedgerError(f"event {record.entry_id} of the plan fits no site")
 
     async def _start(self, added: SiteAdded, tasks: asyncio.TaskGroup) -> None:
         timing = Timing(

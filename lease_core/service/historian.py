@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from lease_core.domain.events import Record
 from lease_core.domain.history import Closed, Holding, Quieted, history_change
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.port import ForeignLogError, SiteLog
@@ -37,7 +38,7 @@ class Historian:
     def __init__(self, path: Path) -> None:
         """Open or make the database."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path)
+        self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.executescript(_SCHEMA)
 
@@ -58,11 +59,20 @@ class Historian:
         if found not in {Standing.LIVE, Standing.BEHIND}:
             raise ForeignLogError(f"the log of {log.site} is {found} against this history")
         while records := await log.read(position.entry_id, READ_COUNT):
-            with self._db:
-                for record in records:
-                    position = advance(position, record)
-                    self._apply(log.site, history_change(log.site, record))
-                self._keep(log.site, position)
+            position = self._take(log.site, position, records)
+        return position
+
+    def _take(self, site: str, position: Position, records: list[Record]) -> Position:
+        """Keep records that follow `position`, unless another process did so meanwhile."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            kept = self._position(site)
+            if kept and kept.seq > position.seq:
+                return kept
+            for record in records:
+                position = advance(position, record)
+                self._apply(site, history_change(site, record))
+            self._keep(site, position)
         return position
 
     def _position(self, site: str) -> Position | None:

@@ -13,20 +13,23 @@ import structlog
 from lease_core.audit import event_name, fields_of
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import PrefixPlanned
-from lease_core.domain.ledger import Ledger
+from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.log.port import (
     Batch,
     Claimed,
+    ClockError,
     ConflictError,
     FencedError,
     ForeignLogError,
     Head,
+    LogError,
     LogUnavailableError,
     OutcomeUnknownError,
     SiteLog,
+    UnreadableEntryError,
 )
-from lease_core.log.reader import Position, advance
-from lease_core.log.writer import build, commit, restamp
+from lease_core.log.reader import BrokenChainError, GapError, Position, advance
+from lease_core.log.writer import build, restamp
 from lease_core.service.site_allocator import Draft, SiteAllocator
 
 audit = structlog.get_logger("allocator")
@@ -36,6 +39,12 @@ RENEW_S = 1.0
 TICK_S = 0.5
 READ_COUNT = 512
 PAUSE_S = 0.2
+CLOCK_TRIES = 3
+UNAVAILABLE_PAUSE_S = 1.0
+DAMAGED_PAUSE_S = 5.0
+
+_DAMAGED = (ForeignLogError, GapError, BrokenChainError, UnreadableEntryError, LedgerError)
+"""What somebody has to look into before this site is led again; other sites go on."""
 
 
 class SiteLeader:
@@ -57,10 +66,15 @@ class SiteLeader:
         self._elapsed_ns = elapsed_ns
         self._clock_offset_ms = 0
         self._leads = False
+        self._trouble = ""
         self._audit = audit.bind(site=log.site, by=owner)
-        self._forget()
+        self._ledger = Ledger()
+        self._position = self._seen = Position(genesis)
 
     def _forget(self) -> None:
+        """Start over from the log, which must still hold what it held when we last saw it."""
+        if self._position.seq > self._seen.seq:
+            self._seen = self._position
         self._ledger = Ledger()
         self._position = Position(self._genesis)
 
@@ -82,27 +96,50 @@ class SiteLeader:
             self._audit.warning("leadership.lost", reason=str(error))
             self._forget()
         except LogUnavailableError as error:
-            self._audit.error("log.unavailable", reason=str(error))
-            await asyncio.sleep(1)
-        except ForeignLogError as error:
-            self._audit.critical("log.foreign", reason=str(error))
+            self._tell("log.unavailable", error)
+            await asyncio.sleep(UNAVAILABLE_PAUSE_S)
+        except _DAMAGED as error:
+            self._leads = False
+            is_foreign = isinstance(error, ForeignLogError)
+            self._tell("log.foreign" if is_foreign else "log.damaged", error)
             self._forget()
-            await asyncio.sleep(5)
+            await asyncio.sleep(DAMAGED_PAUSE_S)
+
+    def _tell(self, trouble: str, error: Exception) -> None:
+        """Say what stands in the way, once until it is over."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._audit.critical(trouble, reason=str(error))
 
     async def _stand_by(self) -> Claimed:
-        """Follow the log until the leadership is ours."""
+        """Follow the log until the leadership is ours; a log we cannot read is not claimed."""
+        block_ms = 0
         while True:
+            await self._catch_up(block_ms)
+            self._check_not_regressed()
             claim = await self.log.claim(self._owner, LEADERSHIP_MS, self._genesis)
             if isinstance(claim, Claimed):
                 return claim
-            await self._catch_up(block_ms=min(claim.ttl_ms, 500) + 1)
+            self._leads, self._trouble = False, ""
+            block_ms = min(claim.ttl_ms, 500) + 1
 
     async def _catch_up(self, block_ms: int = 0) -> None:
         while records := await self.log.read(self._position.entry_id, READ_COUNT, block_ms):
             for record in records:
-                self._position = advance(self._position, record)
+                position = advance(self._position, record)
+                if position.seq == self._seen.seq and position.h != self._seen.h:
+                    raise ForeignLogError(f"event {record.entry_id} is not what it was")
                 self._ledger.evolve(record.seq, record.epoch, record.event)
+                self._position = position
             block_ms = 0
+
+    def _check_not_regressed(self) -> None:
+        """Never decide on a log that lost what it held: its addresses may be promised (I1)."""
+        if self._position.seq < self._seen.seq:
+            raise ForeignLogError(
+                f"it went back from seq {self._seen.seq} to {self._position.seq}; restore it, or "
+                "restart the allocators when every promise of the lost events has passed"
+            )
 
     async def _lead(self, claimed: Claimed) -> None:
         await self._catch_up()
@@ -111,6 +148,7 @@ class SiteLeader:
         site = SiteAllocator(self.log.site, self._ledger, self._timing, claimed.epoch, now_ns)
         cause = "takeover" if head.seq else "first-start"
         self._audit.info("leadership.won", epoch=claimed.epoch, cause=cause)
+        self._trouble = ""
         head = await self._commit(head, site, site.begin(cause, now_ns))
         renew_at = tick_at = time.monotonic()
         while True:
@@ -149,22 +187,34 @@ class SiteLeader:
             self._position = advance(self._position, record)
             name = event_name(record.event)
             fields = fields_of(record.event)
-            self._audit.info(name, stage="appended", event_id=record.entry_id, **fields)
+            more = {"stage": "appended", "event_id": record.entry_id}
+            self._audit.info(name, **(fields | more))
         return batch.after
 
     async def _append(self, batch: Batch) -> Batch:
-        """Append until it is settled; the same batch under one id is written at most once."""
+        """Append until it is settled; the same batch under one id is written at most once.
+
+        Returns the batch as it was written, perhaps at another commit time.
+        """
+        wanted_ms, restamped, is_told = batch.commit_ms, 0, False
         while True:
             try:
-                written, end = await commit(self.log, batch)
+                await self.log.append(batch)
+            except ClockError as error:
+                batch = restamp(batch, error.commit_ms)
+                restamped += 1
+                await asyncio.sleep(PAUSE_S if restamped > CLOCK_TRIES else 0)
             except (LogUnavailableError, OutcomeUnknownError) as error:
-                self._audit.error("append.unsettled", batch=batch.batch_id, reason=str(error))
+                if not is_told:
+                    self._audit.error("append.unsettled", batch=batch.batch_id, reason=str(error))
+                is_told = True
                 await asyncio.sleep(PAUSE_S)
-                continue
-            if written.after.h != end.h:  # an earlier try was written, at another commit time
-                written = restamp(written, int(end.last_id.split("-")[0]))
-            self._clock_offset_ms += written.commit_ms - batch.commit_ms
-            return written
+            else:
+                break
+        if is_told:
+            self._audit.info("append.settled", batch=batch.batch_id)
+        self._clock_offset_ms += batch.commit_ms - wanted_ms
+        return batch
 
     def _build(self, head: Head, site: SiteAllocator, draft: Draft) -> Batch:
         last_ms = int(head.last_id.split("-")[0])
@@ -182,7 +232,7 @@ class SiteLeader:
     async def _give_up(self) -> None:
         """Let a standby take over at once instead of after the time to live."""
         if self._leads:
-            with contextlib.suppress(LogUnavailableError, ForeignLogError):
+            with contextlib.suppress(LogError):
                 await self.log.claim(self._owner, 1, self._genesis)
                 self._audit.info("leadership.given-up")
         await self.log.close()

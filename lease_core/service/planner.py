@@ -1,18 +1,30 @@
 """Changes to the plan log, each under an epoch of its own, and the logs of new sites."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
 
 from lease_core.domain.events import Event
 from lease_core.domain.plan import Plan
-from lease_core.log.port import Claimed, Head, LogUnavailableError, SiteLog
+from lease_core.log.port import (
+    Batch,
+    Claimed,
+    ForeignLogError,
+    Head,
+    LogError,
+    LogUnavailableError,
+    OutcomeUnknownError,
+    SiteLog,
+)
 from lease_core.log.reader import Position, advance
 from lease_core.log.writer import build, commit
 
 CLAIM_MS = 5000
 CLAIM_TRIES = 50
+APPEND_TRIES = 5
+PAUSE_S = 0.1
 
 
 async def read_plan(log: SiteLog) -> tuple[Plan, Head | None]:
@@ -33,14 +45,15 @@ async def change_plan(log: SiteLog, by: str, change: Callable[[Plan], Event]) ->
 
     Raises:
         PlanRefusedError, InvalidValueError: the plan cannot take the change; nothing was written.
-        LogError: the log could not be written.
+        LogError: the log could not be written; OutcomeUnknownError: look whether it was.
     """
     owner = f"{by}#{secrets.token_hex(4)}"
     genesis = await log.create(secrets.token_hex(16))
     claimed = await _claim(log, owner, genesis)
     try:
         plan, head = await read_plan(log)
-        assert head
+        if head is None:
+            raise ForeignLogError("the plan vanished")
         event = change(plan)
         batch = build(
             head,
@@ -50,10 +63,23 @@ async def change_plan(log: SiteLog, by: str, change: Callable[[Plan], Event]) ->
             commit_ms=max(time.time_ns() // 1_000_000, int(head.last_id.split("-")[0])),
             batch_id=secrets.token_hex(8),
         )
-        await commit(log, batch)
+        await _append(log, batch)
     finally:
-        await log.claim(owner, 1, genesis)
+        with contextlib.suppress(LogError):  # it ends by itself
+            await log.claim(owner, 1, genesis)
     return event
+
+
+async def _append(log: SiteLog, batch: Batch) -> None:
+    """Append; where the reply was lost, ask again with the same batch, which settles it."""
+    for _ in range(APPEND_TRIES - 1):
+        try:
+            await commit(log, batch)
+        except OutcomeUnknownError:
+            await asyncio.sleep(PAUSE_S)
+        else:
+            return
+    await commit(log, batch)
 
 
 async def _claim(log: SiteLog, owner: str, genesis: str) -> Claimed:
@@ -61,5 +87,5 @@ async def _claim(log: SiteLog, owner: str, genesis: str) -> Claimed:
         claim = await log.claim(owner, CLAIM_MS, genesis)
         if isinstance(claim, Claimed):
             return claim
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(PAUSE_S)
     raise LogUnavailableError("somebody else is changing the plan; try again")

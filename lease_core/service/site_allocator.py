@@ -12,16 +12,20 @@ from typing import Any
 
 import structlog
 
-from lease_core.audit import event_name, fields_of
+from lease_core.audit import Quota, event_name, fields_of
 from lease_core.domain.commands import Answer, Refused, Sent
 from lease_core.domain.decide import decide, tick
 from lease_core.domain.desk import Desk, Timing
 from lease_core.domain.events import EpochStarted, Event, LeaseAssigned, PoolAdded, PrefixPlanned
-from lease_core.domain.ledger import Ledger
+from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.domain.values import mac_text
 from lease_core.log.port import Unreadable
+from lease_core.service.border import fault_of
 
 audit = structlog.get_logger("allocator")
+
+REFUSALS_PER_MINUTE = 60
+"""Lines about refused commands, for each reason; the counters know them all."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,7 @@ class SiteAllocator:
         self.desk = Desk(ledger, timing, now_ns)
         self.refusals: Counter[str] = Counter()
         self._log = audit.bind(site=site)
+        self._quota = Quota(REFUSALS_PER_MINUTE)
 
     def begin(self, cause: str, now_ns: int) -> Draft:
         """The first batch of an epoch."""
@@ -75,22 +80,36 @@ class SiteAllocator:
         return draft
 
     def handle(self, commands: Sequence[Sent | Unreadable], now_ns: int) -> Draft:
-        """Decide commands in their order; the draft's cursor stands behind the last of them."""
+        """Decide commands in their order; the draft's cursor stands behind the last of them.
+
+        No command, whoever wrote it, keeps those behind it from being decided.
+        """
         draft = Draft()
         for sent in commands:
             draft.cursor = sent.entry_id
             if isinstance(sent, Unreadable):
-                self.refusals["unreadable"] += 1
-                self._log.warning(
-                    "command.refused", reason="unreadable", by=sent.by, detail=sent.reason
-                )
-                continue
-            decision = decide(self.ledger, self.desk, sent.command, now_ns)
+                self._refuse("unreadable", sent.by, now_ns, detail=sent.reason)
+            elif fault := fault_of(sent.command):
+                self._refuse("malformed", sent.by, now_ns, detail=fault)
+            else:
+                self._decide(draft, sent, now_ns)
+        return draft
+
+    def _decide(self, draft: Draft, sent: Sent, now_ns: int) -> None:
+        decision = decide(self.ledger, self.desk, sent.command, now_ns)
+        try:
             for event in decision.events:
                 self._record(draft, event, now_ns)
-            if decision.answer:
-                self._answer(draft, decision.answer, sent)
-        return draft
+        except LedgerError as error:  # our bug; the ledger checks before it changes anything
+            self._log.critical("command.contradicts", command=repr(sent.command), reason=str(error))
+            self.refusals["contradicts"] += 1
+        if decision.answer:
+            self._answer(draft, decision.answer, sent, now_ns)
+
+    def _refuse(self, reason: str, by: str, now_ns: int, **more: Any) -> None:
+        self.refusals[reason] += 1
+        if self._quota.allows(reason, now_ns):
+            self._log.warning("command.refused", stage="decided", reason=reason, by=by, **more)
 
     def pass_time(self, now_ns: int) -> Draft:
         """Record what time alone brought."""
@@ -103,25 +122,16 @@ class SiteAllocator:
         self.ledger.evolve(self.ledger.seq + 1, self.epoch, event)
         self.desk.observe(event, now_ns)
         draft.events.append(event)
-        self._audit(event_name(event), seq=self.ledger.seq, **fields_of(event))
+        fields = fields_of(event) | {"stage": "decided", "seq": self.ledger.seq}
+        self._log.info(event_name(event), **fields)
         if isinstance(event, LeaseAssigned):
             self._report_duplicate(event)
 
-    def _audit(self, name: str, **fields: Any) -> None:
-        self._log.info(name, stage="decided", **fields)
-
-    def _answer(self, draft: Draft, answer: Answer, sent: Sent) -> None:
+    def _answer(self, draft: Draft, answer: Answer, sent: Sent, now_ns: int) -> None:
         draft.answers.append(answer)
         if isinstance(answer, Refused):
-            self.refusals[answer.reason] += 1
-            self._log.info(
-                "command.refused",
-                stage="decided",
-                reason=answer.reason,
-                command=type(sent.command).__name__,
-                req=answer.req,
-                by=sent.by,
-            )
+            kind = type(sent.command).__name__
+            self._refuse(answer.reason, sent.by, now_ns, command=kind, req=answer.req)
 
     def _report_duplicate(self, event: LeaseAssigned) -> None:
         bindings = self.ledger.bindings_of(event.mac)

@@ -1,0 +1,72 @@
+"""The border: what a command must be before anybody decides about it.
+
+The wire format checks types; here it is checked what they say. Edges are trusted less than the
+allocator: their texts end in events, log lines and terminals, their numbers in deadlines.
+"""
+
+import re
+from typing import Final
+
+from lease_core.domain.commands import (
+    AckRemoval,
+    Command,
+    DeclineAddress,
+    Heartbeat,
+    ReleaseLease,
+    ReportExpiry,
+    RequestLease,
+    RequestOffer,
+    RevokeLease,
+)
+from lease_core.domain.values import InvalidValueError, Mac, line, name
+
+KINDS: Final = frozenset(("selecting", "init-reboot", "renewing", "rebinding"))
+MAX_REMAINING_S: Final = 604_800
+"""No promise outlives the longest horizon that a site can have."""
+
+_TOKEN: Final = re.compile(r"[!-~]{1,64}")
+_HOST: Final = re.compile(r"[!-~]{0,64}")
+_CAUSE: Final = re.compile(r"[ -~]{1,160}")
+_MULTICAST: Final = 1 << 40
+
+
+def fault_of(command: Command) -> str:
+    """Why a command cannot be decided, whatever the state of the site; "" if it can."""
+    try:
+        return _fault_of(command)
+    except InvalidValueError as error:
+        return str(error)
+
+
+def _fault_of(command: Command) -> str:
+    match command:
+        case Heartbeat():
+            name(command.edge)
+            return _token(command.nonce) or _token(command.incarnation)
+        case RequestOffer():
+            return _token(command.req) or _subscriber(command.mac, command.line, command.host)
+        case RequestLease():
+            if command.kind not in KINDS:
+                return f"{command.kind!r} is no state of a client"
+            return _token(command.req) or _subscriber(command.mac, command.line, command.host)
+        case ReleaseLease() | DeclineAddress() | ReportExpiry():
+            return _token(command.req) or _subscriber(command.mac, command.line)
+        case AckRemoval():
+            if command.remaining_s > MAX_REMAINING_S:
+                return f"{command.remaining_s} s are longer than any promise"
+            return _token(command.req)
+        case RevokeLease():
+            if not _CAUSE.fullmatch(command.cause):
+                return f"{command.cause!r} is no cause; use 1-160 printable characters"
+            return _token(command.req)
+
+
+def _token(text: str) -> str:
+    return "" if _TOKEN.fullmatch(text) else f"{text!r} is no token of 1-64 printable characters"
+
+
+def _subscriber(mac: Mac, line_text: str, host: str = "") -> str:
+    line(line_text)
+    if not mac or mac & _MULTICAST:
+        return "the MAC is no station's"
+    return "" if _HOST.fullmatch(host) else f"{host!r} is no printable host name"
