@@ -57,7 +57,7 @@ def _by(lines: list[dict[str, object]], reply: str) -> str:
     for line in lines:
         if line["message"] == reply.lower():
             lines.remove(line)
-            return "upstream" if line["waited_us"] else "agent"
+            return "upstream" if line.get("waited_us") else "agent"
     return "kernel"
 
 

@@ -5,6 +5,7 @@ pinning are done here, and bcc works on the file descriptors.
 """
 
 import ctypes
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -215,12 +216,14 @@ def program_info(fd: int) -> ProgramInfo:
 
 
 def program_by_id(number: int) -> ProgramInfo:
-    """Ask about a program that is loaded somewhere.
+    """Ask about a program that is loaded somewhere; its number alone without CAP_SYS_ADMIN.
 
     Raises:
-        FastPathError: it has gone, or the right to look is missing.
+        FastPathError: it has gone.
     """
     fd = library().bpf_prog_get_fd_by_id(number)
+    if fd == -errno.EPERM:
+        return ProgramInfo(number, "not ours to look at", b"", frozenset())
     if fd < 0:
         raise FastPathError(f"program {number}: {os.strerror(-fd)}")
     try:

@@ -32,6 +32,7 @@ class XdpDatapath(KernelTables):
         self._maps = maps
         self._map_ids = frozenset(libbpf.map_info(fd).id for fd in maps.values())
         self._program = program
+        self._program_id = libbpf.program_info(program).id
         self.kind = self._kind()
 
     @classmethod
@@ -100,7 +101,7 @@ class XdpDatapath(KernelTables):
             mode = interfaces.attach(device, self._program)
         elif self._is_ours(found):
             mode = found.mode
-            if found.program.id != libbpf.program_info(self._program).id:
+            if found.program.id != self._program_id:
                 interfaces.replace(device, self._program, mode)
         else:
             raise AttachError(
@@ -150,8 +151,8 @@ class XdpDatapath(KernelTables):
                 )
 
     def _is_ours(self, found: Attached) -> bool:
-        """Does it use all of our maps, by the kernel's numbers?"""
-        return self._map_ids <= found.program.map_ids
+        """Is it the pinned one, or does it use all of our maps, by the kernel's numbers?"""
+        return found.program.id == self._program_id or self._map_ids <= found.program.map_ids
 
     def _kind(self, mode: Mode | None = None) -> str:
         modes = {found.mode for found in self.attachments().values()} | ({mode} if mode else set())
