@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * May this client be answered, and for how long: rules 11 to 23 of docs/replies.md.
+ * May this client be answered, and for how long: rules 14 to 26 of docs/replies.md.
  */
 #ifndef DHCP_BINDING_H
 #define DHCP_BINDING_H
@@ -13,19 +13,20 @@
 
 #include "check_word.h"
 #include "maps.h"
+#include "notes.h"
 #include "options.h"
 #include "parse.h"
 #include "tables.h"
 
 #define NS_PER_S 1000000000ULL
 #define BOOTP_LEN_MIN 300
-#define BOOTP_LEN_MAX 548 /* of the 576 octets of IP that a client must accept, RFC 2131 2 */
+#define IP_LEN_ACCEPTED 576 /* octets that every client must accept, RFC 2131 2 */
 
 /* Everything that the reply needs and that is not in the frame. */
 struct grant {
 	struct pool_assignment binding;
 	const struct ip_pool *pool;
-	__u32 options_len; /* of the pool's, rule 17 checked */
+	__u32 options_len; /* of the pool's, rule 20 checked */
 	__u32 bootp_len;
 	__u32 lease_s;
 	__u32 t1_s;
@@ -33,7 +34,7 @@ struct grant {
 	__u64 end_boot_ns; /* of the promise */
 };
 
-/* Rules 11 to 13: may this site answer now? `horizon_boot_ns` is E. */
+/* Rules 14 to 16: may this site answer now? `horizon_boot_ns` is E. */
 static __always_inline __u32 check_site(__u64 now_boot_ns, __u64 *ret_horizon_boot_ns)
 {
 	__u32 key = 0;
@@ -54,8 +55,9 @@ static __always_inline __u32 check_site(__u64 now_boot_ns, __u64 *ret_horizon_bo
 	return NO_REASON;
 }
 
-/* Rules 14 to 16: the client's own binding, on the line that it belongs to (I8). */
-static __always_inline __u32 find_binding(__u64 mac_key, __u32 ifindex, struct grant *grant)
+/* Rules 17 to 19: the client's own binding, on the line that it belongs to (I8). */
+static __always_inline __u32 find_binding(__u64 mac_key, __u32 ifindex,
+					  const struct frame_place *place, struct grant *grant)
 {
 	const struct pool_assignment *value = bpf_map_lookup_elem(&subscriber_pools, &mac_key);
 	const struct pool_assignment *copy = &grant->binding;
@@ -68,12 +70,13 @@ static __always_inline __u32 find_binding(__u64 mac_key, __u32 ifindex, struct g
 
 	if (copy->check != dhcp_check_word(mac_key, copy))
 		return DHCP_pass_check_word;
-	if (copy->ifindex != ifindex || copy->s_vlan || copy->c_vlan)
+	if (copy->ifindex != ifindex || copy->s_vlan != place->s_vlan ||
+	    copy->c_vlan != place->c_vlan)
 		return DHCP_pass_other_line;
 	return NO_REASON;
 }
 
-/* Rule 17. */
+/* Rule 20. */
 static __always_inline bool find_pool(struct grant *grant)
 {
 	grant->pool = bpf_map_lookup_elem(&ip_pools, &grant->binding.pool_id);
@@ -84,9 +87,9 @@ static __always_inline bool find_pool(struct grant *grant)
 	       grant->options_len <= DHCP_POOL_OPTIONS_MAX;
 }
 
-/* Rules 18 to 20: is it us, and the binding, that the client means? RFC 2131 4.3.2. */
+/* Rules 21 to 23: is it us, and the binding, that the client means? RFC 2131 4.3.2. */
 static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
-					     const struct request_options *found,
+					     const struct request_notes *notes,
 					     const struct grant *grant)
 {
 	__be32 server_be = grant->pool->server_id_be;
@@ -94,22 +97,22 @@ static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 
 	if (frame->ip->daddr != bpf_htonl(0xffffffff) && frame->ip->daddr != server_be)
 		return DHCP_pass_not_addressed;
-	if (found->times[SLOT_SERVER_ID] && found->server_be != server_be)
+	if (notes->times[SLOT_SERVER_ID] && notes->server_be != server_be)
 		return DHCP_pass_other_server;
 
-	if (found->message_type == DHCPDISCOVER)
+	if (notes->message_type == DHCPDISCOVER)
 		return NO_REASON;
-	if (found->times[SLOT_REQUESTED_ADDRESS]) { /* SELECTING or INIT-REBOOT */
-		if (frame->bootp->ciaddr || found->requested_be != bound_be)
+	if (notes->times[SLOT_REQUESTED_ADDRESS]) { /* SELECTING or INIT-REBOOT */
+		if (frame->bootp->ciaddr || notes->requested_be != bound_be)
 			return DHCP_pass_other_address;
 	} else { /* RENEWING or REBINDING, which name no server */
-		if (found->times[SLOT_SERVER_ID] || frame->bootp->ciaddr != bound_be)
+		if (notes->times[SLOT_SERVER_ID] || frame->bootp->ciaddr != bound_be)
 			return DHCP_pass_other_address;
 	}
 	return NO_REASON;
 }
 
-/* Rule 21: g = min(L, E - now) in whole seconds, T1 spread by MAC. I6: no promise beyond E. */
+/* Rule 24: g = min(L, E - now) in whole seconds, T1 spread by MAC. I6: no promise beyond E. */
 static __always_inline bool set_times(__u64 now_boot_ns, __u64 horizon_boot_ns, __u64 mac_key,
 				      struct grant *grant)
 {
@@ -131,19 +134,25 @@ static __always_inline bool set_times(__u64 now_boot_ns, __u64 horizon_boot_ns, 
 	return true;
 }
 
-/* Rule 22, as far as it can be told before the frame is resized. */
-static __always_inline bool set_length(const struct request_options *found, struct grant *grant)
+/* Octets that an option takes in the reply. */
+static __always_inline __u32 echoed_len(const struct echoed *option)
 {
-	__u32 len = grant->options_len + 1; /* END */
-
-	if (found->client_id_len)
-		len += 2 + found->client_id_len;
-	len = sizeof(struct bootp) + ((len + 3) & ~3u);
-	grant->bootp_len = len < BOOTP_LEN_MIN ? BOOTP_LEN_MIN : len;
-	return len <= BOOTP_LEN_MAX;
+	return option->len ? 2 + option->len : 0;
 }
 
-/* Rule 23: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
+/* Rule 25, as far as it can be told before the frame is resized. */
+static __always_inline bool set_length(const struct request_notes *notes, struct grant *grant)
+{
+	__u32 len = grant->options_len + 1; /* END */
+	__u32 accepted = notes->max_size > IP_LEN_ACCEPTED ? notes->max_size : IP_LEN_ACCEPTED;
+
+	len += echoed_len(&notes->client_id) + echoed_len(&notes->relay_agent);
+	len = sizeof(struct bootp) + ((len + 3) & ~3u);
+	grant->bootp_len = len < BOOTP_LEN_MIN ? BOOTP_LEN_MIN : len;
+	return HEADERS_LEN + len <= accepted;
+}
+
+/* Rule 26: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
 static __always_inline bool raise_promise(const struct grant *grant)
 {
 	__u32 slot = grant->binding.slot;

@@ -10,37 +10,42 @@
 
 #include "binding.h"
 #include "maps.h"
+#include "notes.h"
 #include "options.h"
 #include "parse.h"
+#include "relay.h"
 #include "reply.h"
 #include "tables.h"
 
-/* Rules 2 to 10: a DHCP message that a client sent itself, on one of our ports. */
+/* Rules 2 to 13: a DHCP message of a client or of a relay of ours, on one of our ports. */
 static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 					  const struct access_port *port,
-					  struct request_options *found)
+					  struct request_notes *notes)
 {
 	__u32 options_len, reason;
 
 	if (!port || !READ_ONCE(port->enabled))
 		return DHCP_pass_port_unknown;
+	if (!has_sound_tags(&notes->place))
+		return DHCP_pass_vlan_tags;
 	reason = check_headers(frame, &options_len);
 	if (reason != NO_REASON)
 		return reason;
-	if (!read_options(frame, options_len, found))
+	if (!read_options(frame, options_len, notes))
 		return DHCP_pass_options;
-	if (found->message_type != DHCPDISCOVER && found->message_type != DHCPREQUEST)
+	if (notes->message_type != DHCPDISCOVER && notes->message_type != DHCPREQUEST)
 		return DHCP_pass_message_type;
-	if (frame->bootp->giaddr || found->times[SLOT_RELAY_AGENT])
-		return DHCP_pass_relayed;
-	if (!is_from_client_itself(frame))
+	reason = check_relay(frame, port, notes);
+	if (reason != NO_REASON)
+		return reason;
+	if (!is_sender_sound(frame, frame->bootp->giaddr))
 		return DHCP_pass_source_mac;
 	return NO_REASON;
 }
 
-/* Rules 11 to 22: a binding that may be answered, and with what. */
+/* Rules 14 to 25: a binding that may be answered, and with what. */
 static __always_inline __u32 decide(const struct dhcp_frame *frame, __u32 ifindex,
-				    const struct request_options *found, struct grant *grant)
+				    const struct request_notes *notes, struct grant *grant)
 {
 	__u64 now_boot_ns = bpf_ktime_get_boot_ns();
 	__u64 mac_key = mac_of(frame->bootp->chaddr);
@@ -50,58 +55,60 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, __u32 ifinde
 	reason = check_site(now_boot_ns, &horizon_boot_ns);
 	if (reason != NO_REASON)
 		return reason;
-	reason = find_binding(mac_key, ifindex, grant);
+	reason = find_binding(mac_key, ifindex, &notes->place, grant);
 	if (reason != NO_REASON)
 		return reason;
 	if (!find_pool(grant))
 		return DHCP_pass_unknown_pool;
-	reason = check_addresses(frame, found, grant);
+	reason = check_addresses(frame, notes, grant);
 	if (reason != NO_REASON)
 		return reason;
 	if (!set_times(now_boot_ns, horizon_boot_ns, mac_key, grant))
 		return DHCP_pass_horizon;
-	if (!set_length(found, grant))
+	if (!set_length(notes, grant))
 		return DHCP_pass_reply_space;
 	return NO_REASON;
 }
 
-static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct dhcp_frame *frame)
+static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct frame_place *place)
 {
 	__u32 ifindex = ctx->ingress_ifindex;
 	const struct access_port *port = bpf_map_lookup_elem(&access_ports, &ifindex);
-	struct request_options *found = empty_options();
+	struct request_notes *notes = new_notes(place);
+	struct dhcp_frame frame;
 	struct grant grant;
 	__u32 reason;
 
-	if (!found)
+	if (!notes)
 		return DHCP_pass_options;
-	reason = read_request(frame, port, found);
+	frame = frame_of(ctx, notes);
+	reason = read_request(&frame, port, notes);
 	if (reason != NO_REASON)
 		return reason;
-	reason = decide(frame, ifindex, found, &grant);
+	reason = decide(&frame, ifindex, notes, &grant);
 	if (reason != NO_REASON)
 		return reason;
-	if (!save_client_id(frame, found))
+	if (!save_option(&frame, notes, SLOT_CLIENT_ID, &notes->client_id))
 		return DHCP_pass_options;
 
 	/* I2: the promise first; one that no ACK follows errs on the safe side. */
-	if (found->message_type == DHCPREQUEST && !raise_promise(&grant))
+	if (notes->message_type == DHCPREQUEST && !raise_promise(&grant))
 		return DHCP_pass_promise;
-	if (!resize(ctx, grant.bootp_len) || !write_reply(ctx, port->mac, found, &grant))
+	if (!resize(ctx, notes, grant.bootp_len) || !write_reply(ctx, port->mac, notes, &grant))
 		return DHCP_pass_reply_space;
-	return found->message_type == DHCPREQUEST ? DHCP_ack : DHCP_offer;
+	return notes->message_type == DHCPREQUEST ? DHCP_ack : DHCP_offer;
 }
 
 SEC("xdp")
 int dhcp_fastpath(struct xdp_md *ctx)
 {
-	struct dhcp_frame frame = frame_of(ctx);
+	struct frame_place place;
 	__u32 verdict;
 
-	if (!is_to_dhcp_server(&frame))
+	if (!is_to_dhcp_server(ctx, &place))
 		return XDP_PASS;
 
-	verdict = judge_and_answer(ctx, &frame);
+	verdict = judge_and_answer(ctx, &place);
 	count(verdict);
 	return verdict == DHCP_offer || verdict == DHCP_ack ? XDP_TX : XDP_PASS;
 }

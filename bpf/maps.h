@@ -8,10 +8,11 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c534101 /* 'L' 'S' 'A', version 1 */
+#define DHCP_ABI_MAGIC 0x4c534102 /* 'L' 'S' 'A', version 2 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
+#define DHCP_MAX_RELAYS 4    /* of one port */
 #define DHCP_POOL_OPTIONS_MAX 256
 #define DHCP_MIN_GRANT_S 120
 #define DHCP_DEAD_MAN_NS (900ULL * 1000000000ULL)
@@ -47,7 +48,10 @@
 	X(pass_other_server)    \
 	X(pass_other_address)   \
 	X(pass_reply_space)     \
-	X(pass_promise)
+	X(pass_promise)         \
+	X(pass_vlan_tags)       \
+	X(pass_untrusted_relay) \
+	X(pass_relay_unknown)
 
 enum dhcp_counter {
 #define X(name) DHCP_##name,
@@ -120,7 +124,8 @@ struct promise {
 struct access_port {
 	__u8 mac[6]; /* source address of replies */
 	__u8 enabled;
-	__u8 reserved;
+	__u8 relay; /* 1 = requests come through one of these relays, 0 = from clients */
+	__be32 relays_be[DHCP_MAX_RELAYS]; /* giaddr of each; 0 = none */
 };
 
 /* site_state: ARRAY, one entry, key 0, memory-mapped by the agent, its only writer. */

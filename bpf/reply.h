@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The reply, written over the request: "Reply" in docs/replies.md. Nothing here decides.
+ *
+ * It is written in stages, each of which asks anew where the frame is: so the verifier forgets
+ * on which of its many paths through the loops of the stage before it came.
  */
 #ifndef DHCP_REPLY_H
 #define DHCP_REPLY_H
@@ -14,17 +17,21 @@
 #include "binding.h"
 #include "checksum.h"
 #include "maps.h"
+#include "notes.h"
 #include "options.h"
 #include "parse.h"
 
 #define REPLY_TTL 64
-#define OPTIONS_WORDS_MAX ((BOOTP_LEN_MAX - sizeof(struct bootp)) / 4)
 #define OPTIONS_LEN_MIN (BOOTP_LEN_MIN - sizeof(struct bootp))
+/* The pool's, 61 and 82 with their longest values, END, to a multiple of 4. */
+#define OPTIONS_LEN_MAX ((DHCP_POOL_OPTIONS_MAX + 2 * (2 + DHCP_OPTION_VALUE_MAX) + 1 + 3) & ~3)
 
 /* Make the frame as long as the reply. A frame that could not be resized is unchanged. */
-static __always_inline bool resize(struct xdp_md *ctx, __u32 bootp_len)
+static __always_inline bool resize(struct xdp_md *ctx, const struct request_notes *notes,
+				   __u32 bootp_len)
 {
-	int change = HEADERS_LEN + bootp_len - (int)(ctx->data_end - ctx->data);
+	int change = notes->place.ethernet_len + HEADERS_LEN + bootp_len -
+		     (int)(ctx->data_end - ctx->data);
 
 	return !change || !bpf_xdp_adjust_tail(ctx, change);
 }
@@ -35,20 +42,31 @@ static __always_inline void write_mac(__u8 *to, __u64 mac)
 	*(__u16 *)(to + 4) = mac >> 32;
 }
 
-/* RFC 2131 4.1: a renewing client has its address, others may or may not hear unicast. */
+/*
+ * RFC 2131 4.1: a relay hands on what it is sent; a renewing client has its address, others
+ * may or may not hear unicast. Tags stay as they came.
+ */
 static __always_inline void write_delivery(const struct dhcp_frame *frame, const __u8 *port_mac,
 					   __be32 yiaddr, bool is_ack)
 {
-	bool to_all = frame->bootp->flags & bpf_htons(BOOTP_FLAG_BROADCAST);
+	__u64 to = mac_of(frame->bootp->chaddr);
+	__be32 address = yiaddr;
+	__u16 port = DHCP_CLIENT_PORT;
 
-	if (is_ack && frame->bootp->ciaddr) {
-		frame->ip->daddr = frame->bootp->ciaddr;
-		to_all = false;
-	} else {
-		frame->ip->daddr = to_all ? bpf_htonl(0xffffffff) : yiaddr;
+	if (frame->bootp->giaddr) {
+		to = mac_of(frame->eth->h_source);
+		address = frame->bootp->giaddr;
+		port = DHCP_SERVER_PORT;
+	} else if (is_ack && frame->bootp->ciaddr) {
+		address = frame->bootp->ciaddr;
+	} else if (frame->bootp->flags & bpf_htons(BOOTP_FLAG_BROADCAST)) {
+		to = ~0ULL;
+		address = bpf_htonl(0xffffffff);
 	}
-	write_mac(frame->eth->h_dest, to_all ? ~0ULL : mac_of(frame->bootp->chaddr));
+	write_mac(frame->eth->h_dest, to);
 	write_mac(frame->eth->h_source, mac_of(port_mac));
+	frame->ip->daddr = address;
+	frame->udp->dest = bpf_htons(port);
 }
 
 /* `octets`, a multiple of 4 known at compile time. */
@@ -73,70 +91,33 @@ static __always_inline void write_bootp(struct bootp *bootp, __be32 yiaddr, bool
 	write_zeros(bootp->sname, sizeof(bootp->sname) + sizeof(bootp->file));
 }
 
-/*
- * The pool's options and zeros behind them, to the end of the frame. The part that every reply
- * has is copied without a loop: nearly all replies are no longer.
- */
-static __always_inline void write_pool_options(__u8 *options, const void *end,
-					       const struct ip_pool *pool)
-{
-	const __u32 *from = (const __u32 *)pool->options;
-	__u32 *to = (__u32 *)options;
-
-#pragma unroll
-	for (__u32 i = 0; i < OPTIONS_LEN_MIN / 4; i++)
-		*to++ = from[i];
-	for (__u32 i = OPTIONS_LEN_MIN / 4; i < OPTIONS_WORDS_MAX; i++, to++) {
-		if ((const void *)(to + 1) > end)
-			break;
-		*to = i < DHCP_POOL_OPTIONS_MAX / 4 ? from[i] : 0;
-	}
-}
-
 static __always_inline void write_number(__u8 *at, __u32 number)
 {
 	*(__be32 *)at = bpf_htonl(number);
 }
 
-/* Option 61 as received (RFC 6842) and END behind the pool's options. */
-static __always_inline void write_last_options(__u8 *options, const void *end,
-					       const struct request_options *found,
-					       __u32 options_len)
+/*
+ * The pool's options, patched, and zeros behind them, to the end of the frame. The part that
+ * every reply has is copied without a loop: nearly all replies are no longer.
+ */
+static __always_inline void write_pool_options(__u8 *options, const void *end,
+					       const struct grant *grant, bool is_ack)
 {
-	__u32 len = found->client_id_len;
-	__u8 *at = options;
+	const __u32 *from = (const __u32 *)grant->pool->options;
+	__u32 *to = (__u32 *)options;
 
-	if (options_len > DHCP_POOL_OPTIONS_MAX)
-		return;
-	at += options_len;
-	if (len) {
-		if ((const void *)(at + 2) > end)
-			return;
-		at[0] = OPTION_CLIENT_ID;
-		at[1] = len;
-		at += 2;
-		for (int i = 0; i < (int)sizeof(found->client_id) && i < (int)len; i++, at++) {
-			if ((const void *)(at + 1) > end)
-				return;
-			*at = found->client_id[i];
-		}
-	}
-	if ((const void *)(at + 1) > end)
-		return;
-	*at = OPTION_END;
-}
-
-static __always_inline __u64 sum_options(const __u8 *options, const void *end)
-{
-	const __u32 *at = (const __u32 *)(options + OPTIONS_LEN_MIN);
-	__u64 sum = sum_words(options, OPTIONS_LEN_MIN);
-
-	for (__u32 i = OPTIONS_LEN_MIN / 4; i < OPTIONS_WORDS_MAX; i++, at++) {
-		if ((const void *)(at + 1) > end)
+#pragma unroll
+	for (__u32 i = 0; i < OPTIONS_LEN_MIN / 4; i++)
+		*to++ = from[i];
+	options[DHCP_OPT_AT_TYPE] = is_ack ? DHCPACK : DHCPOFFER;
+	write_number(options + DHCP_OPT_AT_LEASE, grant->lease_s);
+	write_number(options + DHCP_OPT_AT_T1, grant->t1_s);
+	write_number(options + DHCP_OPT_AT_T2, grant->t2_s);
+	for (__u32 i = OPTIONS_LEN_MIN / 4; i < OPTIONS_LEN_MAX / 4; i++, to++) {
+		if ((const void *)(to + 1) > end)
 			break;
-		sum += *at;
+		*to = i < DHCP_POOL_OPTIONS_MAX / 4 ? from[i] : 0;
 	}
-	return sum;
 }
 
 static __always_inline void write_ip_udp(const struct dhcp_frame *frame, __be32 server_be,
@@ -153,38 +134,105 @@ static __always_inline void write_ip_udp(const struct dhcp_frame *frame, __be32 
 	frame->ip->check = 0;
 	frame->ip->check = ip_checksum(frame);
 	frame->udp->source = bpf_htons(DHCP_SERVER_PORT);
-	frame->udp->dest = bpf_htons(DHCP_CLIENT_PORT);
 	frame->udp->len = bpf_htons(udp_len);
 	frame->udp->check = 0;
 }
 
-/* Write the whole reply into a frame of its length. */
-static __always_inline bool write_reply(const struct xdp_md *ctx, const __u8 *port_mac,
-					const struct request_options *found,
-					const struct grant *grant)
+/* First stage: everything but what is echoed and the UDP checksum. */
+static __always_inline bool write_headers(const struct xdp_md *ctx, const __u8 *port_mac,
+					  const struct request_notes *notes,
+					  const struct grant *grant)
 {
-	struct dhcp_frame frame = frame_of(ctx);
-	const void *end = frame.end;
-	__u8 *options = frame.options;
-	bool is_ack = found->message_type == DHCPREQUEST;
+	struct dhcp_frame frame = frame_of(ctx, notes);
+	bool is_ack = notes->message_type == DHCPREQUEST;
 
 	/* Never true behind resize(); the verifier has forgotten the length. */
-	if ((const void *)(options + OPTIONS_LEN_MIN) > end)
+	if ((const void *)(frame.eth + 1) > frame.end ||
+	    (const void *)(frame.options + OPTIONS_LEN_MIN) > frame.end)
 		return false;
-
 	write_delivery(&frame, port_mac, grant->binding.ip_be, is_ack);
 	write_bootp(frame.bootp, grant->binding.ip_be, is_ack);
-
-	write_pool_options(options, end, grant->pool);
-	options[DHCP_OPT_AT_TYPE] = is_ack ? DHCPACK : DHCPOFFER;
-	write_number(options + DHCP_OPT_AT_LEASE, grant->lease_s);
-	write_number(options + DHCP_OPT_AT_T1, grant->t1_s);
-	write_number(options + DHCP_OPT_AT_T2, grant->t2_s);
-	write_last_options(options, end, found, grant->options_len);
-
 	write_ip_udp(&frame, grant->pool->server_id_be, grant->bootp_len);
-	frame.udp->check = udp_checksum(&frame, sum_options(options, end));
+	write_pool_options(frame.options, frame.end, grant, is_ack);
 	return true;
+}
+
+/* An option at `at` of the reply's option area; `at` moves behind it. */
+static __always_inline bool write_echoed(const struct xdp_md *ctx,
+					 const struct request_notes *notes, __u8 code,
+					 const struct echoed *option, __u32 *at)
+{
+	struct dhcp_frame frame = frame_of(ctx, notes);
+	__u32 len = READ_ONCE(option->len);
+	__u8 *to = frame.options + (*at & 1023);
+
+	if (!len)
+		return true;
+	if ((const void *)(to + 2) > frame.end)
+		return false;
+	to[0] = code;
+	to[1] = len;
+	for (__u32 i = 0; i < DHCP_OPTION_VALUE_MAX && i < len; i++) {
+		if ((const void *)(to + i + 3) > frame.end)
+			return false;
+		to[i + 2] = option->value[i];
+	}
+	*at += 2 + READ_ONCE(option->len);
+	return true;
+}
+
+/* Second stage: option 61 as received (RFC 6842), 82 as the last one (RFC 3046 2.2), END. */
+static __always_inline bool write_last_options(const struct xdp_md *ctx,
+					       const struct request_notes *notes,
+					       const struct grant *grant)
+{
+	__u32 at = grant->options_len;
+	struct dhcp_frame frame;
+	__u8 *last;
+
+	if (!write_echoed(ctx, notes, OPTION_CLIENT_ID, &notes->client_id, &at) ||
+	    !write_echoed(ctx, notes, OPTION_RELAY_AGENT, &notes->relay_agent, &at))
+		return false;
+	frame = frame_of(ctx, notes);
+	last = frame.options + (at & 1023);
+	if ((const void *)(last + 1) > frame.end)
+		return false;
+	*last = OPTION_END;
+	return true;
+}
+
+static __always_inline __u64 sum_options(const __u8 *options, const void *end)
+{
+	const __u32 *at = (const __u32 *)(options + OPTIONS_LEN_MIN);
+	__u64 sum = sum_words(options, OPTIONS_LEN_MIN);
+
+	for (__u32 i = OPTIONS_LEN_MIN / 4; i < OPTIONS_LEN_MAX / 4; i++, at++) {
+		if ((const void *)(at + 1) > end)
+			break;
+		sum += *at;
+	}
+	return sum;
+}
+
+/* Third stage. */
+static __always_inline bool write_udp_checksum(const struct xdp_md *ctx,
+					       const struct request_notes *notes)
+{
+	struct dhcp_frame frame = frame_of(ctx, notes);
+
+	if ((const void *)(frame.options + OPTIONS_LEN_MIN) > frame.end)
+		return false;
+	frame.udp->check = udp_checksum(&frame, sum_options(frame.options, frame.end));
+	return true;
+}
+
+/* Write the whole reply into a frame of its length. */
+static __always_inline bool write_reply(const struct xdp_md *ctx, const __u8 *port_mac,
+					const struct request_notes *notes,
+					const struct grant *grant)
+{
+	return write_headers(ctx, port_mac, notes, grant) &&
+	       write_last_options(ctx, notes, grant) && write_udp_checksum(ctx, notes);
 }
 
 #endif

@@ -39,6 +39,8 @@ class Client:
     bootp_len: int = 300
     mac: int = CLIENT_MAC
     src_mac: int | None = None
+    tags: tuple[tuple[int, int], ...] = ()
+    """VLAN tags, outer first: type (0x8100) and control (priority, drop bit, 12 bits of id)."""
     ethertype: int = 0x0800
     version_ihl: int = 0x45
     ip_options: bytes = b""
@@ -99,6 +101,7 @@ class Client:
         return (
             b"\xff" * 6
             + (self.mac if self.src_mac is None else self.src_mac).to_bytes(6, "big")
+            + b"".join(struct.pack("!HH", *tag) for tag in self.tags)
             + self.ethertype.to_bytes(2, "big")
             + header
             + struct.pack("!HHHH", 68, self.dst_port, udp_len, 0)
@@ -152,3 +155,15 @@ def windows(message_type: int, *more: Option, mac: int = CLIENT_MAC) -> Client:
             (55, bytes((1, 3, 6, 15, 31, 33, 43, 44, 46, 47, 119, 121, 249, 252))),
         ),
     )
+
+
+RELAY = 0x0A090901
+RELAY_MAC = 0x02BB00000001
+CIRCUIT = b"\x01\x0eaccess 0/1/7:4"
+REMOTE = b"\x02\x06\x02\xcc\x00\x00\x00\x01"
+
+
+def relayed(client: Client, info: bytes = CIRCUIT + REMOTE) -> Client:
+    """As ISC dhcrelay hands a client's message on: giaddr, one hop more, option 82 before END."""
+    handed_on = client.but(giaddr=RELAY, hops=1, src_mac=RELAY_MAC, src_ip=RELAY)
+    return handed_on.with_option(82, info) if info else handed_on

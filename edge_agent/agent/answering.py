@@ -51,8 +51,13 @@ class Answering:
 
     def judge(self, request: Request, ifindex: int, now: Now) -> fastpath.Verdict:
         """The kernel's judgement, which the agent also makes for a MAC's further lines."""
-        number = self.projection.discriminator_of(request.message.mac, Line(ifindex))
+        line = self.line_of(request, ifindex)
+        number = self.projection.discriminator_of(request.message.mac, line)
         return fastpath.decide(request, ifindex, self.datapath, now.boot_ns, number)
+
+    def line_of(self, request: Request, ifindex: int) -> Line:
+        """The line that a request came in on."""
+        return fastpath.line_of(request, ifindex)
 
     def drop(self, reason: str) -> None:
         """Count a frame or a client that gets no answer."""
@@ -78,7 +83,7 @@ class Answering:
         """Send a frame to a client; `more` stands in the audit line and may name another `ip`."""
         self._send_frame(ifindex, frame)
         self.tally[kind] += 1
-        mac, line = request.message.mac, Line(ifindex)
+        mac, line = request.message.mac, self.line_of(request, ifindex)
         found = self.projection.find(mac, line)
         fields = {
             "stage": "answered",

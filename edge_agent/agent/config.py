@@ -1,20 +1,48 @@
 """Configuration of one edge agent."""
 
+from collections.abc import Hashable
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from edge_agent.datapath.abi import MAX_RELAYS
 from lease_core.config import Name, RedisUrl, Settings
+from lease_core.domain.values import Ipv4
 
 BPFFS = Path("/sys/fs/bpf/lease")
+MAX_PORTS = 256
 Interface = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,15}$")]
 
 
-def _each_once(interfaces: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(interfaces)) != len(interfaces):
-        raise ValueError("an interface is named twice; name each once")
-    return interfaces
+def _each_once(named: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    if len(set(named)) != len(named):
+        raise ValueError("one is named twice; name each once")
+    return named
+
+
+def _station(address: IPv4Address) -> IPv4Address:
+    if address.is_unspecified or address.is_multicast or address.is_reserved:
+        raise ValueError("no address of a relay; name what it writes as giaddr")
+    return address
+
+
+Relay = Annotated[IPv4Address, AfterValidator(_station)]
+
+
+class PortConfig(Settings):
+    """`[[port]]`: one access interface, and who speaks there."""
+
+    interface: Interface
+    relays: Annotated[tuple[Relay, ...], AfterValidator(_each_once)] = Field(
+        (), max_length=MAX_RELAYS
+    )
+    """giaddr of each relay that hands requests on here; none = clients themselves."""
+
+    @property
+    def relay_addresses(self) -> tuple[Ipv4, ...]:
+        return tuple(Ipv4(int(relay)) for relay in self.relays)
 
 
 class EdgeConfig(Settings):
@@ -22,14 +50,28 @@ class EdgeConfig(Settings):
 
     site: Name
     edge: Name
-    interfaces: Annotated[
-        tuple[Interface, ...], Field(min_length=1, max_length=256), AfterValidator(_each_once)
-    ]
+    interfaces: tuple[Interface, ...] = Field((), max_length=MAX_PORTS)
+    """Short for a `[[port]]` with nothing but its name."""
+    port: tuple[PortConfig, ...] = Field((), max_length=MAX_PORTS)
     redis: RedisUrl = "redis://127.0.0.1:6379/0"
     datapath: Literal["auto", "xdp", "user"] = "auto"
     pin_dir: Path | None = None
     max_subscribers: int = Field(1_000_000, ge=16, le=16_000_000)
     heartbeat_s: float = Field(60, ge=1, le=600)
+
+    @model_validator(mode="after")
+    def _interfaces_differ(self) -> Self:
+        names = [port.interface for port in self.ports]
+        if not names:
+            raise ValueError('no interface; add interfaces = ["..."] or a [[port]]')
+        if len(set(names)) != len(names):
+            raise ValueError("an interface is named twice; name each once")
+        return self
+
+    @property
+    def ports(self) -> tuple[PortConfig, ...]:
+        """All access interfaces."""
+        return (*(PortConfig(interface=name) for name in self.interfaces), *self.port)
 
     @property
     def pins(self) -> Path:

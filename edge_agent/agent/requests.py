@@ -13,7 +13,6 @@ from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.request import Request, parse_request
-from edge_agent.dhcp.tables import Line
 from lease_core.domain.commands import DeclineAddress, ReleaseLease, RequestLease, RequestOffer
 from lease_core.domain.values import NO_IP, Ipv4, ip_text, printable
 
@@ -61,7 +60,7 @@ class Requests:
             self._answering.nak(request, ifindex, "address is not yours")
         else:
             if counter is Counter.PASS_OTHER_SERVER:
-                self._waiting.forget(request.message.mac, ifindex)
+                self._waiting.forget(request.message.mac, self._answering.line_of(request, ifindex))
             self._answering.drop(str(counter))
         return counter
 
@@ -70,14 +69,15 @@ class Requests:
         command = self._command(request, ifindex)
         if command is None:
             return
-        waiting = Waiting(command.req, request, ifindex, now.elapsed_ns)
+        line = self._answering.line_of(request, ifindex)
+        waiting = Waiting(command.req, request, line, now.elapsed_ns)
         if self._waiting.add(waiting) and not self._send_command(command):
             self._waiting.take(command.req)
 
     def _command(self, request: Request, ifindex: int) -> RequestOffer | RequestLease | None:
         message = request.message
         options = message.options
-        req, line = self._req(), self._line(ifindex)
+        req, line = self._req(), self._line(request, ifindex)
         host = printable(options.host_name)
         if options.message_type == MessageType.DISCOVER:
             wanted = options.requested_ip or NO_IP
@@ -87,7 +87,7 @@ class Requests:
             self._answering.drop("malformed_request")
             return None
         if options.server_id is not None and not self._is_ours(options.server_id):
-            self._waiting.forget(message.mac, ifindex)
+            self._waiting.forget(message.mac, self._answering.line_of(request, ifindex))
             self._answering.drop("other_server")
             return None
         ip = claimed_ip(message)
@@ -100,20 +100,20 @@ class Requests:
         """RFC 2131 4.3.4: only by the holder, on its line, for the address it holds."""
         mac, ip = request.message.mac, request.message.ciaddr
         if self._holds(request, ifindex, ip):
-            line = self._line(ifindex)
+            line = self._line(request, ifindex)
             self._send_command(ReleaseLease(req=self._req(), mac=mac, line=line, ip=ip))
 
     def _decline(self, request: Request, ifindex: int) -> None:
         """RFC 2131 4.3.3: the holder found its address in use."""
         mac, ip = request.message.mac, request.message.options.requested_ip or NO_IP
         if self._holds(request, ifindex, ip):
-            line = self._line(ifindex)
+            line = self._line(request, ifindex)
             self._send_command(DeclineAddress(req=self._req(), mac=mac, line=line, ip=ip))
 
     def _holds(self, request: Request, ifindex: int, ip: Ipv4) -> bool:
         """Whether the frame's own sender holds `ip` on this line."""
         mac = request.message.mac
-        found = self._projection.find(mac, Line(ifindex))
+        found = self._projection.find(mac, self._answering.line_of(request, ifindex))
         holds = found is not None and found[1].ip == ip and request.frame.src_mac == mac
         if not holds:
             self._answering.drop("not_holder")
@@ -133,8 +133,8 @@ class Requests:
                 frame, request, ifindex, "ack", cause="inform", ip=ip_text(ciaddr)
             )
 
-    def _line(self, ifindex: int) -> str:
-        return self._projection.lines.text(Line(ifindex))
+    def _line(self, request: Request, ifindex: int) -> str:
+        return self._projection.lines.text(self._answering.line_of(request, ifindex))
 
     def _req(self) -> str:
         self._asked += 1

@@ -62,8 +62,8 @@ def open_datapath(config: EdgeConfig) -> Datapath:
 
 def _open_xdp(config: EdgeConfig) -> XdpDatapath:
     datapath = XdpDatapath.open(config.pins, config.max_subscribers)
-    for interface in config.interfaces:
-        datapath.attach(interface)
+    for port in config.ports:
+        datapath.attach(port.interface)
     return datapath
 
 
@@ -95,9 +95,10 @@ class Runtime:
     def __init__(self, config: EdgeConfig, log: SiteLog, datapath: Datapath) -> None:
         self._config = config
         self._log = log
-        self._sockets = {s.ifindex: s for s in map(PacketSocket, config.interfaces)}
+        opened = [(port, PacketSocket(port.interface)) for port in config.ports]
+        self._sockets = {s.ifindex: s for _, s in opened}
         self._lost: dict[int, PacketSocketError] = {}
-        self._holders = [hold_port(interface) for interface in config.interfaces]
+        self._holders = [hold_port(port.interface) for port in config.ports]
         self._upstream = Upstream(log, config.edge)
         self._datapath = datapath
         lines = Lines({s.interface: ifindex for ifindex, s in self._sockets.items()})
@@ -110,8 +111,8 @@ class Runtime:
             send_command=self._upstream.send,
             now=now(),
         )
-        for ifindex, opened in self._sockets.items():
-            datapath.put_port(ifindex, opened.mac)
+        for port, heard in opened:
+            datapath.put_port(heard.ifindex, heard.mac, relays=port.relay_addresses)
 
     def _send_frame(self, ifindex: int, frame: bytes) -> None:
         try:

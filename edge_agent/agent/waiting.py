@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge_agent.dhcp.classify import claimed_ip
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.request import Request
+from edge_agent.dhcp.tables import Line
 from lease_core.domain.values import Ipv4, Mac
 
 MAX_WAITING = 8192
@@ -22,14 +23,18 @@ class Waiting:
 
     req: str
     request: Request
-    ifindex: int
+    line: Line
     since_ns: int
     until_seq: int | None = None
 
     @property
-    def key(self) -> tuple[Mac, int, int]:
+    def ifindex(self) -> int:
+        return self.line.ifindex
+
+    @property
+    def key(self) -> tuple[Mac, Line, int]:
         message = self.request.message
-        return message.mac, self.ifindex, message.options.message_type
+        return message.mac, self.line, message.options.message_type
 
     @property
     def wish(self) -> tuple[Ipv4, Ipv4 | None]:
@@ -44,7 +49,7 @@ class WaitingTable:
     def __init__(self) -> None:
         self.refused = 0
         self._by_req: dict[str, Waiting] = {}
-        self._by_client: dict[tuple[Mac, int, int], Waiting] = {}
+        self._by_client: dict[tuple[Mac, Line, int], Waiting] = {}
         self._held: dict[str, Waiting] = {}
 
     def __len__(self) -> int:
@@ -87,10 +92,10 @@ class WaitingTable:
         waiting.until_seq = until_seq
         self._held[waiting.req] = waiting
 
-    def forget(self, mac: Mac, ifindex: int) -> None:
+    def forget(self, mac: Mac, line: Line) -> None:
         """The client turned to another server."""
         for kind in (MessageType.DISCOVER, MessageType.REQUEST):
-            waiting = self._by_client.get((mac, ifindex, kind))
+            waiting = self._by_client.get((mac, line, kind))
             if waiting:
                 self.take(waiting.req)
 

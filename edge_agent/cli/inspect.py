@@ -84,7 +84,7 @@ def show_map(path: Path, *, as_json: bool) -> None:
     """Show every binding in subscriber_pools with what it was promised."""
     config = load_config(path)
     with _pinned(path) as datapath:
-        attached = {name: _ifindex(name) for name in config.interfaces}
+        attached = {port.interface: _ifindex(port.interface) for port in config.ports}
         lines = Lines(attached)
         pools = {number: pool.name for number, pool in datapath.pools()}
         for key, found in datapath.entries():

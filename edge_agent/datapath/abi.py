@@ -10,13 +10,14 @@ from typing import Final
 
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.reply import mix64
-from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, SubscriberKey
-from lease_core.domain.values import Ipv4, Mac, mac_from_bytes
+from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, Port, SiteState, SubscriberKey
+from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C534101
+MAGIC: Final = 0x4C534102
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
+MAX_RELAYS: Final = 4
 POOL_OPTIONS_MAX: Final = 256
 
 COUNTERS: Final = tuple(counter.value for counter in Counter)
@@ -62,7 +63,9 @@ IP_POOL: Final = Record(
     options=f"{POOL_OPTIONS_MAX}s",
 )
 PROMISE: Final = Record("promise", kernel_boot_ns="Q", agent_boot_ns="Q")
-ACCESS_PORT: Final = Record("access_port", mac="6s", enabled="B", reserved="B")
+ACCESS_PORT: Final = Record(
+    "access_port", mac="6s", enabled="B", relay="B", relays_be=f"{4 * MAX_RELAYS}s"
+)
 SITE_STATE: Final = Record(
     "site_state",
     abi_magic="I",
@@ -155,14 +158,29 @@ def unpack_pool(octets: bytes) -> PoolOptions:
     )
 
 
-def pack_port(mac: Mac, *, enabled: bool = True) -> bytes:
-    return ACCESS_PORT.layout.pack(mac.to_bytes(6, "big"), enabled, 0)
+def pack_port(port: Port, *, enabled: bool = True) -> bytes:
+    """Encode an interface.
+
+    Raises:
+        ValueError: more than `MAX_RELAYS` relays, or 0.0.0.0 among them; the operator's fault.
+    """
+    if len(port.relays) > MAX_RELAYS:
+        raise ValueError(f"{len(port.relays)} relays on a port, at most {MAX_RELAYS} fit")
+    if NO_IP in port.relays:
+        raise ValueError("0.0.0.0 is no relay")
+    relays_be = b"".join(relay.to_bytes(4, "big") for relay in port.relays)
+    return ACCESS_PORT.layout.pack(
+        port.mac.to_bytes(6, "big"), enabled, bool(port.relays), relays_be
+    )
 
 
-def unpack_port(octets: bytes) -> Mac | None:
-    """Hardware address of a port, or None where it is not ours."""
-    mac, enabled, _ = ACCESS_PORT.layout.unpack(octets)
-    return mac_from_bytes(mac) if enabled else None
+def unpack_port(octets: bytes) -> Port | None:
+    """Decode an interface; None where it is not ours."""
+    mac, enabled, _, relays_be = ACCESS_PORT.layout.unpack(octets)
+    if not enabled:
+        return None
+    relays = (_ip(relays_be[at : at + 4]) for at in range(0, len(relays_be), 4))
+    return Port(mac_from_bytes(mac), tuple(relay for relay in relays if relay != NO_IP))
 
 
 def pack_state(state: SiteState) -> bytes:

@@ -2,7 +2,7 @@
 
 import errno
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -11,8 +11,8 @@ from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.mapped import Words, wait_for_programs
 from edge_agent.datapath.maps import Counters, Table
 from edge_agent.datapath.port import TableFullError
-from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey
-from lease_core.domain.values import Mac
+from edge_agent.dhcp.tables import Assignment, PoolOptions, Port, SiteState, SubscriberKey
+from lease_core.domain.values import Ipv4, Mac
 
 _BATCH: Final = 8192
 _STATE_WORDS: Final = abi.SITE_STATE.size // 8
@@ -90,12 +90,16 @@ class KernelTables:
         self._pools.set(number, abi.pack_pool(pool))
         self.grace()
 
-    def port_mac(self, ifindex: int) -> Mac | None:
+    def port(self, ifindex: int) -> Port | None:
         octets = self._ports.get(ifindex)
         return None if octets is None else abi.unpack_port(octets)
 
-    def put_port(self, ifindex: int, mac: Mac) -> None:
-        self._ports.set(ifindex, abi.pack_port(mac))
+    def port_mac(self, ifindex: int) -> Mac | None:
+        port = self.port(ifindex)
+        return None if port is None else port.mac
+
+    def put_port(self, ifindex: int, mac: Mac, *, relays: Sequence[Ipv4] = ()) -> None:
+        self._ports.set(ifindex, abi.pack_port(Port(mac, tuple(relays))))
 
     def state(self) -> SiteState:
         return abi.unpack_state(self._state.copy(_STATE_WORDS))
@@ -134,8 +138,8 @@ class KernelTables:
 
     def disable_port(self, ifindex: int) -> None:
         """Answer no more on an interface; one that is not ours is no error."""
-        if mac := self.port_mac(ifindex):
-            self._ports.set(ifindex, abi.pack_port(mac, enabled=False))
+        if port := self.port(ifindex):
+            self._ports.set(ifindex, abi.pack_port(port, enabled=False))
 
     def unmap(self) -> None:
         """Give the memory-mapped maps back; the file descriptors stay the caller's."""

@@ -1,12 +1,12 @@
 """The datapath in the agent's own memory: where BPF is not available, and in tests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from edge_agent.datapath.port import TableFullError
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey
-from lease_core.domain.values import Mac
+from edge_agent.dhcp.tables import Assignment, PoolOptions, Port, SiteState, SubscriberKey
+from lease_core.domain.values import Ipv4, Mac
 
 MAX_SUBSCRIBERS = 1_000_000
 
@@ -21,7 +21,7 @@ class MemoryDatapath:
         self._max_entries = max_entries
         self._subscribers: dict[SubscriberKey, Assignment] = {}
         self._pools: dict[int, PoolOptions] = {}
-        self._ports: dict[int, Mac] = {}
+        self._ports: dict[int, Port] = {}
         self._promises: dict[int, int] = {}
         self._counters = dict.fromkeys(Counter, 0)
         self._state = SiteState()
@@ -32,8 +32,12 @@ class MemoryDatapath:
     def pool(self, number: int) -> PoolOptions | None:
         return self._pools.get(number)
 
-    def port_mac(self, ifindex: int) -> Mac | None:
+    def port(self, ifindex: int) -> Port | None:
         return self._ports.get(ifindex)
+
+    def port_mac(self, ifindex: int) -> Mac | None:
+        port = self._ports.get(ifindex)
+        return None if port is None else port.mac
 
     def state(self) -> SiteState:
         """The record itself, not a copy: it is read for every packet."""
@@ -65,8 +69,8 @@ class MemoryDatapath:
     def put_pool(self, number: int, pool: PoolOptions) -> None:
         self._pools[number] = pool
 
-    def put_port(self, ifindex: int, mac: Mac) -> None:
-        self._ports[ifindex] = mac
+    def put_port(self, ifindex: int, mac: Mac, *, relays: Sequence[Ipv4] = ()) -> None:
+        self._ports[ifindex] = Port(mac, tuple(relays))
 
     def set_state(self, state: SiteState) -> None:
         self._state = replace(state)

@@ -1,10 +1,12 @@
 """A raw socket on one interface that hears DHCP clients and nothing else.
 
-The kernel filters (classic BPF, `man 7 packet`, linux/filter.h): untagged, unfragmented IPv4 UDP
-to the DHCP server port. Whatever else the interface carries never wakes the agent.
+The kernel filters (classic BPF, `man 7 packet`, linux/filter.h): unfragmented IPv4 UDP to the DHCP
+server port, behind up to three VLAN tags. Whatever else the interface carries never wakes the
+agent.
 
-The socket listens to all protocols, because one that listens to IPv4 is given frames of a VLAN
-that nobody configured with the tag already taken off, and they would pass for untagged (I8).
+The kernel takes the outer tag off and tells it beside the frame; here it is put back, or a client
+on a VLAN would pass for untagged (I8). The socket listens to all protocols, because one that
+listens to IPv4 would not be told about frames of a VLAN that somebody configured.
 """
 
 import ctypes
@@ -36,28 +38,49 @@ _JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 _JUMP_ANY_BIT = 0x45  # BPF_JMP | BPF_JSET | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
 
-_VLAN_TAG_PRESENT = 0xFFFFF000 + 48  # SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT
+_PACKET_AUXDATA = 8  # linux/if_packet.h
+_VLAN_VALID = 1 << 4  # TP_STATUS_VLAN_VALID
+_VLAN_TPID_VALID = 1 << 6
+_TPIDS: Final = (0x8100, 0x88A8, 0x9100)
+_INLINE_TAGS_MAX: Final = 3
+_TAG_LEN: Final = 4
+_TAG_AT: Final = 12
 
 _INSTRUCTION = struct.Struct("=HBBI")
 _PROGRAM = struct.Struct("@HP")
+_AUXDATA = struct.Struct("=I12xHH")  # struct tpacket_auxdata: status, ..., control, type
+_TAG = struct.Struct("!HH")
+_BESIDE_MAX: Final = socket.CMSG_SPACE(_AUXDATA.size)
 
-# Code, jump if true, jump if false, operand; jumps count from the next instruction, and those
-# that refuse lead to the last. A load behind the frame's end refuses, too.
-_FILTER: Final = (
-    (_LOAD_OCTET, 0, 0, _VLAN_TAG_PRESENT),
-    (_JUMP_EQUAL, 0, 10, 0),
-    (_LOAD_HALF, 0, 0, 12),
-    (_JUMP_EQUAL, 0, 8, _ETH_P_IP),
-    (_LOAD_OCTET, 0, 0, 23),
-    (_JUMP_EQUAL, 0, 6, socket.IPPROTO_UDP),
-    (_LOAD_HALF, 0, 0, 20),
-    (_JUMP_ANY_BIT, 4, 0, 0x3FFF),
-    (_LOAD_IHL_TO_X, 0, 0, 14),
-    (_LOAD_HALF_AT_X, 0, 0, 16),
-    (_JUMP_EQUAL, 0, 1, SERVER_PORT),
-    (_RETURN, 0, 0, MAX_FRAME),
-    (_RETURN, 0, 0, 0),
-)
+_Instruction = tuple[int, int, int, int]
+"""Code, jump if true, jump if false, operand; jumps count from the next instruction."""
+
+
+def _block(tags: int) -> tuple[_Instruction, ...]:
+    """Decide about a frame with `tags` VLAN tags; one with more is left to the block behind.
+
+    A load behind the frame's end refuses, too.
+    """
+    ip = _TAG_AT + 2 + tags * _TAG_LEN
+    this: tuple[_Instruction, ...] = (
+        (_LOAD_HALF, 0, 0, ip - 2),
+        (_JUMP_EQUAL, 0, 9, _ETH_P_IP),
+        (_LOAD_OCTET, 0, 0, ip + 9),
+        (_JUMP_EQUAL, 0, 6, socket.IPPROTO_UDP),
+        (_LOAD_HALF, 0, 0, ip + 6),
+        (_JUMP_ANY_BIT, 4, 0, 0x3FFF),
+        (_LOAD_IHL_TO_X, 0, 0, ip),
+        (_LOAD_HALF_AT_X, 0, 0, ip + 2),
+        (_JUMP_EQUAL, 0, 1, SERVER_PORT),
+        (_RETURN, 0, 0, MAX_FRAME),
+        (_RETURN, 0, 0, 0),
+    )
+    if tags < _INLINE_TAGS_MAX:
+        this += tuple((_JUMP_EQUAL, len(_TPIDS) - i, 0, tpid) for i, tpid in enumerate(_TPIDS))
+    return (*this, (_RETURN, 0, 0, 0))
+
+
+_FILTER: Final = tuple(step for tags in range(_INLINE_TAGS_MAX + 1) for step in _block(tags))
 
 
 class PacketSocketError(Exception):
@@ -102,19 +125,20 @@ class PacketSocket:
         return self._socket.fileno()
 
     def receive(self) -> bytes | None:
-        """The next frame, at most `MAX_FRAME` octets; None = none waits, or the link is down.
+        """The next frame with its tags; None = none waits, or the link is down.
 
         Raises:
             PacketSocketError: the interface is gone.
         """
         try:
-            return self._socket.recv(MAX_FRAME)
+            octets, beside, _, _ = self._socket.recvmsg(MAX_FRAME, _BESIDE_MAX)
         except BlockingIOError:
             return None
         except OSError as error:
             if error.errno == errno.ENETDOWN and self._exists():
                 return None
             raise self._failure(error) from error
+        return _with_tag(octets, beside)
 
     def send(self, frame: bytes) -> bool:
         """Send a whole frame; False = not sent, because the queue is full or the link is down.
@@ -149,6 +173,17 @@ class PacketSocket:
         return PacketSocketError(f"interface {self.interface}: {error.strerror}")
 
 
+def _with_tag(octets: bytes, beside: list[tuple[int, int, bytes]]) -> bytes:
+    """Put the tag that the kernel took off back behind the addresses."""
+    for level, kind, data in beside:
+        if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
+            status, control, tpid = _AUXDATA.unpack_from(data)
+            if status & _VLAN_VALID:
+                tag = _TAG.pack(tpid if status & _VLAN_TPID_VALID else _TPIDS[0], control)
+                return octets[:_TAG_AT] + tag + octets[_TAG_AT:]
+    return octets
+
+
 def _open(interface: str) -> socket.socket:
     """A bound socket with the filter attached; nothing is received before bind (protocol 0)."""
     try:
@@ -160,6 +195,7 @@ def _open(interface: str) -> socket.socket:
     try:
         _attach_filter(opened)
         opened.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        opened.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
         opened.bind((interface, _ETH_P_ALL))
     except OSError as error:
         opened.close()

@@ -1,10 +1,10 @@
 """The port between the agent and whatever answers: the kernel's maps or their in-memory twin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey, Tables
-from lease_core.domain.values import Mac
+from lease_core.domain.values import Ipv4, Mac
 
 
 class TableFullError(Exception):
@@ -39,7 +39,13 @@ class Datapath(Tables, Protocol):
 
     def put_pool(self, number: int, pool: PoolOptions) -> None: ...
 
-    def put_port(self, ifindex: int, mac: Mac) -> None: ...
+    def put_port(self, ifindex: int, mac: Mac, *, relays: Sequence[Ipv4] = ()) -> None:
+        """Answer on an interface, from `mac`.
+
+        With `relays` (at most 4) only requests with one of them as giaddr are answered there,
+        without them only those of clients themselves.
+        """
+        ...
 
     def set_state(self, state: SiteState) -> None:
         """Replace the whole record; readers see each 8-octet field whole."""

@@ -30,3 +30,6 @@ class Counter(StrEnum):
     PASS_OTHER_ADDRESS = auto()
     PASS_REPLY_SPACE = auto()
     PASS_PROMISE = auto()
+    PASS_VLAN_TAGS = auto()
+    PASS_UNTRUSTED_RELAY = auto()
+    PASS_RELAY_UNKNOWN = auto()

@@ -12,16 +12,20 @@ from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.frame import BROADCAST_IP
+from edge_agent.dhcp.message import Message
+from edge_agent.dhcp.relay import sub_options
 from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import (
     Assignment,
     Line,
     PoolOptions,
+    Port,
     SiteState,
     SubscriberKey,
     Tables,
     subscriber_key,
 )
+from lease_core.domain.values import NO_IP, Mac
 
 MIN_GRANT_S: Final = 120
 DEAD_MAN_NS: Final = 900 * 10**9
@@ -50,7 +54,7 @@ NOT_DHCP: Final = Verdict(None)
 
 
 def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verdict:
-    """Judge a frame that came in untagged on an interface; never raises on any octets.
+    """Judge a frame that came in on an interface; never raises on any octets.
 
     `now_boot_ns` is CLOCK_BOOTTIME. An `ack` has raised P already; every other verdict left the
     tables as they were.
@@ -59,7 +63,7 @@ def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verd
     if request is None:
         return NOT_DHCP
     if isinstance(request, Counter):
-        known = tables.port_mac(ifindex) is not None
+        known = tables.port(ifindex) is not None
         return Verdict(request if known else Counter.PASS_PORT_UNKNOWN)
     return decide(request, ifindex, tables, now_boot_ns)
 
@@ -67,19 +71,20 @@ def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verd
 def decide(
     request: Request, ifindex: int, tables: Tables, now_boot_ns: int, discriminator: int = 0
 ) -> Verdict:
-    """Judge a request that was read already (rules 2 and 8 to 23).
+    """Judge a request that was read already (rules 2 and 9 to 26).
 
     The agent answers a MAC's bindings on further lines with their `discriminator`; the kernel
     knows only 0.
     """
-    port_mac = tables.port_mac(ifindex)
-    if port_mac is None:
+    port = tables.port(ifindex)
+    if port is None:
         return Verdict(Counter.PASS_PORT_UNKNOWN)
     state = tables.state()
-    reason = _refuse_message(request) or _refuse_site(state, now_boot_ns)
+    reason = _refuse_message(request, port) or _refuse_site(state, now_boot_ns)
     if reason is not None:
         return Verdict(reason)
-    binding = _find_binding(tables, subscriber_key(request.message.mac, discriminator), ifindex)
+    key = subscriber_key(request.message.mac, discriminator)
+    binding = _find_binding(tables, key, line_of(request, ifindex))
     if isinstance(binding, Counter):
         return Verdict(binding)
     reason = _refuse_claim(request, binding)
@@ -95,7 +100,7 @@ def decide(
         pool=binding.pool,
         grant_s=grant,
         mac_key=binding.mac_key,
-        port_mac=port_mac,
+        port_mac=port.mac,
     )
     if answer is None:
         return Verdict(Counter.PASS_REPLY_SPACE)
@@ -107,26 +112,49 @@ def decide(
 
 
 def grant_s(lease_time_s: int, horizon_boot_ns: int, now_boot_ns: int) -> int:
-    """Seconds that may be promised now (rule 21): never beyond E, and 0 where too few are left."""
+    """Seconds that may be promised now (rule 24): never beyond E, and 0 where too few are left."""
     grant = min(lease_time_s, (horizon_boot_ns - now_boot_ns) // _SECOND_NS)
     return grant if grant >= MIN_GRANT_S else 0
 
 
-def _refuse_message(request: Request) -> Counter | None:
-    """Rules 8 to 10: a message that a fast path answers, straight from its own sender."""
+def line_of(request: Request, ifindex: int) -> Line:
+    """The line that a request came in on."""
+    return Line(ifindex, request.frame.s_vlan, request.frame.c_vlan)
+
+
+def _refuse_message(request: Request, port: Port) -> Counter | None:
+    """Rules 9 to 13: what a fast path answers, from a client itself or from a relay of ours."""
     message = request.message
     if message.options.message_type not in (MessageType.DISCOVER, MessageType.REQUEST):
         return Counter.PASS_MESSAGE_TYPE
-    if message.giaddr or message.options.relay_info is not None:
-        return Counter.PASS_RELAYED
-    mac = message.mac
-    if mac != request.frame.src_mac or mac & _MULTICAST_BIT or not mac:
-        return Counter.PASS_SOURCE_MAC
-    return None
+    reason = _refuse_relay(message, port)
+    if reason is not None:
+        return reason
+    client, sender = message.mac, request.frame.src_mac
+    is_sound = _is_station(client) and (
+        client == sender or (message.giaddr != NO_IP and _is_station(sender))
+    )
+    return None if is_sound else Counter.PASS_SOURCE_MAC
+
+
+def _refuse_relay(message: Message, port: Port) -> Counter | None:
+    """Rules 10 to 12: option 82 counts only from a relay that the port allows (RFC 3046 2.1)."""
+    relay_info = message.options.relay_info
+    if not port.relays:
+        is_relayed = message.giaddr != NO_IP or relay_info is not None
+        return Counter.PASS_UNTRUSTED_RELAY if is_relayed else None
+    if message.giaddr == NO_IP or message.giaddr not in port.relays:
+        return Counter.PASS_RELAY_UNKNOWN
+    return Counter.PASS_RELAYED if sub_options(relay_info or b"") is None else None
+
+
+def _is_station(mac: Mac) -> bool:
+    """Neither a group nor nobody."""
+    return mac != 0 and not mac & _MULTICAST_BIT
 
 
 def _refuse_site(state: SiteState, now_boot_ns: int) -> Counter | None:
-    """Rules 11 to 13: open tables of this ABI, kept by an agent that is alive."""
+    """Rules 14 to 16: open tables of this ABI, kept by an agent that is alive."""
     if not state.abi_ok:
         return Counter.PASS_ABI
     if not state.gate:
@@ -136,14 +164,14 @@ def _refuse_site(state: SiteState, now_boot_ns: int) -> Counter | None:
     return None
 
 
-def _find_binding(tables: Tables, mac_key: SubscriberKey, ifindex: int) -> _Binding | Counter:
-    """Rules 14 to 17: the subscriber's own binding, on its line (I8), with its pool."""
+def _find_binding(tables: Tables, mac_key: SubscriberKey, line: Line) -> _Binding | Counter:
+    """Rules 17 to 20: the subscriber's own binding, on its line (I8), with its pool."""
     assignment = tables.lookup(mac_key)
     if assignment is None:
         return Counter.PASS_UNKNOWN_CLIENT
     if not assignment.check_ok:
         return Counter.PASS_CHECK_WORD
-    if assignment.line != Line(ifindex):
+    if assignment.line != line:
         return Counter.PASS_OTHER_LINE
     pool = tables.pool(assignment.pool_id)
     if pool is None or not options.FIXED_LEN <= len(pool.options) <= options.POOL_OPTIONS_MAX:
@@ -152,7 +180,7 @@ def _find_binding(tables: Tables, mac_key: SubscriberKey, ifindex: int) -> _Bind
 
 
 def _refuse_claim(request: Request, binding: _Binding) -> Counter | None:
-    """Rules 18 to 20: the client talks to this server, about the address that it holds."""
+    """Rules 21 to 23: the client talks to this server, about the address that it holds."""
     message, server_id = request.message, binding.pool.server_id
     if request.frame.dst_ip not in (BROADCAST_IP, server_id):
         return Counter.PASS_NOT_ADDRESSED

@@ -1,4 +1,4 @@
-"""Frames: Ethernet, IPv4 and UDP around a DHCP message, read and written with checksums."""
+"""Frames: Ethernet, VLAN tags, IPv4 and UDP around a DHCP message, read and written."""
 
 import struct
 from typing import Final, NamedTuple
@@ -17,7 +17,14 @@ HEADERS_LEN: Final = ETHERNET_LEN + IPV4_LEN + UDP_LEN
 MIN_TOTAL_LEN: Final = IPV4_LEN + UDP_LEN + 240 + 1
 """Smallest IPv4 total length of a DHCP message: one octet of options."""
 
+MAX_TAGS: Final = 2
+
 _ETHERTYPE_IPV4 = 0x0800
+_TPIDS: Final = frozenset((b"\x81\x00", b"\x88\xa8", b"\x91\x00"))
+_TAGS_AT: Final = 12
+_TAG_LEN: Final = 4
+_TAGS_SEEN: Final = 3
+_VLAN_ID = 0x0FFF
 _UDP = 17
 _TTL = 64
 _MORE_FRAGMENTS_OR_OFFSET = 0x3FFF
@@ -38,14 +45,49 @@ class Frame(NamedTuple):
     src_port: int
     payload: bytes
     """What the UDP length covers; padding of the Ethernet frame is not part of it."""
+    tags: bytes = b""
+    """The VLAN tags as they came, outer first: 2 octets of type and 2 of control each."""
+
+    @property
+    def s_vlan(self) -> int:
+        """Id of the outer tag; 0 = none."""
+        return _vlan_id(self.tags[:_TAG_LEN])
+
+    @property
+    def c_vlan(self) -> int:
+        """Id of the inner tag; 0 = none."""
+        return _vlan_id(self.tags[_TAG_LEN:])
+
+
+def _vlan_id(tag: bytes) -> int:
+    return int.from_bytes(tag[2:], "big") & _VLAN_ID
 
 
 def parse(octets: bytes) -> Frame | Counter | None:
-    """Read an untagged frame (rules 1, 3, 4 and 5 of `docs/replies.md`).
+    """Read a frame (rules 1 and 3 to 6 of `docs/replies.md`).
 
     Returns None where it is not for the DHCP server port, or the reason to leave it; never
     raises. The UDP checksum is not verified: on virtual links it is often not filled in yet.
     """
+    end = _TAGS_AT
+    while octets[end : end + 2] in _TPIDS and end < _TAGS_AT + _TAGS_SEEN * _TAG_LEN:
+        end += _TAG_LEN
+    if end == _TAGS_AT:
+        return _parse_untagged(octets)
+    tags = octets[_TAGS_AT:end]
+    frame = _parse_untagged(octets[:_TAGS_AT] + octets[end:])
+    if frame is None:
+        return None
+    is_sound = len(tags) <= MAX_TAGS * _TAG_LEN and (
+        _vlan_id(tags[:_TAG_LEN]) or not _vlan_id(tags[_TAG_LEN:])
+    )
+    if not is_sound:
+        return Counter.PASS_VLAN_TAGS
+    return frame._replace(tags=tags) if isinstance(frame, Frame) else frame
+
+
+def _parse_untagged(octets: bytes) -> Frame | Counter | None:
+    """Read what is left of a frame when its tags are taken out."""
     if len(octets) < HEADERS_LEN:
         return None
     fields = _RECEIVED.unpack_from(octets)
@@ -92,14 +134,18 @@ def build(
     dst_ip: Ipv4,
     dst_port: int,
     payload: bytes,
+    tags: bytes = b"",
 ) -> bytes:
-    """A whole frame from the DHCP server port, with IPv4 and UDP checksums."""
+    """A whole frame from the DHCP server port, with IPv4 and UDP checksums.
+
+    `tags` stand between the addresses and the EtherType of IPv4.
+    """
     udp_len = UDP_LEN + len(payload)
     total_len = IPV4_LEN + udp_len
     addresses = (src_ip >> 16) + (src_ip & 0xFFFF) + (dst_ip >> 16) + (dst_ip & 0xFFFF)
     header_sum = (_VERSION_4_IHL_5 << 8) + total_len + (_TTL << 8 | _UDP) + addresses
     udp_sum = addresses + _UDP + udp_len + codes.SERVER_PORT + dst_port + udp_len + _sum(payload)
-    return (
+    untagged = (
         _SENT.pack(
             *(dst_mac.to_bytes(6, "big"), src_mac.to_bytes(6, "big"), _ETHERTYPE_IPV4),
             *(_VERSION_4_IHL_5, 0, total_len, 0, 0, _TTL, _UDP),
@@ -108,6 +154,7 @@ def build(
         )
         + payload
     )
+    return untagged[:_TAGS_AT] + tags + untagged[_TAGS_AT:] if tags else untagged
 
 
 def _sum(octets: bytes) -> int:

@@ -32,6 +32,8 @@ _SINGLE: Final = frozenset(
         codes.OVERLOAD,
         codes.MESSAGE_TYPE,
         codes.SERVER_ID,
+        codes.PARAMETERS,
+        codes.MAX_SIZE,
         codes.CLIENT_ID,
         codes.RELAY_INFO,
     )
@@ -51,6 +53,8 @@ class Options(NamedTuple):
     """Value of option 61 with its type octet, 1..255 octets."""
     relay_info: bytes | None = None
     """Value of option 82 with its sub-options, 1..255 octets."""
+    max_size: int = 0
+    """Option 57, the longest IP datagram that the client takes in octets; 0 = absent."""
     host_name: bytes = b""
     """Option 12 as sent (RFC 3396: parts joined); a stranger's octets, see `values.printable`."""
 
@@ -97,10 +101,12 @@ def _recognise(single: dict[int, bytes], host_name: bytes) -> Options | Counter:
     server_id = get(codes.SERVER_ID)
     client_id = get(codes.CLIENT_ID)
     relay_info = get(codes.RELAY_INFO)
+    max_size = get(codes.MAX_SIZE)
     if (
         (message_type is not None and len(message_type) != 1)
         or (requested_ip is not None and len(requested_ip) != 4)
         or (server_id is not None and len(server_id) != 4)
+        or (max_size is not None and len(max_size) != 2)
         or b"" in (client_id, relay_info)
         or codes.OVERLOAD in single
     ):
@@ -111,6 +117,7 @@ def _recognise(single: dict[int, bytes], host_name: bytes) -> Options | Counter:
         _ip(server_id) if server_id else None,
         client_id,
         relay_info,
+        int.from_bytes(max_size or b"", "big"),
         host_name,
     )
 

@@ -1,7 +1,7 @@
 """Replies: whole frames, octet for octet as "Reply" of `docs/replies.md` has them.
 
-Every builder returns None where the reply would be longer than a client must accept
-(576 octets of IPv4, RFC 2131 2); what it is given was checked by `fastpath`.
+Every builder returns None where the reply would be longer than the client accepts
+(576 octets of IPv4, or its option 57); what it is given was checked by `fastpath`.
 """
 
 import struct
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from edge_agent.dhcp import codes, frame, options
 from edge_agent.dhcp.codes import MessageType
-from edge_agent.dhcp.frame import BROADCAST_IP, BROADCAST_MAC
+from edge_agent.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, IPV4_LEN, UDP_LEN
 from edge_agent.dhcp.message import HEADER_LEN
 from edge_agent.dhcp.options import Options
 from edge_agent.dhcp.request import Request
@@ -18,7 +18,8 @@ from lease_core.domain.values import NO_IP, Ipv4, Mac
 
 MIN_BOOTP: Final = 300
 """Clients may discard shorter replies (RFC 1542 2.1)."""
-MAX_BOOTP: Final = 548
+MAX_IP: Final = 576
+"""Octets of IPv4 that every client takes (RFC 2131 2); option 57 may offer more."""
 
 _HEADER = struct.Struct("!BBBxIHHIIII16s192xI")
 _SECONDS = struct.Struct("!I")
@@ -188,7 +189,7 @@ def _frame(
     message = request.message
     area = fields + _echoed(message.options) + options.END
     length = max(MIN_BOOTP, HEADER_LEN + (len(area) + 3 & ~3))
-    if length > MAX_BOOTP:
+    if IPV4_LEN + UDP_LEN + length > max(MAX_IP, message.options.max_size):
         return None
     header = _HEADER.pack(
         *(codes.BOOT_REPLY, codes.HTYPE_ETHERNET, codes.HLEN_ETHERNET, message.xid, 0),
@@ -202,4 +203,5 @@ def _frame(
         dst_ip=to.ip,
         dst_port=to.port,
         payload=(header + area).ljust(length, b"\0"),
+        tags=request.frame.tags,
     )

@@ -31,6 +31,16 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Port:
+    """An interface that is ours, as the fast path sees it."""
+
+    mac: Mac
+    """Hardware address to answer from."""
+    relays: tuple[Ipv4, ...] = ()
+    """giaddr of each relay that may send here; empty = clients themselves do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """A binding as the fast path sees it; `check_ok` False = another subscriber's value."""
 
@@ -79,6 +89,10 @@ class Tables(Protocol):
     def lookup(self, key: SubscriberKey) -> Assignment | None: ...
 
     def pool(self, number: int) -> PoolOptions | None: ...
+
+    def port(self, ifindex: int) -> Port | None:
+        """The interface, or None where it is not ours."""
+        ...
 
     def port_mac(self, ifindex: int) -> Mac | None:
         """Hardware address to answer from, or None where the interface is not ours."""

@@ -11,7 +11,10 @@ import pytest
 from edge_agent.datapath import abi
 from edge_agent.datapath.pins import object_file
 from edge_agent.dhcp import fastpath, options
+from edge_agent.dhcp.tables import Port
+from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import BINDING, KEY, POOL_OPTIONS
+from tests.packets import PORT_MAC, RELAY
 
 RECORDS = [
     abi.POOL_ASSIGNMENT,
@@ -57,6 +60,7 @@ def test_constants_are_those_of_the_header() -> None:
         "MAX_SUBSCRIBERS": abi.MAX_SUBSCRIBERS,
         "MAX_POOLS": abi.MAX_POOLS,
         "MAX_PORTS": abi.MAX_PORTS,
+        "MAX_RELAYS": abi.MAX_RELAYS,
         "POOL_OPTIONS_MAX": abi.POOL_OPTIONS_MAX,
         "MIN_GRANT_S": fastpath.MIN_GRANT_S,
         "OPT_AT_TYPE": options.AT_TYPE,
@@ -72,4 +76,14 @@ def test_records_round_trip() -> None:
     """What is encoded decodes to itself, and a wrong check word is noticed."""
     assert abi.unpack_assignment(KEY, abi.pack_assignment(KEY, BINDING)) == BINDING
     assert abi.unpack_pool(abi.pack_pool(POOL_OPTIONS)) == POOL_OPTIONS
+    for port in (Port(Mac(PORT_MAC)), Port(Mac(PORT_MAC), (Ipv4(RELAY), Ipv4(1), Ipv4(2)))):
+        assert abi.unpack_port(abi.pack_port(port)) == port
+        assert abi.unpack_port(abi.pack_port(port, enabled=False)) is None
     assert not abi.unpack_assignment(KEY + 1, abi.pack_assignment(KEY, BINDING)).check_ok
+
+
+@pytest.mark.parametrize("relays", [(1, 2, 3, 4, 5), (1, 0)])
+def test_relays_that_do_not_fit_are_refused(relays: tuple[int, ...]) -> None:
+    """A port with too many relays, or one that is no address, is not written."""
+    with pytest.raises(ValueError, match="relay"):
+        abi.pack_port(Port(Mac(PORT_MAC), tuple(Ipv4(relay) for relay in relays)))

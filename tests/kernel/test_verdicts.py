@@ -8,7 +8,7 @@ import pytest
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.tables import Line
-from lease_core.domain.values import Ipv4
+from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import (
     ADDRESS,
     BINDING,
@@ -23,16 +23,21 @@ from tests.kernel.lab import (
 )
 from tests.packets import (
     BROADCAST_IP,
+    CIRCUIT,
     CLIENT_MAC,
     DECLINE,
     DISCOVER,
     INFORM,
+    PORT_MAC,
+    RELAY,
+    RELAY_MAC,
     RELEASE,
     REQUEST,
     SERVER,
     Client,
     dhclient,
     ip,
+    relayed,
     udhcpc,
     windows,
 )
@@ -69,12 +74,19 @@ HITS = {
         "offer",
     ),
     "END as the last octet": (GOOD.but(area=b"\x35\x01\x01\xff", bootp_len=0), "offer"),
+    "a priority tag": (GOOD.but(tags=((0x8100, 0xE000),)), "offer"),
+    "two priority tags": (GOOD.but(tags=((0x88A8, 0), (0x8100, 0x2000))), "offer"),
+    "a size": (GOOD.with_option(57, b"\x05\xdc"), "offer"),
     "another source port and hops": (GOOD.but(hops=3, secs=99), "offer"),
 }
 
 NOT_DHCP = {
     "ARP": GOOD.but(ethertype=0x0806),
-    "a VLAN tag": GOOD.but(ethertype=0x8100),
+    "a tag without its type": GOOD.but(ethertype=0x8100),
+    "a tag of another kind": GOOD.but(tags=((0x9200, 7),)),
+    "four tags": GOOD.but(tags=((0x8100, 7),) * 4),
+    "three tags, another port": GOOD.but(tags=((0x8100, 7),) * 3, dst_port=53),
+    "ARP behind a tag": GOOD.but(tags=((0x8100, 7),), ethertype=0x0806),
     "TCP": GOOD.but(protocol=6),
     "another port": GOOD.but(dst_port=68),
     "IP version 6": GOOD.but(version_ihl=0x65),
@@ -133,8 +145,26 @@ MISSES = {
         dhclient(RELEASE, (61, b"\x35\x01\x03\x35\x01\x03")),
         "pass_message_type",
     ),
-    "a relay's address": (GOOD.but(giaddr=ADDRESS), "pass_relayed"),
-    "option 82": (dhclient(DISCOVER, (82, b"\x01\x04port")), "pass_relayed"),
+    "a relay's address": (GOOD.but(giaddr=ADDRESS), "pass_untrusted_relay"),
+    "option 82": (dhclient(DISCOVER, (82, b"\x01\x04port")), "pass_untrusted_relay"),
+    "a relay": (relayed(GOOD), "pass_untrusted_relay"),
+    "three tags": (GOOD.but(tags=((0x8100, 7),) * 3), "pass_vlan_tags"),
+    "a tag behind id 0": (GOOD.but(tags=((0x8100, 0), (0x8100, 7))), "pass_vlan_tags"),
+    "three tags before IP options": (
+        GOOD.but(tags=((0x8100, 7),) * 3, version_ihl=0x46, ip_options=b"\x94\x04\0\0"),
+        "pass_vlan_tags",
+    ),
+    "a tag": (GOOD.but(tags=((0x8100, 7),)), "pass_other_line"),
+    "two tags": (GOOD.but(tags=((0x88A8, 7), (0x8100, 7))), "pass_other_line"),
+    "IP options behind a tag": (
+        GOOD.but(tags=((0x8100, 7),), version_ihl=0x46, ip_options=b"\x94\x04\0\0"),
+        "pass_ip_header",
+    ),
+    "no END behind tags": (GOOD.but(tags=((0x8100, 7),) * 2, area=b"\x35\x01\x01"), "pass_options"),
+    "two parameter lists": (GOOD.with_option(55, b"\x01"), "pass_options"),
+    "two sizes": (GOOD.with_option(57, b"\x05\xdc").with_option(57, b"\x05\xdc"), "pass_options"),
+    "a size of one octet": (GOOD.with_option(57, b"\x05"), "pass_options"),
+    "a size of three octets": (GOOD.with_option(57, b"\x05\xdc\x00"), "pass_options"),
     "another source": (GOOD.but(src_mac=CLIENT_MAC + 1), "pass_source_mac"),
     "a multicast source": (GOOD.but(mac=CLIENT_MAC | 1 << 40), "pass_source_mac"),
     "no source": (GOOD.but(mac=0), "pass_source_mac"),
@@ -170,6 +200,16 @@ def _pool(options: bytes) -> Callable[[Lab], None]:
         lab.datapath.put(KEY, replace(BINDING, pool_id=9))
 
     return change
+
+
+def _relays(*relays: int) -> Callable[[Lab], None]:
+    def change(lab: Lab) -> None:
+        lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(relay) for relay in relays])
+
+    return change
+
+
+RELAYED = relayed(GOOD)
 
 
 def long_ago() -> int:
@@ -208,6 +248,43 @@ TABLES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {
         dhclient(DISCOVER, (61, b"x" * 50)),
         "pass_reply_space",
     ),
+    "a relay that is not allowed": (_relays(RELAY + 1, RELAY - 1), RELAYED, "pass_relay_unknown"),
+    "a client at a relay port": (_relays(RELAY), GOOD, "pass_relay_unknown"),
+    "an option 82 that is cut": (_relays(RELAY), relayed(GOOD, b"\x01\x04por"), "pass_relayed"),
+    "an option 82 of one octet": (_relays(RELAY), relayed(GOOD, b"\x01"), "pass_relayed"),
+    "link selection": (_relays(RELAY), relayed(GOOD, b"\x05\x04abcd"), "pass_relayed"),
+    "server id override": (
+        _relays(RELAY),
+        relayed(GOOD, CIRCUIT + b"\x0b\x04abcd"),
+        "pass_relayed",
+    ),
+    "relay source port": (_relays(RELAY), relayed(GOOD, b"\x13\x00"), "pass_relayed"),
+    "a sub-option far behind the known": (
+        _relays(RELAY),
+        relayed(GOOD, b"\x21\x01c"),
+        "pass_relayed",
+    ),
+    "two circuits": (_relays(RELAY), relayed(GOOD, CIRCUIT * 2), "pass_relayed"),
+    "a relay without hardware address": (
+        _relays(RELAY),
+        RELAYED.but(src_mac=0),
+        "pass_source_mac",
+    ),
+    "a relay that is a group": (
+        _relays(RELAY),
+        RELAYED.but(src_mac=RELAY_MAC | 1 << 40),
+        "pass_source_mac",
+    ),
+    "a group behind a relay": (
+        _relays(RELAY),
+        RELAYED.but(mac=CLIENT_MAC | 1 << 40),
+        "pass_source_mac",
+    ),
+    "a stranger behind a relay": (
+        _relays(RELAY),
+        RELAYED.but(mac=CLIENT_MAC + 1),
+        "pass_unknown_client",
+    ),
     "slot outside": (_put(slot=4096), REBOOTING, "pass_promise"),
 }
 
@@ -228,14 +305,23 @@ def test_other_traffic(lab: Lab, client: Client) -> None:
     assert (None, XDP_PASS, client.frame()) == judged
 
 
+@pytest.mark.parametrize("tags", [0, 1, 2])
 @pytest.mark.parametrize("length", [14, 33, 34, 41, 42, 281])
-def test_cut_off(lab: Lab, length: int) -> None:
+def test_cut_off(lab: Lab, length: int, tags: int) -> None:
     """A frame that ends in the middle of its headers passes unchanged."""
-    frame = GOOD.frame()[:length]
+    frame = GOOD.but(tags=((0x8100, 7),) * tags).frame()[: length + 4 * tags]
 
     judged = lab.judge(frame)
 
     assert ("pass_length" if length >= 42 else None, XDP_PASS, frame) == judged
+
+
+@pytest.mark.parametrize("length", [15, 16, 17, 18, 19, 22, 26])
+def test_cut_off_among_tags(lab: Lab, length: int) -> None:
+    """A frame that ends between or behind its tags is no DHCP message."""
+    frame = GOOD.but(tags=((0x8100, 7),) * 3).frame()[:length]
+
+    assert (None, XDP_PASS, frame) == lab.judge(frame)
 
 
 @pytest.mark.parametrize(("client", "counter"), MISSES.values(), ids=MISSES)

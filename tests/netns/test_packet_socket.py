@@ -26,8 +26,10 @@ SERVER_END, CLIENT_END = "ld0", "ld1"
 SERVER_MAC = Mac(0x02_AA_00_00_00_01)
 LIBC = ctypes.CDLL(None, use_errno=True)
 
-TAGGED = DISCOVER.octets[:12] + b"\x81\x00\x00\x64" + DISCOVER.octets[12:]
-TAGGED_TWICE = DISCOVER.octets[:12] + b"\x88\xa8\x00\x64" + TAGGED[12:]
+
+def tagged(sent: Sent, tags: str) -> bytes:
+    return replace(sent, tags=bytes.fromhex(tags)).octets
+
 
 HEARD: dict[str, bytes] = {
     "discover": DISCOVER.octets,
@@ -35,13 +37,23 @@ HEARD: dict[str, bytes] = {
     "IP options": replace(DISCOVER, version_ihl=0x46).octets,
     "don't fragment": replace(DISCOVER, fragment=0x4000).octets,
     "bad length": replace(DISCOVER, total_len=40).octets,
+    "802.1Q": tagged(DISCOVER, "81000064"),
+    "802.1ad": tagged(DISCOVER, "88a8f064"),
+    "priority tag": tagged(DISCOVER, "8100e000"),
+    "QinQ": tagged(DISCOVER, "88a80064 81002007"),
+    "QinQ before 802.1ad": tagged(DISCOVER, "91000064 8100b007"),
+    "three tags": tagged(DISCOVER, "88a80064 81000007 81000008"),
+    "IP options behind tags": tagged(replace(DISCOVER, version_ihl=0x46), "88a80064 81002007"),
 }
 NOT_HEARD: dict[str, bytes] = {
     "ARP": replace(DISCOVER, ethertype=0x0806).octets,
     "IPv6": replace(DISCOVER, ethertype=0x86DD).octets,
-    "802.1Q": TAGGED,
-    "priority tag": TAGGED.replace(b"\x81\x00\x00\x64", b"\x81\x00\xe0\x00"),
-    "QinQ": TAGGED_TWICE,
+    "five tags": tagged(DISCOVER, "88a80064 81000007 81000008 81000009 8100000a"),
+    "ARP behind a tag": tagged(replace(DISCOVER, ethertype=0x0806), "81000064"),
+    "TCP behind a tag": tagged(replace(DISCOVER, protocol=6), "81000064"),
+    "another port behind tags": tagged(replace(DISCOVER, dst_port=53), "88a80064 81000007"),
+    "fragment behind tags": tagged(replace(DISCOVER, fragment=0x2000), "88a80064 81000007"),
+    "a tag of another kind": tagged(DISCOVER, "92000064"),
     "TCP": replace(DISCOVER, protocol=6).octets,
     "reply to a client": replace(DISCOVER, dst_port=68).octets,
     "first fragment": replace(DISCOVER, fragment=0x2000).octets,
@@ -133,21 +145,37 @@ def test_a_long_frame_is_cut_and_refused(server: PacketSocket, client: socket.so
     assert frame.parse(heard) == "pass_length"
 
 
-def test_a_reply_arrives_whole(server: PacketSocket, client: socket.socket) -> None:
-    """What is sent leaves as it is, with no header added."""
+@pytest.mark.parametrize("kind", ["802.1Q", "QinQ"])
+def test_a_vlan_that_is_configured_is_heard_with_its_tag(
+    server: PacketSocket, client: socket.socket, kind: str
+) -> None:
+    """An interface for the VLAN beside ours takes nothing away and adds nothing."""
+    outer = HEARD[kind][12:14].hex()
+    protocol = {"8100": "802.1Q", "88a8": "802.1ad"}[outer]
+    vlan = ["ip", "link", "add", "link", SERVER_END, "ld0.100", "type", "vlan"]
+    if subprocess.run([*vlan, "protocol", protocol, "id", "100"], check=False).returncode:
+        pytest.skip("this kernel has no VLAN interfaces")
+    _ip("link", "set", "ld0.100", "up")
+    client.send(HEARD[kind])
+    assert _wait(server) == HEARD[kind]
+    assert server.receive() is None
+
+
+@pytest.mark.parametrize("tags", ["", "81000064", "88a80064 8100b007"])
+def test_a_reply_arrives_whole(server: PacketSocket, tags: str) -> None:
+    """What is sent leaves as it is, with its tags and no header added."""
     reply = frame.build(
         dst_mac=MAC,
         src_mac=server.mac,
         src_ip=SERVER,
         dst_ip=IP,
-        dst_port=68,
+        dst_port=67,
         payload=DISCOVER.payload,
+        tags=bytes.fromhex(tags),
     )
-    assert server.send(reply)
-    received = client.recv(MAX_FRAME)
-    while received[12:14] != b"\x08\x00":
-        received = client.recv(MAX_FRAME)
-    assert received == reply
+    with PacketSocket(CLIENT_END) as listener:
+        assert server.send(reply)
+        assert _wait(listener) == reply
 
 
 def test_a_full_queue_is_no_error(server: PacketSocket) -> None:
@@ -205,5 +233,6 @@ def test_sent_frames_are_those_of_the_unit_tests() -> None:
     """The frames above are what their names say, or the filter is tested with nonsense."""
     assert frame.parse(HEARD["IP options"]) == "pass_ip_header"
     assert frame.parse(NOT_HEARD["later fragment"]) == "pass_fragment"
-    assert frame.parse(NOT_HEARD["802.1Q"]) is None
+    assert frame.parse(HEARD["three tags"]) == "pass_vlan_tags"
+    assert frame.parse(NOT_HEARD["five tags"]) is None
     assert isinstance(frame.parse(Sent().octets), frame.Frame)

@@ -47,11 +47,14 @@ STATE = SiteState(
 
 
 def tables(
-    assignment: Assignment | None = ASSIGNMENT, pool: PoolOptions | None = POOL, **state: Any
+    assignment: Assignment | None = ASSIGNMENT,
+    pool: PoolOptions | None = POOL,
+    relays: tuple[Ipv4, ...] = (),
+    **state: Any,
 ) -> MemoryDatapath:
     """A site with one port, one pool and one binding; `state` changes fields of `STATE`."""
     made = MemoryDatapath(max_entries=8)
-    made.put_port(IFINDEX, PORT_MAC)
+    made.put_port(IFINDEX, PORT_MAC, relays=relays)
     made.set_state(replace(STATE, **state))
     if pool is not None:
         made.put_pool(POOL_NUMBER, pool)
@@ -67,6 +70,7 @@ class Sent:
     kind: int | None = codes.MessageType.DISCOVER
     dst_mac: Mac = EVERYONE
     src_mac: Mac = MAC
+    tags: bytes = b""
     ethertype: int = 0x0800
     version_ihl: int = 0x45
     fragment: int = 0
@@ -111,6 +115,7 @@ class Sent:
         ethernet = self.dst_mac.to_bytes(6, "big") + self.src_mac.to_bytes(6, "big")
         return (
             ethernet
+            + self.tags
             + struct.pack("!H", self.ethertype)
             + struct.pack(
                 "!BBHHHBBHII",

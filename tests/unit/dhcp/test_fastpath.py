@@ -44,6 +44,8 @@ from tests.unit.dhcp.clients import (
     tables,
 )
 
+TAG = b"\x81\x00\x00\x64"
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -55,20 +57,29 @@ class Fault:
     assignment: dict[str, Any] = field(default_factory=dict)
     pool: dict[str, Any] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
+    port: dict[str, Any] = field(default_factory=dict)
     bound: bool = True
     ifindex: int = IFINDEX
 
 
 FAULTS = [
     Fault(Counter.PASS_PORT_UNKNOWN, ifindex=IFINDEX + 1),
+    Fault(Counter.PASS_VLAN_TAGS, {"tags": TAG * 3}),
     Fault(Counter.PASS_IP_HEADER, {"version_ihl": 0x46}),
     Fault(Counter.PASS_FRAGMENT, {"fragment": 0x2000}),
     Fault(Counter.PASS_LENGTH, {"udp_len": 200}),
     Fault(Counter.PASS_BOOTP_HEADER, {"cookie": 0}),
     Fault(Counter.PASS_OPTIONS, {"end": b""}),
     Fault(Counter.PASS_MESSAGE_TYPE, {"kind": MessageType.INFORM}),
-    Fault(Counter.PASS_RELAYED, {"giaddr": RELAY}),
-    Fault(Counter.PASS_RELAYED, area=option(82, b"\x01\x01x")),
+    Fault(Counter.PASS_UNTRUSTED_RELAY, {"giaddr": RELAY}, port={"relays": ()}),
+    Fault(Counter.PASS_UNTRUSTED_RELAY, area=option(82, b"\x01\x01x"), port={"relays": ()}),
+    Fault(Counter.PASS_RELAY_UNKNOWN, {"giaddr": RELAY}, port={"relays": (OTHER_SERVER,)}),
+    Fault(
+        Counter.PASS_RELAYED,
+        {"giaddr": RELAY},
+        area=option(82, b"\x05\x04abcd"),
+        port={"relays": (RELAY,)},
+    ),
     Fault(Counter.PASS_SOURCE_MAC, {"src_mac": RELAY_MAC}),
     Fault(Counter.PASS_ABI, state={"abi_ok": False}),
     Fault(Counter.PASS_GATE_CLOSED, state={"gate": False}),
@@ -99,14 +110,15 @@ def judged(*faults: Fault) -> Verdict:
         assignment = replace(assignment, **fault.assignment)
         state = replace(state, **fault.state)
         pool = replace(pool, **fault.pool)
-    made = tables(assignment if all(fault.bound for fault in faults) else None, pool)
+    port = {name: value for fault in faults for name, value in fault.port.items()}
+    made = tables(assignment if all(fault.bound for fault in faults) else None, pool, **port)
     made.set_state(state)
     return judge(sent.octets, max([IFINDEX, *(fault.ifindex for fault in faults)]), made, NOW)
 
 
 def compatible_pairs() -> list[tuple[Fault, Fault]]:
     """Two faults, the earlier rule first, that do not change the same thing."""
-    parts = ("sent", "assignment", "pool", "state")
+    parts = ("sent", "assignment", "pool", "state", "port")
     return [
         (first, second)
         for first, second in combinations(FAULTS, 2)
@@ -315,6 +327,98 @@ def test_a_cut_message_is_answered_only_with_its_end(sent: Sent) -> None:
     for length in range(241, len(payload) + 1):
         cut = replace(sent, total_len=28 + length, udp_len=8 + length).octets[: 42 + length]
         assert (judge(cut, IFINDEX, tables(), NOW).frame is not None) == (length >= needed)
+
+
+LINES = {
+    b"": Line(IFINDEX),
+    b"\x81\x00\xe0\x00": Line(IFINDEX),
+    b"\x81\x00\x00\x64": Line(IFINDEX, 100),
+    b"\x88\xa8\xff\xff": Line(IFINDEX, 4095),
+    b"\x91\x00\x00\x07\x81\x00\x20\x64": Line(IFINDEX, 7, 100),
+    b"\x88\xa8\x00\x07\x81\x00\x00\x07": Line(IFINDEX, 7, 7),
+    b"\x88\xa8\x00\x64\x81\x00\x00\x07": Line(IFINDEX, 100, 7),
+}
+
+
+@pytest.mark.parametrize("tags", LINES, ids=bytes.hex)
+def test_a_binding_answers_on_its_own_line_only(tags: bytes) -> None:
+    """Of all lines a frame is answered on that of its tags, with the tags as they came (I8)."""
+    sent = replace(DISCOVER, tags=tags)
+    for line in set(LINES.values()):
+        made = tables(replace(ASSIGNMENT, line=line))
+        verdict = judge(sent.octets, IFINDEX, made, NOW)
+        if line == LINES[tags]:
+            assert verdict.frame is not None
+            assert verdict.frame[12:].startswith(tags + b"\x08\x00\x45")
+        else:
+            assert verdict == Verdict(Counter.PASS_OTHER_LINE)
+
+
+@pytest.mark.parametrize("tags", [TAG * 3, b"\x81\x00\x00\x00" + TAG], ids=["three", "behind 0"])
+def test_doubtful_tags_are_passed(tags: bytes) -> None:
+    """More tags than a line has, and an id behind "no VLAN", are counted and left alone."""
+    sent = replace(DISCOVER, tags=tags)
+    assert judge(sent.octets, IFINDEX, tables(), NOW) == Verdict(Counter.PASS_VLAN_TAGS)
+
+
+def relayed(sent: Sent, info: bytes = b"\x01\x04port") -> Sent:
+    area = sent.area + (option(82, info) if info else b"")
+    return replace(sent, giaddr=RELAY, src_mac=RELAY_MAC, src_ip=RELAY, dst_ip=SERVER, area=area)
+
+
+@pytest.mark.parametrize("info", [b"", b"\x01\x04port", b"\x0c\x02id\x01\x00\x02\x01r"])
+@pytest.mark.parametrize("sent", [DISCOVER, SELECTING, INIT_REBOOT, REBINDING])
+def test_a_relay_of_the_port_is_answered(sent: Sent, info: bytes) -> None:
+    """What an allowed relay hands on is answered to the relay, option 82 last and unchanged."""
+    made = tables(relays=(OTHER_SERVER, RELAY))
+    frame = judge(relayed(sent, info).octets, IFINDEX, made, NOW).frame
+    assert frame is not None
+    assert frame[:6] == RELAY_MAC.to_bytes(6, "big")
+    assert (frame[30:34], frame[36:38]) == (RELAY.to_bytes(4, "big"), b"\x00\x43")
+    assert (option(82, info) if info else b"") + b"\xff" in frame
+
+
+def test_a_relay_may_broadcast() -> None:
+    """A relay that knows no server by address reaches us too (RFC 1542 4.1.1)."""
+    sent = replace(relayed(DISCOVER), dst_ip=Ipv4(0xFFFFFFFF))
+    assert judge(sent.octets, IFINDEX, tables(relays=(RELAY,)), NOW).counter is Counter.OFFER
+
+
+@pytest.mark.parametrize(("who", "mac"), [("src_mac", Mac(1 << 40)), ("src_mac", Mac(0))])
+def test_a_relay_is_a_station(who: str, mac: Mac) -> None:
+    """A reply is not sent to a group because a relay claims to be one."""
+    sent = replace(relayed(DISCOVER), **{who: mac})
+    verdict = judge(sent.octets, IFINDEX, tables(relays=(RELAY,)), NOW)
+    assert verdict == Verdict(Counter.PASS_SOURCE_MAC)
+
+
+def test_a_client_at_a_relay_port_is_left_to_the_agent() -> None:
+    """Where relays stand, a message without giaddr comes from none of them."""
+    verdict = judge(DISCOVER.octets, IFINDEX, tables(relays=(RELAY,)), NOW)
+    assert verdict == Verdict(Counter.PASS_RELAY_UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("max_size", "counter"),
+    [
+        (None, Counter.PASS_REPLY_SPACE),
+        (0, Counter.PASS_REPLY_SPACE),
+        (635, Counter.PASS_REPLY_SPACE),
+        (636, Counter.OFFER),
+        (65535, Counter.OFFER),
+    ],
+)
+def test_a_client_may_take_longer_replies(max_size: int | None, counter: Counter) -> None:
+    """A reply of 636 octets of IP goes to a client whose option 57 allows it (RFC 2132 9.10)."""
+    client_id = option(61, bytes(150))
+    vendor = 636 - 28 - 240 - len(POOL.options) - 2 - len(client_id) - 1
+    options = POOL.options + option(43, bytes(vendor))
+    area = client_id
+    if max_size is not None:
+        area += option(57, max_size.to_bytes(2, "big"))
+    sent = replace(DISCOVER, area=area)
+    made = tables(pool=replace(POOL, options=options))
+    assert judge(sent.octets, IFINDEX, made, NOW).counter is counter
 
 
 def sound(verdict: Verdict) -> bool:

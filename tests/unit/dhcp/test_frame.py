@@ -17,7 +17,11 @@ from tests.unit.dhcp.clients import DISCOVER, IP, MAC, PORT_MAC, SERVER
 
 NOT_DHCP = {
     "ARP": {"ethertype": 0x0806},
-    "802.1Q": {"ethertype": 0x8100},
+    "a tag without its type": {"ethertype": 0x8100},
+    "four tags": {"tags": b"\x81\x00\x00\x64" * 4},
+    "three tags, another port": {"tags": b"\x81\x00\x00\x64" * 3, "dst_port": 53},
+    "a tag of another kind": {"tags": b"\x92\x00\x00\x64"},
+    "ARP behind a tag": {"tags": b"\x81\x00\x00\x64", "ethertype": 0x0806},
     "IPv6": {"ethertype": 0x86DD},
     "IP version 6": {"version_ihl": 0x65},
     "TCP": {"protocol": 6},
@@ -36,12 +40,27 @@ REFUSED = {
     "UDP shorter": ({"udp_len": 307}, Counter.PASS_LENGTH),
     "UDP longer": ({"udp_len": 309}, Counter.PASS_LENGTH),
     "UDP length 0": ({"udp_len": 0}, Counter.PASS_LENGTH),
+    "three tags": ({"tags": b"\x81\x00\x00\x64" * 3}, Counter.PASS_VLAN_TAGS),
+    "an id behind id 0": (
+        {"tags": b"\x88\xa8\x00\x00\x81\x00\x00\x64"},
+        Counter.PASS_VLAN_TAGS,
+    ),
+    "tags before IP options": (
+        {"tags": b"\x81\x00\x00\x64" * 3, "version_ihl": 0x46},
+        Counter.PASS_VLAN_TAGS,
+    ),
+    "IP options behind a tag": (
+        {"tags": b"\x81\x00\x00\x64", "version_ihl": 0x46},
+        Counter.PASS_IP_HEADER,
+    ),
 }
 
 ACCEPTED = {
     "plain": {},
     "don't fragment": {"fragment": 0x4000},
     "padding behind the packet": {"trailer": bytes(30)},
+    "one tag": {"tags": b"\x88\xa8\x00\x64"},
+    "two tags": {"tags": b"\x91\x00\x00\x64\x81\x00\x00\x07"},
     "one octet of options": {"kind": None, "bootp_len": 0},
 }
 
@@ -72,7 +91,7 @@ def test_frame_is_read(changes: dict[str, Any]) -> None:
     """The payload is what the UDP length covers, without padding of the Ethernet frame."""
     sent = replace(DISCOVER, **changes)
     assert frame.parse(sent.octets) == frame.Frame(
-        sent.dst_mac, sent.src_mac, sent.src_ip, sent.dst_ip, 68, sent.payload
+        sent.dst_mac, sent.src_mac, sent.src_ip, sent.dst_ip, 68, sent.payload, sent.tags
     )
 
 

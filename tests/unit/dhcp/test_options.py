@@ -28,6 +28,9 @@ ACCEPTED = {
     "longest client id": (option(61, b"x" * 255) + END, Options(client_id=b"x" * 255)),
     "relay information": (option(82, b"\x01\x02ab") + END, Options(relay_info=b"\x01\x02ab")),
     "host name in parts": (option(12, b"ho") + option(12, b"me") + END, Options(host_name=b"home")),
+    "size": (option(57, b"\x05\xdc") + END, Options(max_size=1500)),
+    "parameters": (option(55, b"\x01\x03") + END, Options()),
+    "no parameters": (option(55, b"") + END, Options()),
     "unknown option, empty": (option(80, b"") + END, Options()),
     "unknown option, twice": (option(60, b"v") * 2 + END, Options()),
     "type inside a client id": (option(61, b"\x35\x01\x01") + END, Options(client_id=b"5\1\1")),
@@ -51,12 +54,19 @@ REFUSED = {
     "empty overload": option(52, b"") + END,
     **{
         f"option {code} of {length} octets": option(code, bytes(length)) + END
-        for code, lengths in {50: (0, 3, 5), 54: (0, 3, 5), 53: (0, 2), 61: (0,), 82: (0,)}.items()
+        for code, lengths in {
+            50: (0, 3, 5),
+            54: (0, 3, 5),
+            53: (0, 2),
+            57: (0, 1, 3),
+            61: (0,),
+            82: (0,),
+        }.items()
         for length in lengths
     },
     **{
         f"option {code} twice": option(code, bytes(length)) * 2 + END
-        for code, length in {50: 4, 54: 4, 53: 1, 61: 7, 82: 4}.items()
+        for code, length in {50: 4, 54: 4, 53: 1, 55: 3, 57: 2, 61: 7, 82: 4}.items()
     },
 }
 
@@ -83,7 +93,9 @@ def test_walk_is_total(area: bytes) -> None:
 @given(
     st.lists(
         st.tuples(
-            st.integers(1, 254).filter(lambda code: code not in (12, 50, 52, 53, 54, 61, 82)),
+            st.integers(1, 254).filter(
+                lambda code: code not in (12, 50, 52, 53, 54, 55, 57, 61, 82)
+            ),
             st.binary(max_size=6),
             st.integers(0, 2),
         ),

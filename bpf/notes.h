@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the program notes of a request while it reads it.
+ *
+ * The notes are a per-CPU map value and not variables: of a map value the verifier knows
+ * nothing, so it takes paths that differ only in what they noted for one, and looks at one.
+ */
+#ifndef DHCP_NOTES_H
+#define DHCP_NOTES_H
+
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+#include "tables.h"
+
+#define DHCP_OPTION_VALUE_MAX 255
+
+/* What the program tells apart; an option that it does not read is OTHER. */
+enum option_slot {
+	SLOT_OTHER,
+	SLOT_PAD,
+	SLOT_REQUESTED_ADDRESS,
+	SLOT_OVERLOAD,
+	SLOT_MESSAGE_TYPE,
+	SLOT_SERVER_ID,
+	SLOT_PARAMETERS,
+	SLOT_MAX_SIZE,
+	SLOT_CLIENT_ID,
+	SLOT_RELAY_AGENT,
+	SLOT_COUNT = 16, /* a power of two, to be masked with */
+};
+
+/* Octets of an option that the reply carries back. */
+struct echoed {
+	__u32 len; /* 0 = absent */
+	__u8 value[DHCP_OPTION_VALUE_MAX + 1];
+};
+
+/* Where IPv4 starts, and the VLAN ids in front of it; 0 = none. */
+struct frame_place {
+	__u32 ethernet_len;
+	__u16 s_vlan;
+	__u16 c_vlan;
+};
+
+/* Positions count from the end of the cookie. */
+struct request_notes {
+	struct frame_place place;
+	__u32 area_len;
+	__u32 at;
+	__u32 walked;
+	__u16 times[SLOT_COUNT];
+	__u16 found_at[SLOT_COUNT];
+	__be32 requested_be;
+	__be32 server_be;
+	__u16 max_size; /* option 57, host order; 0 = absent */
+	__u8 message_type;
+	__u32 sub_at;	 /* in the value of option 82 */
+	__u32 subs_seen; /* its sub-options, bit by code */
+	struct echoed client_id;
+	struct echoed relay_agent;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct request_notes);
+} scratch SEC(".maps");
+
+static __always_inline struct request_notes *new_notes(const struct frame_place *place)
+{
+	__u32 key = 0;
+	struct request_notes *notes = bpf_map_lookup_elem(&scratch, &key);
+
+	if (!notes)
+		return NULL;
+	__builtin_memset(notes, 0, offsetof(struct request_notes, client_id));
+	notes->client_id.len = 0;
+	notes->relay_agent.len = 0;
+	notes->place = *place;
+	barrier();
+	return notes;
+}
+
+#endif

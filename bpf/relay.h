@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * May this request come through a relay, and through this one: rules 10 to 12 of
+ * docs/replies.md.
+ */
+#ifndef DHCP_RELAY_H
+#define DHCP_RELAY_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+#include "notes.h"
+#include "options.h"
+#include "parse.h"
+
+
+enum dhcp_sub_option { /* of option 82 */
+	SUB_OPTION_CIRCUIT_ID = 1,   /* RFC 3046 3.1 */
+	SUB_OPTION_REMOTE_ID = 2,    /* RFC 3046 3.2 */
+	SUB_OPTION_DEVICE_CLASS = 4, /* RFC 3256 */
+	SUB_OPTION_SUBSCRIBER = 6,   /* RFC 3993 */
+	SUB_OPTION_VENDOR = 9,	     /* RFC 4243 */
+	SUB_OPTION_FLAGS = 10,	     /* RFC 5010 */
+	SUB_OPTION_RELAY_ID = 12,    /* RFC 6925 */
+};
+
+/* Bit by code: those that say who and where, and ask for nothing else than a usual reply. */
+#define SUB_OPTIONS_KNOWN                                                              \
+	(1U << SUB_OPTION_CIRCUIT_ID | 1U << SUB_OPTION_REMOTE_ID |                    \
+	 1U << SUB_OPTION_DEVICE_CLASS | 1U << SUB_OPTION_SUBSCRIBER |                 \
+	 1U << SUB_OPTION_VENDOR | 1U << SUB_OPTION_FLAGS | 1U << SUB_OPTION_RELAY_ID)
+
+/* Each of them once, and the end. */
+#define SUB_OPTION_STEPS 8
+
+static __always_inline bool is_allowed(const struct access_port *port, __be32 giaddr)
+{
+	bool is_listed = false;
+
+#pragma unroll
+	for (int i = 0; i < DHCP_MAX_RELAYS; i++)
+		is_listed |= READ_ONCE(port->relays_be[i]) == giaddr;
+	return giaddr && is_listed;
+}
+
+/* Rule 12, over the saved option 82: whole sub-options that are known, each once. */
+static __always_inline bool walk_sub_options(struct request_notes *notes)
+{
+	const __u8 *value = notes->relay_agent.value;
+	__u32 len = notes->relay_agent.len;
+
+	for (int step = 0; step < SUB_OPTION_STEPS; step++) {
+		__u32 at = READ_ONCE(notes->sub_at), code, bit;
+
+		if (at == len)
+			return true;
+		if (at + 2 > len)
+			return false;
+		code = value[at & DHCP_OPTION_VALUE_MAX];
+		if (code > SUB_OPTION_RELAY_ID)
+			return false;
+		bit = 1U << code;
+		if (!(SUB_OPTIONS_KNOWN & bit) || (READ_ONCE(notes->subs_seen) & bit))
+			return false;
+		notes->subs_seen |= bit;
+		notes->sub_at = at + 2 + value[(at + 1) & DHCP_OPTION_VALUE_MAX];
+		barrier();
+	}
+	return false;
+}
+
+/* Rules 10 to 12. */
+static __always_inline __u32 check_relay(const struct dhcp_frame *frame,
+					 const struct access_port *port,
+					 struct request_notes *notes)
+{
+	__be32 giaddr = frame->bootp->giaddr;
+
+	if (!READ_ONCE(port->relay))
+		return giaddr || notes->times[SLOT_RELAY_AGENT] ? DHCP_pass_untrusted_relay :
+								  NO_REASON;
+	if (!is_allowed(port, giaddr))
+		return DHCP_pass_relay_unknown;
+	if (!save_option(frame, notes, SLOT_RELAY_AGENT, &notes->relay_agent))
+		return DHCP_pass_options;
+	barrier();
+	return walk_sub_options(notes) ? NO_REASON : DHCP_pass_relayed;
+}
+
+#endif

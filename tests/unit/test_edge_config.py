@@ -1,0 +1,56 @@
+"""The access interfaces of an edge: short form, `[[port]]`, and every fault named."""
+
+import pytest
+
+from edge_agent.agent.config import EdgeConfig
+from lease_core.config import ConfigError, check
+
+BASE: dict[str, object] = {"site": "ams01", "edge": "ams01-bng1"}
+
+
+def checked(**more: object) -> EdgeConfig:
+    return check(BASE | more, EdgeConfig, "edge.toml")
+
+
+def test_both_forms_name_interfaces() -> None:
+    """A name alone is a port for clients themselves; `[[port]]` says more about one."""
+    config = checked(
+        interfaces=["access0"],
+        port=[{"interface": "access1", "relays": ["192.0.2.7", "192.0.2.8"]}],
+    )
+
+    assert [port.interface for port in config.ports] == ["access0", "access1"]
+    assert [port.relay_addresses for port in config.ports] == [(), (0xC0000207, 0xC0000208)]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, "no interface"),
+        ({"interfaces": ["a0", "a0"]}, "named twice"),
+        ({"interfaces": ["a0"], "port": [{"interface": "a0"}]}, "named twice"),
+        ({"port": [{"interface": "a0"}, {"interface": "a0"}]}, "named twice"),
+        ({"port": [{"interface": "a0", "relays": ["192.0.2.7"] * 2}]}, "port.0.relays.*twice"),
+        ({"port": [{"interface": "a0", "relays": ["0.0.0.0"]}]}, "port.0.relays.0.*no address"),
+        ({"port": [{"interface": "a0", "relays": ["224.0.0.1"]}]}, "no address of a relay"),
+        ({"port": [{"interface": "a0", "relays": ["relay.example"]}]}, "IPv4"),
+        (
+            {"port": [{"interface": "a0", "relays": [f"192.0.2.{n}" for n in range(1, 6)]}]},
+            "at most 4",
+        ),
+        ({"port": [{"interface": "a0", "relay": []}]}, "port.0.relay.*no such setting"),
+        ({"port": [{"relays": []}]}, "port.0.interface: required"),
+        ({"port": [{"interface": "much-too-long-a-name"}]}, "port.0.interface"),
+    ],
+)
+def test_faults_are_told(more: dict[str, object], told: str) -> None:
+    """A port that cannot be served is refused at the start, by its place in the file."""
+    with pytest.raises(ConfigError, match=told):
+        checked(**more)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """Two wrong ports are two sentences of one message."""
+    ports = [{"interface": "a 0"}, {"interface": "a1", "relays": ["0.0.0.0"]}]
+    with pytest.raises(ConfigError, match=r"(?s)2 fault\(s\).*port\.0.*port\.1"):
+        checked(port=ports)
