@@ -115,8 +115,7 @@ class Projection:
         self.bury(event.ip, seq)
         line = self.lines.parse(event.line)
         if line is None:
-            self.unserved += 1
-            self._audit.warning("line.unknown", line=event.line, mac=mac_text(event.mac))
+            self._leave_unserved("line.unknown", event.mac, f"{event.line} is no line of ours")
             return
         found = self.find(event.mac, line)
         if found is None or found[1].seq < seq:
@@ -156,24 +155,30 @@ class Projection:
         found = self.find(binding.mac, line)
         key = found[0] if found else subscriber_key(binding.mac, self._count(binding.mac))
         if discriminator(key) >= MAX_LINES_PER_MAC:
-            self._refuse(binding.mac, f"it is bound on {MAX_LINES_PER_MAC} lines already")
+            self._leave_unserved(
+                "table.full", binding.mac, f"it is bound on {MAX_LINES_PER_MAC} lines already"
+            )
             return
         slot = found[1].slot if found else self._slots.take()
         if slot is None:
-            self._refuse(binding.mac, "no slot is left; raise max_subscribers")
+            self._leave_unserved(
+                "table.full", binding.mac, "no slot is left; raise max_subscribers"
+            )
             return
         try:
             self.datapath.put(key, Assignment(binding.ip, number, slot, line, binding.seq))
         except TableFullError as error:
             self._slots.give(slot)
-            self._refuse(binding.mac, str(error))
+            self._leave_unserved("table.full", binding.mac, str(error))
 
     def _count(self, mac: Mac) -> int:
         return sum(1 for _ in self._bindings(mac))
 
-    def _refuse(self, mac: Mac, reason: str) -> None:
+    def _leave_unserved(self, what: str, mac: Mac, reason: str) -> None:
+        """Count it; say it the 1st, 2nd, 4th, 8th ... time (I12)."""
         self.unserved += 1
-        self._audit.error("table.full", mac=mac_text(mac), reason=reason)
+        if not self.unserved & (self.unserved - 1):
+            self._audit.error(what, mac=mac_text(mac), reason=reason, unserved=self.unserved)
 
     def remove(self, key: SubscriberKey, assignment: Assignment, ref: int) -> None:
         """Take a binding from the kernel and leave a tombstone; the last of the MAC fills in."""

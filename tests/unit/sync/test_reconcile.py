@@ -1,0 +1,212 @@
+"""Any table becomes right, and what was right is not touched."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, key_mac, subscriber_key
+from edge_agent.sync.lines import Lines
+from edge_agent.sync.reconcile import reconcile
+from edge_agent.sync.removals import NO_SLOT, TOMBSTONE
+from lease_core.domain.commands import ReleaseLease, RevokeLease
+from lease_core.domain.values import Mac
+from tests.site import FIRST, Site
+from tests.unit.sync.histories import (
+    LINES,
+    NOW_BOOT,
+    SECOND,
+    expected,
+    ledger_of,
+    open_tables,
+    projection_of,
+    random_events,
+    records_of,
+    view,
+)
+
+
+class WatchedDatapath(MemoryDatapath):
+    """Remembers which keys were written or removed."""
+
+    def __init__(self) -> None:
+        super().__init__(64)
+        self.touched: set[SubscriberKey] = set()
+
+    def put(self, key: SubscriberKey, assignment: Assignment) -> None:
+        self.touched.add(key)
+        super().put(key, assignment)
+
+    def remove(self, key: SubscriberKey) -> None:
+        self.touched.add(key)
+        super().remove(key)
+
+
+Mutilation = Callable[[random.Random, MemoryDatapath, SubscriberKey, Assignment], object]
+
+
+def _put(change: dict[str, object]) -> Mutilation:
+    return lambda _, table, key, found: table.put(key, replace(found, **change))  # type: ignore[arg-type]
+
+
+MUTILATIONS: dict[str, Mutilation] = {
+    "gone": lambda _, table, key, found: table.remove(key),
+    "other address": _put({"ip": FIRST + 40}),
+    "older event": _put({"seq": 1}),
+    "other line": _put({"line": Line(9)}),
+    "other pool": _put({"pool_id": 5}),
+    "slot outside": _put({"slot": 9999}),
+    "no slot": _put({"slot": NO_SLOT}),
+    "shared slot": _put({"slot": 0}),
+    "check word": _put({"check_ok": False}),
+    "twice": lambda chance, table, key, found: table.put(
+        subscriber_key(key_mac(key), chance.randrange(1, 8)), found
+    ),
+    "hole": lambda chance, table, key, found: (
+        table.remove(key),
+        table.put(subscriber_key(key_mac(key), chance.randrange(3, 2000)), found),
+    ),
+    "stranger": lambda chance, table, key, found: table.put(
+        subscriber_key(Mac(chance.randrange(100, 110)), 0), found
+    ),
+    "false tombstone": lambda chance, table, key, found: table.put(
+        subscriber_key(key_mac(key), TOMBSTONE + 5), replace(found, seq=chance.randrange(1, 500))
+    ),
+}
+
+
+class TestAnyTable:
+    @pytest.mark.parametrize("kind", sorted(MUTILATIONS))
+    def test_a_mutilated_table_becomes_right(self, kind: str) -> None:
+        """Whatever is wrong with one entry, the tables come to say what the log says."""
+        for seed in range(10):
+            self._mutilate(seed, [kind])
+
+    def test_a_table_with_everything_wrong_becomes_right(self) -> None:
+        """Many faults of all kinds together are mended in one go."""
+        seed = random.randrange(2**32)
+        print(f"seed {seed}")
+        for offset in range(150):
+            kinds = random.Random(seed + offset).choices(sorted(MUTILATIONS), k=5)
+            self._mutilate(seed + offset, kinds)
+
+    def _mutilate(self, seed: int, kinds: list[str]) -> None:
+        chance = random.Random(seed)
+        records = records_of(random_events(seed, 60, size=10))
+        ledger, datapath = ledger_of(records), open_tables()
+        projection_of(datapath, records)
+        for kind in kinds:
+            entries = list(datapath.entries())
+            if entries:
+                MUTILATIONS[kind](chance, datapath, *chance.choice(entries))
+        reconcile(projection_of(datapath), ledger)
+
+        assert view(datapath) == expected(ledger), f"seed {seed}: {kinds}"
+        again = projection_of(datapath)
+        assert reconcile(again, ledger) == 0
+        assert {r.ip: r.ref for r in again.removals} == expected(ledger).owed
+
+    def test_an_empty_table_is_filled(self) -> None:
+        """A new router learns everything that is bound, and owes what the log waits for."""
+        records = records_of(random_events(3, 80))
+        ledger, datapath = ledger_of(records), open_tables()
+        reconcile(projection_of(datapath), ledger)
+
+        assert view(datapath) == expected(ledger)
+
+    def test_right_entries_are_left_alone(self) -> None:
+        """A known client goes on being answered meanwhile: its entry is neither written nor
+        removed."""
+        for seed in range(20):
+            records = records_of(random_events(seed, 60, size=10))
+            datapath = WatchedDatapath()
+            open_tables(datapath=datapath)
+            projection_of(datapath, records)
+            entries = list(datapath.entries())
+            if not entries:
+                continue
+            wrong, found = random.Random(seed).choice(entries)
+            datapath.put(wrong, replace(found, seq=1))
+            right = {key for key, _ in entries if key_mac(key) != key_mac(wrong)}
+            datapath.touched.clear()
+            reconcile(projection_of(datapath), ledger_of(records))
+
+            assert not datapath.touched & right
+
+    def test_a_lost_assignment_is_counted(self) -> None:
+        """The operator hears how many bindings were wrong."""
+        site = Site()
+        for mac in (1, 2, 3):
+            site.lease(mac)
+        records, datapath = records_of(site.log), open_tables()
+        projection_of(datapath, records)
+        datapath.remove(subscriber_key(Mac(1)))
+        datapath.put(subscriber_key(Mac(9)), Assignment(FIRST + 60, 1, 50, Line(7), 2))
+
+        assert reconcile(projection_of(datapath), ledger_of(records)) == 1
+
+
+class TestPromises:
+    def test_other_interface_numbers_keep_what_was_promised(self) -> None:
+        """I1: when interfaces get other numbers, the client's promise moves along, so that the
+        binding is not taken for expired."""
+        site = Site()
+        ip = site.lease(1)
+        records, datapath = records_of(site.log), open_tables()
+        before = projection_of(datapath, records)
+        found = before.find(Mac(1), Line(7))
+        assert found
+        datapath.raise_promise(found[1].slot, NOW_BOOT + 9999 * SECOND)
+        moved = projection_of(datapath, lines=Lines({"access0": 70, "access1": 80}))
+        reconcile(moved, ledger_of(records))
+        after = moved.find(Mac(1), Line(70))
+
+        assert moved.find(Mac(1), Line(7)) is None
+        assert after
+        assert after[1].ip == ip
+        assert datapath.promise(after[1].slot) >= NOW_BOOT + 9999 * SECOND
+
+    def test_an_end_that_was_missed_is_acknowledged_with_its_promise(self) -> None:
+        """I7: a binding that ended in a gap is owed with what the kernel promised meanwhile."""
+        site = Site()
+        ip = site.lease(1)
+        datapath = open_tables()
+        projection = projection_of(datapath, records_of(site.log))
+        found = projection.find(Mac(1), Line(7))
+        assert found
+        datapath.raise_promise(found[1].slot, NOW_BOOT + 9999 * SECOND)
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        reconcile(projection, ledger_of(records_of(site.log)))
+        [owed] = projection.removals
+
+        assert owed.ref == site.ledger.seq
+        assert projection.remaining_s(owed, NOW_BOOT) == 9999
+
+    def test_a_tombstone_of_another_reference_keeps_its_promise(self) -> None:
+        """I7: ended, assigned again and ended once more in a gap: the older promise counts on."""
+        site = Site()
+        ip = site.lease(1)
+        site.do(ReleaseLease(req="x", mac=Mac(1), line="access0", ip=ip))
+        datapath = open_tables()
+        projection = projection_of(datapath, records_of(site.log))
+        [before] = projection.removals
+        datapath.raise_promise(before.slot, NOW_BOOT + 9999 * SECOND)
+        site.lease(1)
+        site.do(ReleaseLease(req="y", mac=Mac(1), line="access0", ip=ip))
+        reconcile(projection, ledger_of(records_of(site.log)))
+        [after] = projection.removals
+
+        assert after.ref == site.ledger.seq != before.ref
+        assert projection.remaining_s(after, NOW_BOOT) == 9999
+
+    def test_a_line_that_is_not_ours_is_not_put(self) -> None:
+        """Bindings of interfaces that this edge does not have stay out of its tables."""
+        site = Site()
+        site.lease(1, "access9")
+        datapath = open_tables()
+
+        assert reconcile(projection_of(datapath), ledger_of(records_of(site.log))) == 0
+        assert view(datapath).bindings == {}
+        assert LINES.parse("access9") is None
