@@ -6,7 +6,6 @@ python -m scripts.memory_demo --why REASON
 import argparse
 import asyncio
 import io
-import struct
 import time
 from collections.abc import Awaitable, Callable
 
@@ -15,15 +14,15 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from edge_agent.agent.edge import Edge, Identity
 from edge_agent.agent.runtime import now
 from edge_agent.datapath.memory import MemoryDatapath
-from edge_agent.dhcp import codes, frame, options
-from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp import probe
+from edge_agent.dhcp.classify import RequestState
 from edge_agent.sync.follower import Follower
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.upstream import Upstream
 from lease_core import audit
 from lease_core.domain.events import Event
 from lease_core.domain.plan import Plan, add_site, plan_prefix
-from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+from lease_core.domain.values import Mac, ip_from_text, ip_text, mac_text
 from lease_core.log.keys import PLAN
 from lease_core.log.reader import Position
 from lease_core.log.redis_log import RedisLog
@@ -37,24 +36,6 @@ GENESIS = "00" * 15 + "01"
 ANSWER_S = 2.0
 
 Send = Callable[[bytes], Awaitable[dict[str, object] | None]]
-
-
-def message(kind: MessageType, mac: Mac, xid: int, wanted: int = 0, server: int = 0) -> bytes:
-    """A client's broadcast frame, 300 octets of BOOTP as dhclient sends it."""
-    fields = options.option(codes.MESSAGE_TYPE, bytes([kind]))
-    for code, ip in ((codes.REQUESTED_IP, wanted), (codes.SERVER_ID, server)):
-        if ip:
-            fields += options.option(code, ip.to_bytes(4, "big"))
-    header = struct.pack("!BBBBIHHIIII6s202xI", 1, 1, 6, 0, xid, 0, 0, 0, 0, 0, 0,
-                         mac.to_bytes(6, "big"), codes.MAGIC_COOKIE)  # fmt: skip
-    return frame.build(
-        dst_mac=frame.BROADCAST_MAC,
-        src_mac=mac,
-        src_ip=Ipv4(0),
-        dst_ip=frame.BROADCAST_IP,
-        dst_port=codes.SERVER_PORT,
-        payload=(header + fields + options.END).ljust(300, b"\0"),
-    )
 
 
 class Wire:
@@ -81,15 +62,14 @@ class Wire:
 async def obtain(send: Send, mac: Mac) -> str:
     """DISCOVER, REQUEST: what the client was told, and how long it took."""
     started = time.perf_counter()
-    offer = await send(message(MessageType.DISCOVER, mac, 1))
+    offer = await send(probe.discover(mac))
     if offer is None:
         return "silence: nobody can decide now, so nobody says NAK"
-    ip, server = (
-        int.from_bytes(bytes(map(int, str(offer[k]).split(".")))) for k in ("yiaddr", "server")
-    )
-    ack = await send(message(MessageType.REQUEST, mac, 2, ip, server))
+    ip, server = (ip_from_text(str(offer[name])) for name in ("yiaddr", "server"))
+    selecting = probe.request(mac, RequestState.SELECTING, ip, server)
+    ack = await send(selecting)
     took_ms = (time.perf_counter() - started) * 1000
-    return f"OFFER, {ack['type'] if ack else 'silence'} {ip_text(Ipv4(ip))}, {took_ms:.2f} ms"
+    return f"OFFER, {ack['type'] if ack else 'silence'} {ip_text(ip)}, {took_ms:.2f} ms"
 
 
 async def follow(log: RedisLog, wire: Wire, upstream: Upstream) -> None:

@@ -24,7 +24,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 @contextmanager
-def _pinned(path: Path, *, writable: bool = False) -> Iterator[XdpDatapath]:
+def pinned(path: Path, *, writable: bool = False) -> Iterator[XdpDatapath]:
+    """The site's pinned tables, or the end of the program with the reason."""
     config = load_config(path)
     try:
         opened = (
@@ -44,7 +45,7 @@ def _pinned(path: Path, *, writable: bool = False) -> Iterator[XdpDatapath]:
 @json_option
 def status(path: Path, *, as_json: bool) -> None:
     """Show horizon, cursor, interfaces and counters as the kernel has them."""
-    with _pinned(path) as datapath:
+    with pinned(path) as datapath:
         found = _status(datapath)
     if as_json:
         click.echo(json.dumps(found))
@@ -83,7 +84,7 @@ def _status(datapath: XdpDatapath) -> dict[str, object]:
 def show_map(path: Path, *, as_json: bool) -> None:
     """Show every binding in subscriber_pools with what it was promised."""
     config = load_config(path)
-    with _pinned(path) as datapath:
+    with pinned(path) as datapath:
         attached = {port.interface: _ifindex(port.interface) for port in config.ports}
         lines = Lines(attached)
         pools = {number: pool.name for number, pool in datapath.pools()}
@@ -121,7 +122,7 @@ def _row(
 @click.option("--yes", is_flag=True, help="Do it; without it, only say what would be done.")
 def detach(path: Path, *, yes: bool) -> None:
     """Take the program off the interfaces: the kernel stops answering; tables stay pinned."""
-    with _pinned(path, writable=True) as datapath:
+    with pinned(path, writable=True) as datapath:
         for name, at in datapath.attachments().items():
             if yes:
                 datapath.detach(name)

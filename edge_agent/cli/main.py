@@ -3,6 +3,7 @@
 import click
 
 from edge_agent.cli.inspect import detach, show_map, status
+from edge_agent.cli.packet import packet
 from edge_agent.cli.run import run
 
 
@@ -11,5 +12,5 @@ def main() -> None:
     """Run the edge agent of an access router, or look at what it keeps in the kernel."""
 
 
-for command in (run, status, show_map, detach):
+for command in (run, status, show_map, packet, detach):
     main.add_command(command)

@@ -113,3 +113,19 @@ def test_status_map_and_who_tell_the_same(lab: Lab, home: Home) -> None:
         words = (BIN / "edgectl", "map", "--config", home.site.config, "--json")
         rows = map(json.loads, home.site.router.run(*words).splitlines())
         assert any(r["mac"] == home.mac and r["ip"] == address for r in rows)
+
+
+def test_packet_shows_what_the_program_would_answer(lab: Lab, home: Home) -> None:
+    """`edgectl packet` gives the kernel's own answer for a known client, the reason for others."""
+    if lab.datapath != "xdp":
+        return  # there is no program to ask
+    address = udhcpc(lab, home)
+
+    def packet(*words: str) -> str:
+        command = (BIN / "edgectl", "packet", "--config", home.site.config, *words)
+        return home.site.router.run(*command, check=False)
+
+    assert f"yiaddr      {address}" in packet(home.mac, "--type", "discover")
+    assert "message     ACK" in packet(home.mac, "--type", "request")
+    assert "pass_other_address" in packet(home.mac, "--type", "request", "--ip", "192.0.2.9")
+    assert "pass_unknown_client" in packet("02:00:00:00:99:99")
