@@ -32,7 +32,8 @@ def reconcile(projection: Projection, ledger: Ledger) -> int:
             _owe(projection, key_mac(owed.key), owed.ip, slot, owed.ref)
     for key, found in wrong:
         slot = _own_slot(projection, found.slot, own_slots)
-        _remove(projection, ledger, key, replace(found, slot=slot))
+        projection.entomb(key_mac(key), replace(found, slot=slot), ref=ledger.seq)
+        projection.datapath.remove(key)
     for mac, entries in right.items():
         _close_holes(projection, mac, entries)
     missing = _put_missing(projection, ledger)
@@ -87,13 +88,6 @@ def _own_slot(projection: Projection, slot: int, own: set[int]) -> int:
     return mine
 
 
-def _remove(projection: Projection, ledger: Ledger, key: SubscriberKey, found: Assignment) -> None:
-    """Stop answering for an entry; keep what was promised under it."""
-    removal = ledger.removed.get(found.ip)
-    projection.entomb(key_mac(key), found, ref=removal.seq if removal else ledger.seq)
-    projection.datapath.remove(key)
-
-
 def _close_holes(projection: Projection, mac: Mac, entries: list[Entry]) -> None:
     """Bring the bindings of a MAC, in order, to discriminators 0, 1, ..."""
     for number, (key, found) in enumerate(entries):
@@ -118,7 +112,7 @@ def _put_missing(projection: Projection, ledger: Ledger) -> int:
 
 
 def _settle_removals(projection: Projection, ledger: Ledger) -> None:
-    """Owe exactly the acknowledgements that the log still waits for."""
+    """Owe exactly the acknowledgements that the log still waits for, with the promises known."""
     awaited: dict[Ipv4, tuple[Mac, int]] = {
         ip: (removal.binding.mac, removal.seq)
         for ip, removal in ledger.removed.items()

@@ -112,6 +112,8 @@ def view(datapath: MemoryDatapath) -> View:
             assert found.ip not in owed, "two tombstones for one address"
             owed[found.ip] = found.seq
             continue
+        assert found.check_ok, "another's value"
+        assert datapath.raise_promise(found.slot, 0), "no promise can be recorded"
         assert (key_mac(key), found.line) not in bindings, "a line stands twice"
         bindings[key_mac(key), found.line] = (found.ip, found.pool_id, found.seq)
         numbers.setdefault(key_mac(key), set()).add(discriminator(key))
