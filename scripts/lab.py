@@ -200,8 +200,13 @@ class Lab:
 
     # --- sites and homes ---
 
-    def add_site(self, name: str, prefix: str, *, lease_s: int = 3600, **edge: object) -> Site:
-        """Plan a site with one pool and build its router; `edge` are settings of its agent."""
+    def add_site(
+        self, name: str, prefix: str, *, lease_s: int = 3600, relay: str = "", **edge: object
+    ) -> Site:
+        """Plan a site with one pool and build its router; `edge` are settings of its agent.
+
+        With `relay` the wire carries what a relay with that address hands on, as perfdhcp does.
+        """
         self.leasectl("site", "add", name)
         self.leasectl("pool", "add", f"{name}/res-1", prefix, "--lease-time", lease_s,
                       "--dns", "192.0.2.53")  # fmt: skip
@@ -220,10 +225,15 @@ class Lab:
         self._pins.append(pins)
         config = self.directory / f"{name}.toml"
         settings = {
-            "site": name, "edge": f"{name}-bng1", "interfaces": ["access0"], "redis": self.url,
-            "datapath": self.datapath, "pin_dir": str(pins), "max_subscribers": 65_536, **edge,
+            "site": name, "edge": f"{name}-bng1", "redis": self.url, "datapath": self.datapath,
+            "pin_dir": str(pins), "max_subscribers": 65_536, **edge,
         }  # fmt: skip
-        config.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in settings.items()))
+        port = {"interface": "access0", "relays": [relay] if relay else []}
+        text = [f"{key} = {json.dumps(value)}\n" for key, value in settings.items()]
+        text += ["[[port]]\n", *(f"{key} = {json.dumps(value)}\n" for key, value in port.items())]
+        config.write_text("".join(text))
+        if relay:
+            homes.run("ip", "addr", "add", f"{relay}/{length}", "dev", "wire0")
         site = Site(name, router, homes, config, pins)
         site.tap = self.directory / f"tap-{name}.log"
         self.spawn(homes.words(sys.executable, "-m", "scripts.wiretap", "wire0"), f"tap-{name}")

@@ -35,7 +35,7 @@ def describe(frame: bytes, at_ns: int) -> dict[str, object] | None:
     """What a frame says, None if it is no DHCP message."""
     if len(frame) < HEADERS + 240 or frame[12:14] != b"\x08\x00" or frame[23] != 17:
         return None
-    if struct.unpack("!HH", frame[34:38]) not in {(68, 67), (67, 68)}:
+    if not set(struct.unpack("!HH", frame[34:38])) <= {67, 68}:
         return None
     bootp = frame[HEADERS:]
     options = options_of(bootp[240:])

@@ -57,7 +57,7 @@ class Requests:
         elif counter in _NEWCOMER:
             self._ask(request, ifindex, now)
         elif counter is Counter.PASS_OTHER_ADDRESS and _is_well_formed(request):
-            self._answering.nak(request, ifindex, "address is not yours")
+            self._answering.nak(request, ifindex, "address is not yours", now)
         else:
             if counter is Counter.PASS_OTHER_SERVER:
                 self._waiting.forget(request.message.mac, self._answering.line_of(request, ifindex))
@@ -81,7 +81,9 @@ class Requests:
         host = printable(options.host_name)
         if options.message_type == MessageType.DISCOVER:
             wanted = options.requested_ip or NO_IP
-            return RequestOffer(req=req, mac=message.mac, line=line, wanted=wanted, host=host)
+            return RequestOffer(
+                req=req, mac=message.mac, line=line, wanted=wanted, link=message.giaddr, host=host
+            )
         state = classify(message, request.frame.dst_ip)
         if isinstance(state, Malformed):
             self._answering.drop("malformed_request")
@@ -91,7 +93,15 @@ class Requests:
             self._answering.drop("other_server")
             return None
         ip = claimed_ip(message)
-        return RequestLease(req=req, mac=message.mac, line=line, ip=ip, kind=state.value, host=host)
+        return RequestLease(
+            req=req,
+            mac=message.mac,
+            line=line,
+            ip=ip,
+            kind=state.value,
+            link=message.giaddr,
+            host=host,
+        )
 
     def _is_ours(self, server_id: Ipv4) -> bool:
         return any(pool.server_id == server_id for pool in self._projection.pools)

@@ -1,0 +1,36 @@
+"""Many clients at once: perfdhcp behind a relay, and every address given once."""
+
+import re
+
+import pytest
+
+from scripts.lab import Lab
+from tests.faults.checker import check
+from tests.netns.test_clients import known_by
+
+pytestmark = pytest.mark.net
+
+RELAY = "100.66.63.254"
+
+
+def number(report: str, what: str) -> list[int]:
+    """What perfdhcp counted: DISCOVER-OFFER first, REQUEST-ACK second."""
+    return [int(found) for found in re.findall(rf"{what}: (\d+)", report)]
+
+
+def test_perfdhcp_gets_every_address_once(lab: Lab) -> None:
+    """I1, I11: 400 clients behind a relay get 400 different addresses, and keep them."""
+    site = lab.add_site("ber03", "100.66.0.0/18", relay=RELAY)
+    lab.start_edge(site)
+    words = ("perfdhcp", "-4", "-l", "wire0", "-r", 200, "-R", 400, "-n", 400, "-u", "-W", 2)
+    report = site.homes.run(*words, check=False)
+    again = site.homes.run(*words, check=False)
+    leases = lab.leasectl("lease", "list", site.name, "--json").splitlines()
+
+    assert number(report, "non unique addresses") == [0, 0]
+    assert number(report, "rejected leases") == [0, 0]
+    assert number(report, "received packets")[1] > 380
+    assert number(again, "non unique addresses") == [0, 0]
+    assert number(again, "received packets")[1] > 380
+    assert 380 < len(leases) <= 400, known_by(lab)
+    assert check(lab, site) > 700
