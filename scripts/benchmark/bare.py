@@ -43,9 +43,11 @@ def assigned(number: int) -> LeaseAssigned:
 @contextmanager
 def redis_server() -> Iterator[RedisServer]:
     """A server with the settings that the service rests on (appendfsync always)."""
-    with tempfile.TemporaryDirectory(prefix="lease-bench-") as folder:
-        with RedisServer(Path(folder)) as server:
-            yield server
+    with (
+        tempfile.TemporaryDirectory(prefix="lease-bench-") as folder,
+        RedisServer(Path(folder)) as server,
+    ):
+        yield server
 
 
 class BareAppend:

@@ -72,9 +72,9 @@ def touch(datapath: XdpDatapath) -> None:
 
 
 @contextmanager
-def datapath_of(subscribers: int) -> Iterator[XdpDatapath]:
+def datapath_of(subscribers: int, name: str = "tables") -> Iterator[XdpDatapath]:
     """Empty tables of their own, gone at the end."""
-    directory = BPFFS / f"lease-bench-{os.getpid()}"
+    directory = BPFFS / f"lease-bench-{os.getpid()}-{name}"
     try:
         with XdpDatapath.open(directory, subscribers) as opened:
             yield opened

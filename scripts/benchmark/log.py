@@ -3,11 +3,12 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 
 import redis
 
+from lease_core.domain.events import Event, LeaseAssigned
 from lease_core.log.port import MAX_COUNT, Head, SiteLog
 from lease_core.log.reader import Position, advance
 from lease_core.log.redis_log import connect
@@ -53,11 +54,11 @@ def _appending(client: redis.Redis, url: str, runner: asyncio.Runner, rounds: in
     return table
 
 
-def _events(per_call: int) -> list:
+def _events(per_call: int) -> list[LeaseAssigned]:
     return [assigned(number) for number in range(min(per_call * CALLS, EVENTS_MAX))]
 
 
-async def fill(log: SiteLog, events: list, per_call: int) -> Head:
+async def fill(log: SiteLog, events: Sequence[Event], per_call: int) -> Head:
     """Append events, each batch chained and built anew; return the head."""
     genesis = await log.create(secrets.token_hex(16))
     await log.claim("bench", 60_000, genesis)

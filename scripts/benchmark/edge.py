@@ -1,0 +1,156 @@
+"""Following the log into the kernel's map, against bare XREAD; writing a million bindings."""
+
+import asyncio
+import ctypes
+import os
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+
+import redis
+
+from edge_agent.agent.edge import Edge, Identity
+from edge_agent.agent.runtime import now
+from edge_agent.datapath import libbpf
+from edge_agent.datapath.abi import pack_assignment
+from edge_agent.datapath.bcc_binding import bcc
+from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.tables import Assignment, SubscriberKey
+from edge_agent.sync.follower import Follower
+from edge_agent.sync.lines import Lines
+from lease_core import audit
+from lease_core.domain.events import PoolAdded, Record
+from lease_core.domain.values import Ipv4
+from lease_core.log.port import MAX_COUNT, Answered, Head
+from lease_core.log.reader import Position
+from lease_core.log.redis_log import connect
+from scripts.benchmark.bare import FIRST_ADDRESS, LINE, POOL, assigned, redis_server, xread
+from scripts.benchmark.harness import datapath_of, entries
+from scripts.benchmark.log import fill
+from scripts.benchmark.measure import Table, at_least, run_rounds, say
+from scripts.benchmark.tasks import run_until
+
+EVENTS = 30_000
+SUBSCRIBERS = 1_000_000
+BATCH = 8192
+SITE = "ams01"
+XREAD = f"bare XREAD COUNT {MAX_COUNT}"
+BARE_BATCH = "bare BPF_MAP_UPDATE_BATCH"
+
+Chunk = tuple["ctypes.Array[ctypes.c_uint64]", bytes]
+"""Keys and values of one call."""
+
+
+def measure(rounds: int) -> list[Table]:
+    """Audit lines are written as in production, but to nowhere."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        audit.configure(nowhere)
+        return [_following(rounds), _writing(rounds)]
+
+
+def _following(rounds: int) -> Table:
+    with redis_server() as server, asyncio.Runner() as runner:
+        client, numbers = redis.Redis.from_url(server.url), count()
+        head = runner.run(_prepare(server.url))
+
+        def follow() -> float:
+            with datapath_of(EVENTS + 1, f"follow-{next(numbers)}") as datapath:
+                return runner.run(_follow(server.url, head, datapath))
+
+        found = run_rounds({"bare": lambda: xread(client, SITE), "follow": follow}, rounds)
+    table = Table("Follow LeaseAssigned events into the pinned map", "events/s")
+    table.add(XREAD, found["bare"])
+    table.add("Follower + Edge.apply", found["follow"], XREAD, at_least(0.4))
+    return table
+
+
+async def _prepare(url: str) -> Head:
+    pool = PoolAdded(
+        pool=POOL,
+        number=1,
+        network="100.64.0.0/12",
+        first=Ipv4(FIRST_ADDRESS),
+        last=Ipv4(FIRST_ADDRESS + EVENTS),
+        gateway=Ipv4(FIRST_ADDRESS - 1),
+        dns="192.0.2.53",
+        lease_time_s=3600,
+        cause="bench",
+    )
+    log = connect(url, SITE)
+    head = await fill(log, [pool, *(assigned(number) for number in range(EVENTS))], 256)
+    await log.close()
+    return head
+
+
+async def _follow(url: str, head: Head, datapath: XdpDatapath) -> float:
+    log = connect(url, SITE)
+    identity = Identity(SITE, "bench", datapath.max_subscribers)
+    edge = Edge(
+        identity,
+        datapath,
+        Lines({LINE: 1}),
+        send_frame=lambda *_: None,
+        send_command=lambda _: True,
+        now=now(),
+    )
+    position = Position(head.genesis)
+    edge.adopt(position)
+    applied_at: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    def apply(records: Sequence[Record], end: Position, _: Sequence[Answered]) -> None:
+        edge.apply(records, end, now())
+        if end.seq == head.seq and not applied_at.done():
+            applied_at.set_result(time.perf_counter())
+
+    async def rebuild() -> Position:
+        raise AssertionError("the log has no gap")
+
+    follower = Follower(log, position, apply=apply, rebuild=rebuild, tell=edge.set_following)
+    start = time.perf_counter()
+    taken = await run_until(follower.run(), applied_at) - start
+    await log.close()
+    bound = sum(1 for _ in datapath.entries())
+    assert bound == EVENTS, bound
+    return head.seq / taken
+
+
+def _writing(rounds: int) -> Table:
+    """Into new tables every time, so that every entry is an insertion."""
+    say(f"packing {SUBSCRIBERS:,} bindings")
+    bindings = list(entries(SUBSCRIBERS))
+    chunks = [_packed(bindings[at : at + BATCH]) for at in range(0, SUBSCRIBERS, BATCH)]
+    numbers = count()
+
+    def timed(write: Callable[[XdpDatapath], None]) -> float:
+        with datapath_of(SUBSCRIBERS, f"write-{next(numbers)}") as datapath:
+            start = time.perf_counter()
+            write(datapath)
+            return SUBSCRIBERS / (time.perf_counter() - start)
+
+    found = run_rounds(
+        {
+            "bare": lambda: timed(lambda datapath: _write_bare(datapath, chunks)),
+            "put_many": lambda: timed(lambda datapath: datapath.put_many(bindings)),
+        },
+        rounds,
+    )
+    table = Table(f"Write {SUBSCRIBERS:,} new bindings into subscriber_pools", "entries/s")
+    table.add(BARE_BATCH, found["bare"], note=f"{BATCH} entries a call, packed beforehand")
+    table.add("put_many, packing included", found["put_many"], BARE_BATCH)
+    return table
+
+
+def _packed(bindings: Sequence[tuple[SubscriberKey, Assignment]]) -> Chunk:
+    keys = (ctypes.c_uint64 * len(bindings))(*(key for key, _ in bindings))
+    return keys, b"".join(pack_assignment(key, binding) for key, binding in bindings)
+
+
+def _write_bare(datapath: XdpDatapath, chunks: Sequence[Chunk]) -> None:
+    fd = libbpf.open_pin(datapath.directory / "subscriber_pools")
+    for keys, values in chunks:
+        written = ctypes.c_uint32(len(keys))
+        failed = bcc().lib.bpf_update_batch(fd, keys, values, ctypes.byref(written))
+        assert not failed, os.strerror(ctypes.get_errno())
+        assert written.value == len(keys)
+    os.close(fd)
