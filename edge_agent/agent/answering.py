@@ -66,11 +66,16 @@ class Answering:
     def port_mac(self, ifindex: int) -> Mac | None:
         return self.datapath.port_mac(ifindex)
 
-    def nak(self, request: Request, ifindex: int, text: str) -> None:
-        """Say NAK, but never because somebody is unreachable (DESIGN section 2)."""
+    def nak(self, request: Request, ifindex: int, text: str, now: Now) -> None:
+        """Say NAK, but never because somebody is unreachable (DESIGN section 2).
+
+        It sends the client looking for another address, so only who could give one says it.
+        """
+        state = self.datapath.state()
         server = next((pool.server_id for pool in self.projection.pools), None)
         port_mac = self.port_mac(ifindex)
-        if not self._is_current() or server is None or port_mac is None:
+        may_give = self._is_current() and state.gate and state.horizon_boot_ns > now.boot_ns
+        if not may_give or server is None or port_mac is None:
             self.drop("nak_not_current")
             return
         frame = reply.nak(request, request.message.options.server_id or server, text, port_mac)

@@ -52,7 +52,7 @@ class Responses:
                 self._offer(waiting, answer, now)
             case Refused():
                 self._waiting.take(answer.req)
-                self._refuse(waiting, answer.reason)
+                self._refuse(waiting, answer.reason, now)
 
     def _answer(self, waiting: Waiting, now: Now, cause: str, event_id: str = "") -> None:
         verdict = self._answering.judge(waiting.request, waiting.ifindex, now)
@@ -105,7 +105,7 @@ class Responses:
             port_mac=port_mac,
         )
 
-    def _refuse(self, waiting: Waiting, reason: str) -> None:
+    def _refuse(self, waiting: Waiting, reason: str, now: Now) -> None:
         """Say NAK only about an address that we know to be wrong; otherwise stay silent."""
         self._answering.tally[f"refused_{reason}"] += 1
         message = waiting.request.message
@@ -113,7 +113,7 @@ class Responses:
             return
         is_starting = classify(message, waiting.request.frame.dst_ip) in _STARTING
         if reason in _NAK_ALWAYS or (reason in _NAK_STARTING and is_starting):
-            self._answering.nak(waiting.request, waiting.ifindex, reason)
+            self._answering.nak(waiting.request, waiting.ifindex, reason, now)
 
 
 def _waited_us(waiting: Waiting, now: Now) -> int:

@@ -1,0 +1,440 @@
+"""Clients, edge, allocator and log together: what a subscriber sees."""
+
+import pytest
+
+from edge_agent.dhcp.codes import MessageType
+from edge_agent.sync.follower import Following
+from edge_agent.sync.reconcile import reconcile
+from lease_core.domain.commands import RevokeLease
+from lease_core.domain.desk import Timing
+from lease_core.domain.events import (
+    AddressDeclined,
+    AddressFreed,
+    HorizonGranted,
+    LeaseAssigned,
+    LeaseExpired,
+    LeaseReleased,
+    RemovalAcked,
+)
+from lease_core.domain.values import Ipv4
+from lease_core.log.reader import Position
+from lease_core.log.replay import replay
+from tests.unit.agent.town import (
+    ELSEWHERE,
+    FIRST,
+    GENESIS,
+    SECOND,
+    SERVER,
+    Town,
+    decline,
+    discover,
+    inform,
+    init_reboot,
+    mac_of,
+    rebinding,
+    release,
+    renewing,
+    selecting,
+)
+
+OTHER_SERVER = Ipv4(SERVER + (7 << 8))
+
+
+@pytest.fixture
+async def town() -> Town:
+    return await Town().begin()
+
+
+class TestServing:
+    async def test_a_newcomer_is_served_through_the_log(self, town: Town) -> None:
+        """DISCOVER, OFFER, REQUEST, ACK; the ACK stands on an event of the log (I2)."""
+        [offer] = await town.send(discover(1))
+        assert await town.events(LeaseAssigned) == []
+        [ack] = await town.send(selecting(1, offer.yiaddr))
+        [assigned] = await town.events(LeaseAssigned)
+
+        assert (offer.kind, ack.kind) == (MessageType.OFFER, MessageType.ACK)
+        assert offer.yiaddr == ack.yiaddr == FIRST
+        assert ack.lease_s == 3600
+        assert isinstance(assigned, LeaseAssigned)
+        assert (assigned.mac, assigned.ip, assigned.line) == (mac_of(1), FIRST, "access0")
+
+    async def test_the_second_time_the_tables_answer(self, town: Town) -> None:
+        """A known client is answered at once, without a word to the allocator."""
+        ip = await town.lease(1)
+        town.is_cut = True
+        [offer] = await town.send(discover(1))
+        [ack] = await town.send(selecting(1, ip))
+
+        assert (offer.yiaddr, ack.yiaddr) == (ip, ip)
+        assert town.commands == []
+
+    async def test_renewing_and_rebinding_are_acknowledged(self, town: Town) -> None:
+        """Unicast and broadcast extensions are answered from the tables with a whole lease."""
+        ip = await town.lease(1)
+        await town.wait(1800)
+        events = len(await town.records())
+        [renewed] = await town.send(renewing(1, ip))
+        [rebound] = await town.send(rebinding(1, ip))
+
+        assert (renewed.kind, renewed.lease_s, renewed.dst_ip) == (MessageType.ACK, 3600, ip)
+        assert (rebound.kind, rebound.lease_s) == (MessageType.ACK, 3600)
+        assert len(await town.records()) == events
+
+    async def test_a_renewal_that_the_tables_lost_is_answered_from_the_log(
+        self, town: Town
+    ) -> None:
+        """Held: what is true already needs no event, only that the edge has applied it."""
+        ip = await town.lease(1)
+        [(key, found)] = town.datapath.entries()
+        town.datapath.remove(key)
+        assert await town.send(renewing(1, ip)) == [], "known to the log, not to the tables"
+        town.datapath.put(key, found)
+
+        assert [r.kind for r in await town.send(renewing(1, ip))] == [MessageType.ACK]
+
+    async def test_one_mac_on_two_lines_has_two_leases(self, town: Town) -> None:
+        """I8: each line gets its own address, and each is answered on its own line only."""
+        one = await town.lease(1, ifindex=7)
+        two = await town.lease(1, ifindex=8)
+        [first] = await town.send(renewing(1, one), ifindex=7)
+        [second] = await town.send(renewing(1, two), ifindex=8)
+        wrong = await town.send(renewing(1, two), ifindex=7)
+
+        assert one != two
+        assert (first.yiaddr, first.ifindex) == (one, 7)
+        assert (second.yiaddr, second.ifindex) == (two, 8)
+        assert [r.kind for r in wrong] == [MessageType.NAK]
+
+    async def test_a_full_pool_is_silent(self, town: Town) -> None:
+        """No NAK to a DISCOVER that finds no address; holders go on."""
+        ips = [await town.lease(number) for number in range(1, 5)]
+
+        assert await town.send(discover(5)) == []
+        assert [r.kind for r in await town.send(renewing(1, ips[0]))] == [MessageType.ACK]
+        assert town.edge.slow_path.tally["refused_pool-full"] == 1
+
+    async def test_inform_is_answered_without_a_lease(self, town: Town) -> None:
+        """A client with an address from elsewhere in our network gets options, no times."""
+        [ack] = await town.send(inform(9, Ipv4(FIRST + 1)))
+
+        assert (ack.kind, ack.yiaddr, ack.lease_s) == (MessageType.ACK, 0, 0)
+        assert await town.send(inform(9, ELSEWHERE)) == []
+        assert await town.events(LeaseAssigned) == []
+
+
+class TestInitReboot:
+    async def test_a_known_client_is_confirmed(self, town: Town) -> None:
+        """INIT-REBOOT for the address it holds."""
+        ip = await town.lease(1)
+
+        assert [r.kind for r in await town.send(init_reboot(1, ip))] == [MessageType.ACK]
+
+    async def test_the_former_holder_gets_its_address_back(self, town: Town) -> None:
+        """After a release the last holder may have it again, if nobody else does."""
+        ip = await town.lease(1)
+        await town.send(release(1, ip))
+
+        assert [r.yiaddr for r in await town.send(init_reboot(1, ip))] == [ip]
+
+    async def test_an_unknown_client_is_left_alone(self, town: Town) -> None:
+        """RFC 2131 4.3.2: no record of the client, so silence: another server may know it."""
+        assert await town.send(init_reboot(1, FIRST)) == []
+
+    async def test_a_wrong_address_is_refused(self, town: Town) -> None:
+        """A known client with a wrong address, and an address of no network here: NAK."""
+        ip = await town.lease(1)
+        mine = await town.send(init_reboot(1, Ipv4(ip + 1)))
+        foreign = await town.send(init_reboot(2, ELSEWHERE))
+
+        assert [r.kind for r in mine] == [MessageType.NAK]
+        assert [r.kind for r in foreign] == [MessageType.NAK]
+
+
+class TestNak:
+    async def test_an_address_of_another_is_refused(self, town: Town) -> None:
+        """REQUEST for what somebody else holds or was offered."""
+        ip = await town.lease(1)
+        [offer] = await town.send(discover(2))
+
+        for taken in (ip, offer.yiaddr):
+            [nak] = await town.send(selecting(3, taken))
+            assert (nak.kind, nak.server_id) == (MessageType.NAK, SERVER)
+
+    @pytest.mark.parametrize("state", [s for s in Following if s is not Following.LIVE])
+    async def test_never_while_the_log_is_not_followed(self, town: Town, state: Following) -> None:
+        """Nobody loses an address because somebody is unreachable or behind."""
+        ip = await town.lease(1)
+        town.edge.set_following(state)
+        known = await town.send(init_reboot(1, Ipv4(ip + 1)))
+        unknown = await town.send(init_reboot(2, ELSEWHERE))
+        taken = await town.send(selecting(3, ip))
+
+        assert (known, unknown, taken) == ([], [], [])
+        assert town.edge.slow_path.tally["drop_nak_not_current"] == 3
+
+    async def test_never_to_a_client_of_another_server(self, town: Town) -> None:
+        """A REQUEST that selects another server is none of our business, known client or not."""
+        ip = await town.lease(1)
+
+        assert await town.send(selecting(1, ip, OTHER_SERVER)) == []
+        assert await town.send(selecting(2, FIRST, OTHER_SERVER)) == []
+        assert await town.events(LeaseAssigned) == (await town.events(LeaseAssigned))[:1]
+
+    async def test_never_to_a_rebinding_stranger(self, town: Town) -> None:
+        """An address that no pool of ours holds may be another server's: silence."""
+        assert await town.send(rebinding(5, ELSEWHERE)) == []
+
+    async def test_never_to_a_malformed_request(self, town: Town) -> None:
+        """A REQUEST that fits no state says nothing about the client's address."""
+        ip = await town.lease(1)
+        no_address = renewing(1, Ipv4(0))
+
+        assert await town.send(no_address) == []
+        assert [r.kind for r in await town.send(renewing(1, ip))] == [MessageType.ACK]
+
+
+class TestEnding:
+    async def test_the_holder_releases(self, town: Town) -> None:
+        """RELEASE, acknowledgement, quarantine, freed."""
+        ip = await town.lease(1)
+        await town.send(release(1, ip))
+        await town.wait(60)
+        [acked] = await town.events(RemovalAcked)
+        assert isinstance(acked, RemovalAcked)
+        await town.wait(3600 + 180)
+
+        assert len(await town.events(LeaseReleased)) == 1
+        assert 3500 <= acked.remaining_s <= 3600, "it was promised an hour; it may still use it"
+        assert len(await town.events(AddressFreed)) == 1
+
+    async def test_strangers_release_and_decline_nothing(self, town: Town) -> None:
+        """Another MAC, another line, another address, a forged hardware address: nothing
+        happens."""
+        ip = await town.lease(1)
+        before = len(await town.records())
+        for make in (release, decline):
+            await town.send(make(2, ip))
+            await town.send(make(1, ip), ifindex=8)
+            await town.send(make(1, Ipv4(ip + 1)))
+            forged = make(1, ip)
+            object.__setattr__(forged, "src_mac", mac_of(66))
+            await town.send(forged)
+
+        assert len(await town.records()) == before
+        assert town.edge.slow_path.tally["drop_not_holder"] == 8
+
+    async def test_a_declined_address_rests(self, town: Town) -> None:
+        """DECLINE by the holder: the address rests, the client gets another."""
+        ip = await town.lease(1)
+        await town.send(decline(1, ip))
+        another = await town.lease(1)
+
+        assert another != ip
+        [declined] = await town.events(AddressDeclined)
+        assert isinstance(declined, AddressDeclined)
+        assert declined.quarantine_s == 600
+
+    async def test_a_silent_client_expires_and_its_address_goes_to_another(self) -> None:
+        """Promise over, report, LeaseExpired, acknowledgement, quarantine, freed, reused; not a
+        moment too early (I7)."""
+        town = await Town(size=1).begin()
+        ip = await town.lease(1)
+        promised_until = town.ns + 3600 * SECOND
+        await town.wait(3500)
+        assert await town.events(LeaseExpired) == []
+        while not await town.events(AddressFreed):
+            assert await town.send(discover(2)) == []
+            await town.wait(30)
+            assert town.ns < promised_until + 600 * SECOND
+        assert town.ns >= promised_until + 120 * SECOND
+
+        assert await town.lease(2) == ip
+        kinds = await town.events(LeaseAssigned, LeaseExpired, RemovalAcked, AddressFreed)
+        assert [type(event) for event in kinds] == [
+            LeaseAssigned,
+            LeaseExpired,
+            RemovalAcked,
+            AddressFreed,
+            LeaseAssigned,
+        ]
+
+    async def test_a_renewing_client_never_expires(self, town: Town) -> None:
+        """Promises in the tables are heard of by the report of expiries."""
+        ip = await town.lease(1)
+        for _ in range(20):
+            await town.wait(1800)
+            assert [r.kind for r in await town.send(renewing(1, ip))] == [MessageType.ACK]
+
+        assert await town.events(LeaseExpired) == []
+
+    async def test_a_revoked_client_is_told_and_may_come_back(self, town: Town) -> None:
+        """After a revoke the renewal is a newcomer's; the same holder may have it again."""
+        ip = await town.lease(1)
+        await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator")
+        await town.settle()
+
+        assert [r.yiaddr for r in await town.send(renewing(1, ip))] == [ip]
+
+    async def test_an_acknowledgement_is_repeated_until_the_log_has_it(self, town: Town) -> None:
+        """What was lost on the way is said again, not more often than every 10 s."""
+        ip = await town.lease(1)
+        await town.send(release(1, ip))
+        town.is_cut = True
+        duties = town.edge.duties
+        for _ in range(25):
+            town.ns += SECOND
+            duties.acknowledge(duties.due_removals(town.now), town.now)
+        assert len(town.commands) == 3
+        town.is_cut = False
+        await town.settle()
+
+        assert len(await town.events(RemovalAcked)) == 1
+        assert duties.due_removals(town.now) == []
+
+    async def test_only_what_was_removed_before_the_grace_is_acknowledged(self, town: Town) -> None:
+        """I7: a removal that came while the kernel's grace period ran waits for the next one."""
+        one, two = await town.lease(1), await town.lease(2)
+        await town.send(release(1, one))
+        due = town.edge.duties.due_removals(town.now)
+        await town.send(release(2, two))
+        town.is_cut = True
+        town.edge.duties.acknowledge(due, town.now)
+
+        assert [command.ip for command in town.commands] == [one]  # type: ignore[union-attr]
+
+    async def test_a_removal_that_was_taken_back_is_not_acknowledged(self, town: Town) -> None:
+        """The holder came back during the grace period: nothing is owed any more."""
+        ip = await town.lease(1)
+        await town.send(release(1, ip))
+        due = town.edge.duties.due_removals(town.now)
+        await town.lease(1)
+        town.edge.duties.acknowledge(due, town.now)
+
+        assert town.commands == []
+
+
+class TestHorizon:
+    async def test_without_a_horizon_there_is_silence(self, town: Town) -> None:
+        """Cut off beyond H nobody is answered, neither holder nor newcomer, and nobody hears
+        NAK."""
+        ip = await town.lease(1)
+        town.is_cut = True
+        await town.wait(14_400, beats=False)
+
+        assert await town.send(renewing(1, ip)) == []
+        assert await town.send(discover(2)) == []
+        assert await town.send(init_reboot(1, Ipv4(ip + 1))) == []
+
+    async def test_grants_shrink_with_the_horizon(self, town: Town) -> None:
+        """I6: near the end of E a renewal is told no more than what is left of it."""
+        ip = await town.lease(1)
+        town.is_cut = True
+        await town.wait(12_000, beats=False)
+        [ack] = await town.send(renewing(1, ip))
+
+        assert 120 <= ack.lease_s <= 14_400 - 12_000
+
+    async def test_a_partition_shorter_than_the_horizon_harms_no_holder(self, town: Town) -> None:
+        """Afterwards the horizon is renewed, the log caught up and newcomers are served."""
+        ip = await town.lease(1)
+        town.is_cut = True
+        for _ in range(6):
+            await town.wait(1500, beats=False)
+            assert [r.kind for r in await town.send(renewing(1, ip))] == [MessageType.ACK]
+        assert await town.send(discover(2)) == []
+        town.commands.clear()
+        town.is_cut = False
+        await town.wait(4)
+
+        assert [r.lease_s for r in await town.send(renewing(1, ip))] == [3600]
+        assert await town.lease(2)
+        assert await town.events(LeaseExpired) == []
+
+    async def test_an_answer_that_comes_after_the_horizon_is_not_sent(self, town: Town) -> None:
+        """An OFFER or ACK is judged when it is sent, not when it was asked for."""
+        town.is_cut = True
+        town.edge.receive(discover(1).octets, 7, town.now)
+        town.ns += 14_400 * SECOND
+        town.edge.touch(town.now)
+        town.is_cut = False
+        await town.settle()
+
+        assert town.frames == []
+
+
+class TestRestarts:
+    async def test_a_restarted_agent_goes_on(self, town: Town) -> None:
+        """Same tables, same incarnation, same horizon; it resumes behind the cursor."""
+        ip = await town.lease(1)
+        before = town.edge.position(), town.edge.incarnation
+        town.restart_edge()
+        assert (town.edge.position(), town.edge.incarnation) == before
+        town.is_cut = True
+
+        assert [r.kind for r in await town.send(renewing(1, ip))] == [MessageType.ACK]
+
+    async def test_an_agent_that_died_within_a_batch_closes_the_gate(self, town: Town) -> None:
+        """Torn tables answer nobody until the log is caught up."""
+        ip = await town.lease(1)
+        state = town.datapath.state()
+        state.cursor_hi += 1
+        town.restart_edge()
+
+        assert await town.send(renewing(1, ip)) == []
+        town.edge.set_following(Following.LIVE)
+        assert [r.kind for r in await town.send(renewing(1, ip))] == [MessageType.ACK]
+
+    async def test_tables_of_other_interfaces_answer_nobody_until_rebuilt(self, town: Town) -> None:
+        """I8: when numbers of interfaces changed, no entry is believed, not even after a second
+        restart, until the tables were made anew."""
+        ip = await town.lease(1)
+        swapped = {"access0": 8, "access1": 7}
+        for _ in range(2):
+            town.restart_edge(swapped)
+            assert town.edge.needs_rebuild
+            town.edge.set_following(Following.LIVE)
+            assert await town.send(renewing(1, ip)) == []
+            assert await town.send(renewing(1, ip), ifindex=8) == []
+        ledger, end = await replay(town.log, GENESIS)
+        reconcile(town.edge.projection, ledger)
+        town.edge.adopt(end)
+        town.edge.set_following(Following.LIVE)
+        town.edge.touch(town.now)
+
+        assert [r.kind for r in await town.send(renewing(1, ip), ifindex=8)] == [MessageType.ACK]
+        town.restart_edge(swapped)
+        assert not town.edge.needs_rebuild
+
+    async def test_a_grant_to_another_life_raises_nothing(self, town: Town) -> None:
+        """A horizon that answers a heartbeat of a former process does not count."""
+        town.is_cut = True
+        town.commands.append(town.edge.heartbeat(town.now))
+        left = town.edge.horizon.remaining_s(town.ns + 5000 * SECOND)
+        town.ns += 5000 * SECOND
+        town.restart_edge()
+        town.is_cut = False
+        await town.settle()
+
+        assert len(await town.events(HorizonGranted)) == 2
+        assert abs(town.edge.horizon.remaining_s(town.ns) - left) < 1
+
+    async def test_promises_of_a_lost_table_hold_back_reuse(self) -> None:
+        """I7: a rebooted router knows no promises; the address rests as long as one may stand."""
+        town = await Town(size=1, timing=Timing(horizon_s=7200)).begin()
+        ip = await town.lease(1)
+        town.datapath = type(town.datapath)(64)
+        for ifindex in (7, 8):
+            town.datapath.put_port(ifindex, mac_of(200 + ifindex))
+        town.restart_edge()
+        town.edge.adopt(Position(GENESIS))
+        town.answers_after = await town.log.last_answer_id()
+        await town.beat()
+        town.edge.set_following(Following.LIVE)
+        await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator")
+        await town.settle()
+        await town.tick()
+        [acked] = await town.events(RemovalAcked)
+
+        assert isinstance(acked, RemovalAcked)
+        assert acked.remaining_s >= 7100
