@@ -11,6 +11,7 @@ from scripts.lab import BPFFS, CORE_IP, Lab, LabError, Namespace, Site
 
 CLIENT_SIDE = "wire0"
 SERVER_SIDE = "access0"
+RELAY_SIDE = "access1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,11 @@ class Blast:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """Two ends of a veth pair, each in a namespace."""
+    """Two ends of a veth pair, each in a namespace; `interface` is the server's."""
 
     clients: Namespace
     server: Namespace
+    interface: str = SERVER_SIDE
 
 
 class BenchLab(Lab):
@@ -43,21 +45,26 @@ class BenchLab(Lab):
 
     def add_wire(self, name: str, gateway: str) -> Wire:
         """`gateway` is the server's address with its prefix length."""
-        wire = Wire(Namespace(self, f"{name}-clients"), Namespace(self, f"{name}-server"))
-        self._link(wire.clients, CLIENT_SIDE, wire.server, SERVER_SIDE)
+        wire = self._wire(name, Namespace(self, f"{name}-server"), SERVER_SIDE)
         wire.server.run("ip", "addr", "add", gateway, "dev", SERVER_SIDE)
+        return wire
+
+    def _wire(self, name: str, server: Namespace, interface: str) -> Wire:
+        wire = Wire(Namespace(self, f"{name}-clients"), server, interface)
+        self._link(wire.clients, CLIENT_SIDE, wire.server, interface)
         # a veth end takes what XDP sends at its peer only while it has a program of its own
         wire.clients.run(sys.executable, "-m", "scripts.xdp_pass", CLIENT_SIDE)
         return wire
 
     def add_quiet_site(
-        self, name: str, prefix: str, subscribers: int, extra: str = ""
-    ) -> tuple[Site, Wire]:
-        """A planned site with its router; `extra` is TOML for its agent."""
+        self, name: str, prefix: str, subscribers: int, relay: str
+    ) -> tuple[Site, Wire, Wire]:
+        """A planned site with its router: a wire of clients, and one of a relay at `relay`."""
         self.leasectl("site", "add", name)
         self.leasectl("pool", "add", f"{name}/res-1", prefix, "--dns", "192.0.2.53")
         base, length = prefix.split("/")
         wire = self.add_wire(name, f"{base.rsplit('.', 1)[0]}.1/{length}")
+        relayed = self._wire(f"{name}-relay", wire.server, RELAY_SIDE)
         number = len(self.sites) + 10
         self._link(self.core, f"m{number}", wire.server, "mgmt0")
         self.core.run("ip", "link", "set", f"m{number}", "master", "mgmt")
@@ -71,10 +78,14 @@ class BenchLab(Lab):
         }  # fmt: skip
         config = self.directory / f"{name}.toml"
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in settings.items()]
-        config.write_text("".join(lines) + (extra or f'interfaces = ["{SERVER_SIDE}"]\n'))
+        ports = (
+            f'[[port]]\ninterface = "{SERVER_SIDE}"\n'
+            f'[[port]]\ninterface = "{RELAY_SIDE}"\nrelays = ["{relay}"]\n'
+        )
+        config.write_text("".join(lines) + ports)
         site = Site(name, wire.server, wire.clients, config, pins)
         self.sites[name] = site
-        return site, wire
+        return site, wire, relayed
 
     def blast(
         self, wire: Wire, mode: str, *, clients: int, window: int, seconds: float, first: int = 0,

@@ -1,15 +1,47 @@
-"""The servers that are compared, each on a wire of its own."""
+"""The servers that are compared, each on wires of its own."""
 
-from scripts.benchmark import kea
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scripts.benchmark import kea, perfdhcp
+from scripts.benchmark.measure import Series, Table
 from scripts.benchmark.network import BenchLab, Wire, is_installed
+from scripts.benchmark.perfdhcp import Perfdhcp
 
 EDGE_PREFIX = "100.64.0.0/12"
+EDGE_ADDRESS = "100.64.0.1"
+EDGE_RELAY = "100.79.255.254"
 KEA_SUBNET = "100.80.0.0/12"
 KEA_POOL = "100.80.0.2-100.95.255.200"
 KEA_ROUTER = "100.80.0.1"
 KEA_RELAY = "100.95.255.254/12"
 
-NOT_RELAYED = "perfdhcp is a relay, and the edge takes no relayed requests yet"
+MAX_SUBSCRIBERS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The whole service: Redis (appendfsync always), allocator and one edge."""
+
+    wire: Wire
+    relayed: Wire
+
+
+def add_edge(lab: BenchLab) -> Edge:
+    """Start the service and wait until it answers."""
+    lab.start_redis()
+    lab.start_allocator()
+    site, wire, relayed = lab.add_quiet_site("ams01", EDGE_PREFIX, MAX_SUBSCRIBERS, EDGE_RELAY)
+    lab.start_edge(site)
+    return Edge(wire, relayed)
+
+
+def load_on_edge(edge: Edge) -> Perfdhcp:
+    return Perfdhcp(edge.relayed, f"{EDGE_RELAY}/12", EDGE_ADDRESS)
+
+
+def load_on_kea(peer: Wire) -> Perfdhcp:
+    return Perfdhcp(peer, KEA_RELAY, KEA_ROUTER)
 
 
 def add_kea(lab: BenchLab) -> Wire | None:
@@ -19,3 +51,22 @@ def add_kea(lab: BenchLab) -> Wire | None:
     wire = lab.add_wire("kea", f"{KEA_ROUTER}/12")
     kea.start(lab, wire, KEA_SUBNET, KEA_POOL, KEA_ROUTER)
     return wire
+
+
+def compared(title: str, found: Mapping[str, Series]) -> Table:
+    """A table of `edge` and `kea` in a closed loop, and of both with perfdhcp, as far as found."""
+    table = Table(title, "four-way exchanges/s")
+    for how, suffix in (("closed loop", ""), ("perfdhcp, highest rate without loss", " perfdhcp")):
+        kea_name, edge_name = f"Kea, {how}", f"edge, {how}"
+        reason = perfdhcp.WHY_ABSENT if suffix and not is_installed(perfdhcp.PROGRAM) else ""
+        peer = found.get(f"kea{suffix}")
+        if peer:
+            table.add(kea_name, peer, note="memfile, persist")
+        else:
+            table.skip(kea_name, reason or kea.WHY_ABSENT)
+        ours = found.get(f"edge{suffix}")
+        if ours:
+            table.add(edge_name, ours, kea_name if peer else "")
+        else:
+            table.skip(edge_name, reason)
+    return table

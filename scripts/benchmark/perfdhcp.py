@@ -3,11 +3,13 @@
 It sends from port 67 with giaddr set, so the server has to take it for a relay.
 """
 
+import json
 import re
 from dataclasses import dataclass
 
 from scripts.benchmark.measure import say
 from scripts.benchmark.network import CLIENT_SIDE, Wire
+from scripts.lab import LabError
 
 PROGRAM = "perfdhcp"
 WHY_ABSENT = "perfdhcp is not installed (Debian: kea-admin)"
@@ -34,18 +36,23 @@ class Perfdhcp:
         self._relay = relay.partition("/")[0]
         self._server = server
         self._next = 0
+        [link] = json.loads(wire.server.run("ip", "-j", "link", "show", "dev", wire.interface))
         wire.clients.run("ip", "addr", "add", relay, "dev", CLIENT_SIDE)
+        wire.clients.run("ip", "neigh", "replace", server, "lladdr", link["address"],
+                         "dev", CLIENT_SIDE)  # fmt: skip
 
-    def run(self, rate: int, clients: int, *, stay: bool = False) -> Run:
+    def run(self, rate: int, clients: int, *, stay: bool = False, seconds: int = SECONDS) -> Run:
         """Exchanges at `rate` per second for some seconds."""
         self._next += 0 if stay else clients
         mac = (0x02CD00000000 + self._next).to_bytes(6, "big").hex(":")
-        words = ("-4", "-r", rate, "-R", clients, "-p", SECONDS, "-W", 300_000,
+        words = ("-4", "-r", rate, "-R", clients, "-p", seconds, "-W", 300_000,
                  "-b", f"mac={mac}", "-l", self._relay, self._server)  # fmt: skip
         text = self._wire.clients.run(PROGRAM, *words, check=False)
         sent = [int(n) for n in re.findall(r"^sent packets: (\d+)", text, re.M)]
+        if "received packets" not in text:
+            raise LabError(f"perfdhcp: {text}")
         received = [int(n) for n in re.findall(r"^received packets: (\d+)", text, re.M)]
-        return Run(received[1] / SECONDS, 1 - sum(received) / sum(sent))
+        return Run(received[1] / seconds, 1 - sum(received) / sum(sent))
 
     def highest_rate(self, start: int, *, stay: bool = False, clients: int = 0) -> float:
         """Rise by half until the server falls behind, then close in on the limit.

@@ -3,38 +3,36 @@
 import os
 
 from edge_agent.datapath import libbpf
-from scripts.benchmark import build, kea
+from scripts.benchmark import build, perfdhcp
 from scripts.benchmark.measure import Table, at_least, run_rounds, say
-from scripts.benchmark.network import BenchLab, Wire, require
-from scripts.benchmark.peers import EDGE_PREFIX, NOT_RELAYED, add_kea
+from scripts.benchmark.network import BenchLab, Wire, is_installed, require
+from scripts.benchmark.peers import (
+    Edge,
+    add_edge,
+    add_kea,
+    compared,
+    load_on_edge,
+    load_on_kea,
+)
+from scripts.benchmark.perfdhcp import Perfdhcp
 
 SUBSCRIBERS = 20_000
-MAX_SUBSCRIBERS = 1_000_000
+RELAYED = 2_000
+FIRST_RATE = 3_000
 WINDOW = 128
 SECONDS = 2.0
 CPU = 1
 ECHO = "bare XDP_TX echo"
-KEA_BLASTED = "Kea, blaster"
 
 
 def measure(rounds: int) -> list[Table]:
     require("redis-server", "bpftool", "taskset", "cc", "clang")
     with BenchLab("xdp") as lab:
-        edge = _edge(lab)
-        tables = [_round_trips(lab, edge, _echo(lab), rounds)]
-        tables.append(_known(lab, edge, add_kea(lab), rounds))
-    return tables
-
-
-def _edge(lab: BenchLab) -> Wire:
-    """A site that knows its subscribers, because they went through all of it once."""
-    lab.start_redis()
-    lab.start_allocator()
-    site, wire = lab.add_quiet_site("ams01", EDGE_PREFIX, MAX_SUBSCRIBERS)
-    lab.start_edge(site)
-    say(f"{SUBSCRIBERS:,} subscribers get their first lease")
-    lab.blast(wire, "new", clients=SUBSCRIBERS, window=WINDOW, seconds=120)
-    return wire
+        edge = add_edge(lab)
+        say(f"{SUBSCRIBERS:,} subscribers get their first lease")
+        lab.blast(edge.wire, "new", clients=SUBSCRIBERS, window=WINDOW, seconds=120)
+        tables = [_round_trips(lab, edge.wire, _echo(lab), rounds)]
+        return [*tables, _known(lab, edge, add_kea(lab), rounds)]
 
 
 def _echo(lab: BenchLab) -> Wire:
@@ -69,22 +67,30 @@ def _round_trips(lab: BenchLab, edge: Wire, echo: Wire, rounds: int) -> Table:
     return table
 
 
-def _known(lab: BenchLab, edge: Wire, peer: Wire | None, rounds: int) -> Table:
+def _known(lab: BenchLab, edge: Edge, peer: Wire | None, rounds: int) -> Table:
     """DISCOVER, OFFER, REQUEST, ACK of subscribers who have a lease."""
-
-    def again(wire: Wire) -> float:
-        return lab.blast(wire, "again", clients=SUBSCRIBERS, window=WINDOW, seconds=SECONDS).per_s
-
-    table = Table("Subscribers who have a lease already, over veth", "four-way exchanges/s")
-    cases = {"edge": lambda: again(edge)}
+    cases = {"edge": lambda: _again(lab, edge.wire)}
+    if is_installed(perfdhcp.PROGRAM):
+        edge_load = load_on_edge(edge)
+        _make_known(edge_load)
+        cases["edge perfdhcp"] = lambda: _highest(edge_load)
     if peer:
-        cases["kea"] = lambda: again(peer)
-    found = run_rounds(cases, rounds)
-    if peer:
-        table.add(KEA_BLASTED, found["kea"])
-        table.add("edge, blaster", found["edge"], KEA_BLASTED)
-    else:
-        table.skip(KEA_BLASTED, kea.WHY_ABSENT)
-        table.add("edge, blaster", found["edge"])
-    table.skip("edge, perfdhcp", NOT_RELAYED)
-    return table
+        cases["kea"] = lambda: _again(lab, peer)
+    if peer and is_installed(perfdhcp.PROGRAM):
+        kea_load = load_on_kea(peer)
+        _make_known(kea_load)
+        cases["kea perfdhcp"] = lambda: _highest(kea_load)
+    return compared("Subscribers who have a lease already, over veth", run_rounds(cases, rounds))
+
+
+def _again(lab: BenchLab, wire: Wire) -> float:
+    return lab.blast(wire, "again", clients=SUBSCRIBERS, window=WINDOW, seconds=SECONDS).per_s
+
+
+def _make_known(load: Perfdhcp) -> None:
+    """At a rate that everybody keeps up with."""
+    load.run(RELAYED // 4, RELAYED, stay=True, seconds=5)
+
+
+def _highest(load: Perfdhcp) -> float:
+    return load.highest_rate(FIRST_RATE, stay=True, clients=RELAYED)
