@@ -97,6 +97,17 @@ class Heartbeat:
     applied: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmSnapshot:
+    """`verifier`, one life of a process, replayed the log up to `covers` and got `digest`."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    covers: int
+    digest: str
+    verifier: str
+
+
 Command = (
     RequestOffer
     | RequestLease
@@ -106,6 +117,7 @@ Command = (
     | AckRemoval
     | RevokeLease
     | Heartbeat
+    | ConfirmSnapshot
 )
 
 

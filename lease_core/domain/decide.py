@@ -11,6 +11,7 @@ from lease_core.domain.commands import (
     AckRemoval,
     Answer,
     Command,
+    ConfirmSnapshot,
     DeclineAddress,
     Heartbeat,
     Held,
@@ -33,6 +34,7 @@ from lease_core.domain.events import (
     LeaseReleased,
     LeaseRevoked,
     RemovalAcked,
+    SnapshotVerified,
 )
 from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import Ipv4, Mac
@@ -53,6 +55,9 @@ class Reason(StrEnum):
     NOT_HOLDER = "not-holder"
     OTHER_EDGE = "other-edge"
     FORMER_LIFE = "former-life"
+    NO_SNAPSHOT = "no-snapshot"
+    OTHER_DIGEST = "other-digest"
+    OWN_SNAPSHOT = "own-snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ def decide(ledger: Ledger, desk: Desk, command: Command, now_ns: int) -> Decisio
             return _ack(ledger, desk, command, now_ns)
         case Heartbeat():
             return _beat(ledger, desk, command, now_ns)
+        case ConfirmSnapshot():
+            return _confirm(ledger, command)
 
 
 def tick(ledger: Ledger, desk: Desk, now_ns: int) -> list[Event]:
@@ -259,6 +266,26 @@ def _beat(ledger: Ledger, desk: Desk, command: Heartbeat, now_ns: int) -> Decisi
         horizon_s=desk.timing.horizon_s,
     )
     return Decision((granted,))
+
+
+def _confirm(ledger: Ledger, command: ConfirmSnapshot) -> Decision:
+    """Only the newest snapshot is confirmed, once, and never by the process that took it."""
+    mark = ledger.taken
+    if mark is None or mark.covers != command.covers:
+        return _refuse(command.req, Reason.NO_SNAPSHOT)
+    if mark.digest != command.digest:
+        return _refuse(command.req, Reason.OTHER_DIGEST)
+    if mark.taker == command.verifier:
+        return _refuse(command.req, Reason.OWN_SNAPSHOT)
+    if mark.verifier:
+        return NOTHING
+    verified = SnapshotVerified(
+        req=command.req,
+        covers=command.covers,
+        digest=command.digest,
+        verifier=command.verifier,
+    )
+    return Decision((verified,))
 
 
 def _refuse(req: str, reason: Reason) -> Decision:

@@ -144,9 +144,42 @@ class AddressFreed:
     cause: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotTaken:
+    """The state after event `covers` stands beside the log in `chunks` chunks.
+
+    `digest` is over its rows; `taker` names one life of the process that wrote it.
+    """
+
+    VERSION: ClassVar[int] = 1
+    covers: int
+    digest: str
+    chunks: int
+    taker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotVerified:
+    """Another process replayed the log up to `covers` and came to the same digest."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    covers: int
+    digest: str
+    verifier: str
+
+
 Ending = LeaseReleased | LeaseExpired | LeaseRevoked | AddressDeclined
 SiteEvent = (
-    EpochStarted | PoolAdded | HorizonGranted | LeaseAssigned | Ending | RemovalAcked | AddressFreed
+    EpochStarted
+    | PoolAdded
+    | HorizonGranted
+    | LeaseAssigned
+    | Ending
+    | RemovalAcked
+    | AddressFreed
+    | SnapshotTaken
+    | SnapshotVerified
 )
 
 

@@ -5,9 +5,8 @@ Flow: takes events in log order, gives look-ups. It knows no clock: what depends
 equal ledgers with equal digests (I3).
 """
 
-import hashlib
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lease_core.domain.events import (
     AddressDeclined,
@@ -21,52 +20,26 @@ from lease_core.domain.events import (
     LeaseRevoked,
     PoolAdded,
     RemovalAcked,
+    SnapshotTaken,
+    SnapshotVerified,
 )
+from lease_core.domain.rows import digest_of
+from lease_core.domain.state import Binding, EdgeLife, LedgerError, Removal, SnapshotMark
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+
+__all__ = ["Binding", "EdgeLife", "Ledger", "LedgerError", "Removal", "SnapshotMark"]
 
 RETIRED_INCARNATIONS = 16
 
 
-class LedgerError(Exception):
-    """An event contradicts what the log said before; the fault of whoever wrote it. Halt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """An address tied to a subscriber by the event `seq`."""
-
-    mac: Mac
-    line: str
-    ip: Ipv4
-    pool: str
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A binding that event `seq` ended, whose address nobody else may have yet.
-
-    `declined_s` is how long the address rests because its holder declined it, None if it did not;
-    `quarantine_s` is None until the edge acknowledged the removal.
-    """
-
-    binding: Binding
-    seq: int
-    declined_s: int | None = None
-    quarantine_s: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeLife:
-    """The edge that serves the site; its promise table began with the event `since_seq`."""
-
-    edge: str
-    incarnation: str
-    since_seq: int
-
-
 @dataclass(slots=True)
 class Ledger:
+    """Tables by address stand in the order of the events that made their entries.
+
+    `taken` is the newest snapshot that the log tells of, `verified` the newest one that another
+    process found right.
+    """
+
     seq: int = 0
     epoch: int = 0
     pools: dict[str, PoolAdded] = field(default_factory=dict)
@@ -77,8 +50,10 @@ class Ledger:
     resting: dict[str, int] = field(default_factory=dict)
     edge: EdgeLife | None = None
     retired: tuple[str, ...] = ()
+    taken: SnapshotMark | None = None
+    verified: SnapshotMark | None = None
+    former: dict[tuple[Mac, str], Ipv4] = field(default_factory=dict)
     _by_mac: dict[Mac, tuple[Binding, ...]] = field(default_factory=dict)
-    _former: dict[tuple[Mac, str], Ipv4] = field(default_factory=dict)
     _networks: list[tuple[int, int, PoolAdded]] = field(default_factory=list)
 
     # --- look-ups ---
@@ -92,7 +67,7 @@ class Ledger:
 
     def former_ip(self, mac: Mac, line: str) -> Ipv4 | None:
         """The address this subscriber held last, while nobody else was given it."""
-        return self._former.get((mac, line))
+        return self.former.get((mac, line))
 
     def pool_of(self, ip: Ipv4) -> PoolAdded | None:
         """The pool whose assignable range holds `ip`."""
@@ -133,9 +108,13 @@ class Ledger:
             case AddressFreed():
                 self._free(event, seq)
             case PoolAdded():
-                self._add_pool(event, seq)
+                self.add_pool(event, seq)
             case HorizonGranted():
                 self._grant_horizon(event, seq)
+            case SnapshotTaken():
+                self._note_snapshot(event, seq)
+            case SnapshotVerified():
+                self._note_verified(event, seq)
             case EpochStarted():
                 pass
             case _:
@@ -154,12 +133,14 @@ class Ledger:
             raise LedgerError(
                 f"event {seq} gives {mac_text(event.mac)} on {event.line} a second address"
             )
-        self.removed.pop(event.ip, None)
+        self._stop_resting(self.removed.pop(event.ip, None))
         self._forget_former(event.ip)
-        self._former.pop(key, None)
-        binding = Binding(event.mac, event.line, event.ip, event.pool, seq)
-        self.bound[event.ip] = binding
-        self._by_mac[event.mac] = (*self._by_mac.get(event.mac, ()), binding)
+        self.former.pop(key, None)
+        self.bind(Binding(event.mac, event.line, event.ip, event.pool, seq))
+
+    def bind(self, binding: Binding) -> None:
+        self.bound[binding.ip] = binding
+        self._by_mac[binding.mac] = (*self._by_mac.get(binding.mac, ()), binding)
 
     def _end(self, ip: Ipv4, mac: Mac, seq: int, declined_s: int | None = None) -> None:
         binding = self.bound.get(ip)
@@ -176,7 +157,7 @@ class Ledger:
             del self._by_mac[mac]
         self.removed[ip] = Removal(binding, seq, declined_s)
         if declined_s is None:
-            self._former[binding.mac, binding.line] = ip
+            self.former[binding.mac, binding.line] = ip
         elif declined_s:
             self.resting[binding.pool] = self.resting.get(binding.pool, 0) + 1
 
@@ -197,11 +178,14 @@ class Ledger:
             raise LedgerError(
                 f"event {seq} frees {ip_text(event.ip)}, which was not in quarantine (I7)"
             )
-        if removal.declined_s:
-            self.resting[removal.binding.pool] -= 1
+        self._stop_resting(removal)
         self.freed[event.ip] = removal.binding
 
-    def _add_pool(self, event: PoolAdded, seq: int) -> None:
+    def _stop_resting(self, removal: Removal | None) -> None:
+        if removal and removal.declined_s:
+            self.resting[removal.binding.pool] -= 1
+
+    def add_pool(self, event: PoolAdded, seq: int) -> None:
         network = ipaddress.IPv4Network(event.network)
         if event.pool in self.pools or event.number != len(self.pools) + 1:
             raise LedgerError(f"event {seq} adds pool {event.pool} twice")
@@ -215,24 +199,40 @@ class Ledger:
             self.retired = (*self.retired, self.edge.incarnation)[-RETIRED_INCARNATIONS:]
         self.edge = EdgeLife(event.edge, event.incarnation, seq)
 
+    def _note_snapshot(self, event: SnapshotTaken, seq: int) -> None:
+        if event.covers >= seq or (self.taken and event.covers <= self.taken.covers):
+            raise LedgerError(f"event {seq} tells of a snapshot of {event.covers} out of turn")
+        self.taken = SnapshotMark(event.covers, event.digest, event.taker)
+
+    def _note_verified(self, event: SnapshotVerified, seq: int) -> None:
+        mark = self.taken
+        if mark is None or (mark.covers, mark.digest) != (event.covers, event.digest):
+            raise LedgerError(f"event {seq} verifies a snapshot that is not the last one taken")
+        self.taken = self.verified = replace(mark, verifier=event.verifier)
+
     def _forget_former(self, ip: Ipv4) -> None:
         """`ip` goes to somebody: its former holder has no claim to it any more."""
         last = self.freed.pop(ip, None)
-        if last and self._former.get((last.mac, last.line)) == ip:
-            del self._former[last.mac, last.line]
+        if last and self.former.get((last.mac, last.line)) == ip:
+            del self.former[last.mac, last.line]
 
-    # --- comparison ---
+    # --- comparison, copies ---
 
     def digest(self) -> str:
         """A hash over the whole state; equal ledgers have equal digests (I3)."""
-        parts = hashlib.blake2b(digest_size=16)
-        for row in (
-            (self.seq, self.epoch, self.edge, self.retired),
-            *self.pools.values(),
-            *(self.bound[ip] for ip in sorted(self.bound)),
-            *(self.removed[ip] for ip in sorted(self.removed)),
-            *self.freed.items(),
-            *sorted(self.declines.items()),
-        ):
-            parts.update(repr(row).encode())
-        return parts.hexdigest()
+        return digest_of(self)
+
+    def copy(self) -> "Ledger":
+        """The state as it is now, while this ledger evolves on; some ms for 100,000 leases."""
+        return replace(
+            self,
+            pools=dict(self.pools),
+            bound=dict(self.bound),
+            removed=dict(self.removed),
+            freed=dict(self.freed),
+            declines=dict(self.declines),
+            resting=dict(self.resting),
+            former=dict(self.former),
+            _by_mac=dict(self._by_mac),
+            _networks=list(self._networks),
+        )

@@ -50,6 +50,8 @@ EVENTS: Final[_Table[Event]] = _table(
         events.AddressDeclined,
         events.RemovalAcked,
         events.AddressFreed,
+        events.SnapshotTaken,
+        events.SnapshotVerified,
         events.SiteAdded,
         events.PrefixPlanned,
     )
@@ -64,6 +66,7 @@ COMMANDS: Final[_Table[Command]] = _table(
         commands.AckRemoval,
         commands.RevokeLease,
         commands.Heartbeat,
+        commands.ConfirmSnapshot,
     )
 )
 ANSWERS: Final[_Table[Answer]] = _table((commands.Offered, commands.Held, commands.Refused))

@@ -10,6 +10,7 @@ from typing import Final
 from lease_core.domain.commands import (
     AckRemoval,
     Command,
+    ConfirmSnapshot,
     DeclineAddress,
     Heartbeat,
     ReleaseLease,
@@ -26,6 +27,7 @@ MAX_REMAINING_S: Final = 604_800
 
 _TOKEN: Final = re.compile(r"[!-~]{1,64}")
 _HOST: Final = re.compile(r"[!-~]{0,64}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 _CAUSE: Final = re.compile(r"[ -~]{1,160}")
 _MULTICAST: Final = 1 << 40
 
@@ -59,6 +61,10 @@ def _fault_of(command: Command) -> str:
             if not _CAUSE.fullmatch(command.cause):
                 return f"{command.cause!r} is no cause; use 1-160 printable characters"
             return _token(command.req)
+        case ConfirmSnapshot():
+            if not _DIGEST.fullmatch(command.digest):
+                return f"{command.digest!r} is no digest"
+            return _token(command.req) or _token(command.verifier)
 
 
 def _token(text: str) -> str:

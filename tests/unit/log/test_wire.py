@@ -27,6 +27,8 @@ from lease_core.domain.events import (
     PrefixPlanned,
     RemovalAcked,
     SiteAdded,
+    SnapshotTaken,
+    SnapshotVerified,
 )
 from lease_core.domain.values import Ipv4, Mac, ip_from_text, mac_from_text
 from lease_core.log.errors import UnreadableEntryError
@@ -91,6 +93,8 @@ SAMPLES: tuple[Event, ...] = (
     AddressFreed(mac=MAC, ip=IP, pool="res-1", line="access0:100.200", cause="quarantine_over"),
     SiteAdded(site="ams01", genesis="0123abcd", horizon_s=14400, reuse_guard_s=120, cause="op"),
     PrefixPlanned(**NETWORK, site="ams01", cause="op"),
+    SnapshotTaken(covers=9, digest="0f" * 16, chunks=2, taker="allocator-1#5f0c"),
+    SnapshotVerified(req="v1", covers=9, digest="0f" * 16, verifier="allocator-2#77aa"),
 )
 HEAD = Head(
     genesis="g",

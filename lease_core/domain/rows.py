@@ -1,0 +1,117 @@
+"""A ledger as rows of plain values, in one order only, and digests over them.
+
+The order is that of the events which made the rows, so every process that evolved the same events
+gives the same rows, and a ledger that is restored from them goes on like the first (I3).
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from lease_core.domain.events import PoolAdded
+from lease_core.domain.state import Binding
+
+if TYPE_CHECKING:
+    from lease_core.domain.ledger import Ledger
+
+Row = tuple[str | int | bool | None, ...]
+"""A word that names its kind, then values."""
+
+ROWS_VERSION: Final = 1
+"""Changes whenever older programs could not read the rows, or would make other ones."""
+
+PORTION: Final = 4096
+
+POOL_FIELDS: Final = tuple(field.name for field in fields(PoolAdded))
+_MODULUS: Final = 1 << 128
+
+
+def rows_of(ledger: "Ledger") -> Iterator[Row]:
+    """Every row of a ledger, which must not change meanwhile; see `Ledger.copy`."""
+    life = ledger.edge
+    yield (
+        *("site", ROWS_VERSION, ledger.seq, ledger.epoch),
+        *((life.edge, life.incarnation, life.since_seq) if life else ("", "", 0)),
+    )
+    yield from (("retired", incarnation) for incarnation in ledger.retired)
+    for mark in (ledger.verified, ledger.taken):
+        if mark:
+            yield ("snapshot", mark.covers, mark.digest, mark.taker, mark.verifier)
+    for pool in ledger.pools.values():
+        yield ("pool", *(getattr(pool, name) for name in POOL_FIELDS))
+    for b in ledger.bound.values():
+        yield ("bound", b.mac, b.line, b.ip, b.pool, b.seq)
+    former = ledger.former
+    for ip, removal in ledger.removed.items():
+        b = removal.binding
+        yield (
+            *("removed", b.mac, b.line, ip, b.pool, b.seq),
+            *(removal.seq, removal.declined_s, removal.quarantine_s),
+            former.get((b.mac, b.line)) == ip,
+        )
+    for ip, b in ledger.freed.items():
+        yield ("freed", b.mac, b.line, ip, b.pool, b.seq, former.get((b.mac, b.line)) == ip)
+    yield from (("declines", ip, count) for ip, count in sorted(ledger.declines.items()))
+
+
+def portions_of(ledger: "Ledger") -> Iterator[list[Row]]:
+    """The rows, `PORTION` at a time: some milliseconds of work each."""
+    rows = rows_of(ledger)
+    while portion := list(islice(rows, PORTION)):
+        yield portion
+
+
+class RowsDigest:
+    """A hash over rows in their order, however they come in portions."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def update(self, rows: Sequence[Row]) -> None:
+        # ascii() looks the same in every version of Python, and holds no line end
+        self._hash.update("".join(f"{row!a}\n" for row in rows).encode())
+
+    def text(self) -> str:
+        return self._hash.hexdigest()
+
+
+def digest_of(ledger: "Ledger") -> str:
+    """A hash over the whole state; equal ledgers have equal digests (I3)."""
+    digest = RowsDigest()
+    for portion in portions_of(ledger):
+        digest.update(portion)
+    return digest.text()
+
+
+class BindingsDigest:
+    """A hash over a set of live bindings, whatever their order; it follows changes one by one.
+
+    It tells faults apart, not forgeries: it is a sum.
+    """
+
+    def __init__(self, bindings: Iterable[Binding] = ()) -> None:
+        self._sum = 0
+        for binding in bindings:
+            self.add(binding)
+
+    def add(self, binding: Binding) -> None:
+        self._sum = (self._sum + _weight(binding)) % _MODULUS
+
+    def discard(self, binding: Binding) -> None:
+        """Take out a binding that was added."""
+        self._sum = (self._sum - _weight(binding)) % _MODULUS
+
+    def text(self) -> str:
+        return f"{self._sum:032x}"
+
+
+def bindings_digest(bindings: Iterable[Binding]) -> str:
+    """The digest of live bindings, which a ledger and an edge's tables can both tell."""
+    return BindingsDigest(bindings).text()
+
+
+def _weight(b: Binding) -> int:
+    octets = f"{b.mac} {b.ip} {b.line} {b.pool} {b.seq}".encode()
+    return int.from_bytes(hashlib.blake2b(octets, digest_size=16).digest(), "big")

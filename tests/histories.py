@@ -1,0 +1,83 @@
+"""Random legal histories of a site: every event is a real decision, snapshots included."""
+
+import random
+from collections.abc import Sequence
+
+from lease_core.domain.commands import (
+    ConfirmSnapshot,
+    DeclineAddress,
+    Heartbeat,
+    ReleaseLease,
+    ReportExpiry,
+    RevokeLease,
+)
+from lease_core.domain.events import Event, SnapshotTaken
+from lease_core.domain.ledger import Binding, Ledger
+from lease_core.domain.values import Mac
+from tests.site import Site, pool_added
+
+LINES = ("access0", "access1", "access0:100", "access0:100.7")
+
+
+def folded(events: Sequence[Event], ledger: Ledger | None = None) -> Ledger:
+    """The ledger after `events`, which follow what `ledger` holds."""
+    ledger = ledger or Ledger()
+    for event in events:
+        ledger.evolve(ledger.seq + 1, 1, event)
+    return ledger
+
+
+def random_history(seed: int, steps: int, size: int = 6, macs: int = 4) -> list[Event]:
+    """What happens at a small site where everybody is busy, by the real decisions."""
+    chance = random.Random(seed)
+    site = Site(size=size)
+    site.record(pool_added(3, "res-2", 2))
+    for _ in range(steps):
+        mac, line = chance.randint(1, macs), chance.choice(LINES)
+        binding = site.ledger.binding_of(Mac(mac), line)
+        what = chance.randint(0, 9)
+        if what <= 3:
+            ip = site.offer(mac, line)
+            if ip:
+                site.request(mac, ip, line)
+        elif what <= 5 and binding:
+            _end(site, chance, binding)
+        elif what == 6 and site.ledger.removed:
+            site.ack(chance.choice(list(site.ledger.removed)), chance.randint(0, 50))
+        elif what == 7:
+            life = chance.choice("aaaab")
+            site.do(Heartbeat(edge="bng1", incarnation=life, nonce="n", applied=0))
+        elif what == 8:
+            site.wait(chance.choice((10, 200, 20_000)))
+        else:
+            _snapshot(site, chance)
+    return site.log
+
+
+def _end(site: Site, chance: random.Random, held: Binding) -> None:
+    mac, line, ip = held.mac, held.line, held.ip
+    site.do(
+        chance.choice(
+            (
+                ReleaseLease(req="x", mac=mac, line=line, ip=ip),
+                DeclineAddress(req="x", mac=mac, line=line, ip=ip),
+                ReportExpiry(req="x", mac=mac, line=line, ip=ip, ref=held.seq),
+                RevokeLease(req="x", ip=ip, cause="operator"),
+            )
+        )
+    )
+
+
+def _snapshot(site: Site, chance: random.Random) -> None:
+    """Take a snapshot, or confirm the one that was taken."""
+    taken = site.ledger.taken
+    if taken and chance.randint(0, 1):
+        site.do(
+            ConfirmSnapshot(req="v", covers=taken.covers, digest=taken.digest, verifier="other#1")
+        )
+    else:
+        site.record(
+            SnapshotTaken(
+                covers=site.ledger.seq, digest=site.ledger.digest(), chunks=1, taker="taker#1"
+            )
+        )
