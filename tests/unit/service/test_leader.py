@@ -1,0 +1,365 @@
+"""Leaders of one site: whoever dies, stops or loses a reply, the log says everything once."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from lease_core.domain.events import EpochStarted, HorizonGranted, LeaseAssigned, PoolAdded
+from lease_core.log.memory_log import MemoryLog
+from lease_core.log.memory_store import MemoryServer
+from lease_core.log.port import ClockError
+from lease_core.log.replay import replay
+from lease_core.log.writer import build
+from tests.unit.service.logs import (
+    FIRST,
+    GENESIS,
+    Trying,
+    beat,
+    events,
+    leader_of,
+    make_fast,
+    prefix,
+    records,
+    request,
+    running,
+    until,
+)
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of seconds become waits of milliseconds."""
+    make_fast(monkeypatch)
+
+
+@pytest.fixture
+async def server() -> MemoryServer:
+    made = MemoryServer()
+    await MemoryLog("ams01", made).create(GENESIS)
+    return made
+
+
+def has(log: MemoryLog, kind: type, count: int = 1) -> Callable[[], Any]:
+    async def found() -> bool:
+        return len(await events(log, kind)) >= count
+
+    return found
+
+
+class TestLeading:
+    async def test_the_first_leader_begins_an_epoch_and_adds_the_pools(
+        self, server: MemoryServer
+    ) -> None:
+        """A new log gets its epoch, then its pools, then what is asked."""
+        log = Trying(server)
+        await log.send(request(1), "bng1")
+        async with running(leader_of(log, "one#1")):
+            await until(has(log, LeaseAssigned))
+
+        assert [type(event) for event in await events(log)][:3] == [
+            EpochStarted,
+            PoolAdded,
+            LeaseAssigned,
+        ]
+        assert {record.by for record in await records(log)} == {"one"}
+
+    async def test_a_pool_that_is_planned_later_is_taken_up(self, server: MemoryServer) -> None:
+        """The plan grows while the site is led."""
+        log = Trying(server)
+        leader = leader_of(log, "one#1")
+        async with running(leader):
+            await until(has(log, PoolAdded))
+            leader.planned.append(prefix("res-2", number=1))
+            await until(has(log, PoolAdded, 2))
+            await log.send(request(1, prefix(number=1).first), "bng1")
+            await until(has(log, LeaseAssigned))
+
+        numbers = [e.number for e in await events(log, PoolAdded) if isinstance(e, PoolAdded)]
+        assert numbers == [1, 2]
+
+    async def test_a_command_takes_effect_once(self, server: MemoryServer) -> None:
+        """The cursor moves with the effect: a restart does not decide anything again."""
+        log = Trying(server)
+        for number in range(10):
+            await log.send(beat(f"n{number}"), "bng1")
+        for life in range(3):
+            async with running(leader_of(Trying(server), f"one#{life}")):
+                await until(has(log, EpochStarted, life + 1))
+                await until(has(log, HorizonGranted, 10))
+
+        granted = await events(log, HorizonGranted)
+        assert [e.nonce for e in granted if isinstance(e, HorizonGranted)] == [
+            f"n{number}" for number in range(10)
+        ]
+
+    async def test_a_leader_that_stops_gives_up_at_once(self, server: MemoryServer) -> None:
+        """An orderly end does not cost the standby the time to live."""
+        log = Trying(server)
+        async with running(leader_of(log, "one#1")):
+            await until(has(log, EpochStarted))
+        leadership = server.site("ams01").leader
+
+        assert leadership
+        assert leadership[1] - server.now_ms() <= 1
+
+
+class TestTakeover:
+    async def test_a_standby_takes_over_and_the_resumed_leader_is_fenced(
+        self, server: MemoryServer
+    ) -> None:
+        """I5: the old leader is stopped without a word; when it wakes up it writes nothing."""
+        logs = {"old": Trying(server), "new": Trying(server)}
+        client = Trying(server)
+        async with running(*(leader_of(log, f"{name}#1") for name, log in logs.items())):
+            await until(has(client, PoolAdded))
+            stopped = (await records(client))[0].by
+            logs[stopped].goes_on.clear()
+            await client.send(request(1), "bng1")
+            await until(has(client, LeaseAssigned), "the command that waited")
+            before = await records(client)
+            with capture_logs() as lines:
+                logs[stopped].goes_on.set()
+                await until(lambda: any(x["event"] == "leadership.lost" for x in lines))
+            after = await records(client)
+
+        assert after[: len(before)] == before
+        assert {record.by for record in after if record.epoch == 2} == set(logs) - {stopped}
+        assert [record.epoch for record in after] == sorted(record.epoch for record in after)
+        assert len(await events(client, LeaseAssigned)) == 1
+
+    async def test_a_leader_stopped_before_its_append_writes_nothing_after(
+        self, server: MemoryServer
+    ) -> None:
+        """I5: a decision made before the stop is refused after it, and decided again by the
+        new."""
+        old_log, new_log = Trying(server), Trying(server)
+        async with running(leader_of(old_log, "old#1")):
+            await until(has(new_log, PoolAdded))
+            old_log.goes_on.clear()
+            await new_log.send(request(1), "bng1")
+            async with running(leader_of(new_log, "new#1")):
+                await until(has(new_log, LeaseAssigned), "the new leader")
+                old_log.goes_on.set()
+                await asyncio.sleep(0.05)
+                assigned = [r for r in await records(new_log) if isinstance(r.event, LeaseAssigned)]
+
+        assert [record.by for record in assigned] == ["new"]
+        epochs = [record.epoch for record in await records(new_log)]
+        assert epochs == sorted(epochs)
+
+    async def test_many_takeovers_keep_one_history(self, server: MemoryServer) -> None:
+        """Leaders that stop and go on at random leave a whole log, each command decided once."""
+        logs = [Trying(server) for _ in range(3)]
+        client = Trying(server)
+        async with running(*(leader_of(log, f"a{n}#1") for n, log in enumerate(logs))):
+            for number in range(1, 9):
+                await client.send(request(number, FIRST), "bng1")
+                stopped = logs[number % 3]
+                stopped.goes_on.clear()
+                await asyncio.sleep(0.03)
+                stopped.goes_on.set()
+            await client.send(beat("last"), "bng1")
+            await until(has(client, HorizonGranted))
+        ledger, _ = await replay(client, GENESIS)
+
+        assert len(ledger.bound) == 1, "one address, one holder (I1)"
+        assert len(await events(client, LeaseAssigned)) == 1
+
+
+class TestUncertainty:
+    async def test_an_append_whose_reply_was_lost_is_written_once(
+        self, server: MemoryServer
+    ) -> None:
+        """Outcome unknown: the same batch is sent again and found there already."""
+        log = Trying(server)
+        async with running(leader_of(log, "one#1")):
+            await until(has(log, PoolAdded))
+            log.lost = 5
+            for number in range(1, 6):
+                await log.send(request(number), "bng1")
+                await until(has(log, LeaseAssigned, number))
+
+        assigned = await events(log, LeaseAssigned)
+        assert len(assigned) == len({e.req for e in assigned if isinstance(e, LeaseAssigned)}) == 5
+        assert len(await events(log, EpochStarted)) == 1, "nobody lost the leadership"
+
+    async def test_an_append_that_never_arrived_is_written(self, server: MemoryServer) -> None:
+        """Outcome unknown and not written: sent again until it is; said once, not each time."""
+        log = Trying(server)
+        with capture_logs() as lines:
+            async with running(leader_of(log, "one#1")):
+                await until(has(log, PoolAdded))
+                log.unsent = 7
+                await log.send(request(1), "bng1")
+                await until(has(log, LeaseAssigned))
+                await until(lambda: any(x["event"] == "append.settled" for x in lines))
+
+        assert len(await events(log, LeaseAssigned)) == 1
+        assert sum(line["event"] == "append.unsettled" for line in lines) == 1
+
+    async def test_an_outage_is_said_once_and_got_over(self, server: MemoryServer) -> None:
+        """I12: however long the log is away, one line; then the site is led on."""
+        log = Trying(server)
+        with capture_logs() as lines:
+            async with running(leader_of(log, "one#1")):
+                await until(has(log, PoolAdded))
+                server.is_down = True
+                await asyncio.sleep(0.1)
+                server.is_down = False
+                await log.send(request(1), "bng1")
+                await until(has(log, LeaseAssigned))
+
+        told = [x["event"] for x in lines if x["event"] in {"log.unavailable", "append.unsettled"}]
+        assert len(told) == 1
+
+    async def test_another_clock_is_followed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The log's clock is an hour ahead: the batch is written at its time, once."""
+        server = MemoryServer(now_ms=lambda: 1_900_000_000_000)
+        log = Trying(server)
+        await log.create(GENESIS)
+        await log.send(request(1), "bng1")
+        async with running(leader_of(log, "one#1")):
+            await until(has(log, LeaseAssigned))
+            appends = log.appends
+
+        assert all(0 <= r.commit_ms - 1_900_000_000_000 < 1000 for r in await records(log))
+        assert appends <= 6, "the difference is remembered"
+
+    async def test_a_clock_that_keeps_jumping_does_not_end_the_allocator(
+        self, server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Refused for its time again and again, the batch waits until the clock stands."""
+        log, refusals = Trying(server), 9
+
+        async def jumping(batch: Any) -> Any:
+            nonlocal refusals
+            if refusals:
+                refusals -= 1
+                raise ClockError(server.now_ms() + refusals)
+            return await MemoryLog.append(log, batch)
+
+        monkeypatch.setattr(log, "append", jumping)
+        await log.send(request(1), "bng1")
+        async with running(leader_of(log, "one#1")):
+            await until(has(log, LeaseAssigned))
+
+        assert refusals == 0
+        assert len(await events(log, EpochStarted)) == 1
+
+
+class TestPoison:
+    async def test_an_unreadable_command_is_passed_over(self, server: MemoryServer) -> None:
+        """What no program can read is refused, counted and left behind."""
+        log = Trying(server)
+        with capture_logs() as lines:
+            async with running(leader_of(log, "one#1")):
+                await until(has(log, PoolAdded))
+                commands = server.site("ams01").commands
+                for entry in ({b"v": b"9"}, {}, {b"v": b"1", b"cmd": b"\xff\n"}):
+                    commands.add_now(server.now_ms(), entry)
+                await log.send(request(1), "bng1")
+                await until(has(log, LeaseAssigned))
+
+        refused = [line for line in lines if line["event"] == "command.refused"]
+        assert [line["reason"] for line in refused] == ["unreadable"] * 3
+
+
+class TestDamage:
+    @pytest.mark.parametrize("how", ["unreadable", "gap", "forged", "contradiction", "foreign"])
+    async def test_a_damaged_log_is_not_led_and_harms_nobody_else(
+        self, server: MemoryServer, how: str
+    ) -> None:
+        """A log that cannot be replayed stops its site, said once, while another site goes on;
+        no epoch is burnt on it."""
+        log = Trying(server)
+        async with running(leader_of(log, "one#1")):
+            await until(has(log, PoolAdded))
+        await self._damage(server, log, how)
+        other = Trying(server, "fra01")
+        await other.create(GENESIS)
+        head = await log.head()
+        assert head
+        with capture_logs() as lines:
+            async with running(leader_of(log, "two#1"), leader_of(other, "two#1")):
+                await until(has(other, PoolAdded))
+                await asyncio.sleep(0.1)
+                after = await log.head()
+
+        told = [x for x in lines if x["event"] in {"log.damaged", "log.foreign"}]
+        assert [x["site"] for x in told] == ["ams01"]
+        assert after == head
+
+    async def _damage(self, server: MemoryServer, log: MemoryLog, how: str) -> None:
+        site = server.site("ams01")
+        assert site.head
+        site.leader = None
+        if how == "unreadable":
+            site.events.entries[1][b"type"] = b"Unheard"
+        elif how == "gap":
+            del site.events.ids[0], site.events.entries[0]
+        elif how == "forged":
+            site.events.entries[1][b"gateway"] = b"10.6.6.6"
+        elif how == "foreign":
+            site.head = replace(site.head, genesis="ee" * 16)
+        else:
+            doubled = build(
+                site.head,
+                list(await events(log, PoolAdded)),
+                by="x",
+                epoch=site.head.epoch,
+                commit_ms=server.now_ms(),
+                batch_id=secrets.token_hex(4),
+            )
+            await log.append(doubled)
+
+    async def test_a_log_that_went_back_is_not_written(self, server: MemoryServer) -> None:
+        """I1: a leader that saw more than the log holds now assigns nothing on it, because what
+        was lost may be promised."""
+        log = Trying(server)
+        with capture_logs() as lines:
+            async with running(leader_of(log, "one#1")):
+                await log.send(request(1), "bng1")
+                await until(has(log, LeaseAssigned))
+                await asyncio.sleep(0.02)
+                site = server.site("ams01")
+                assert site.head
+                kept = (await records(log))[1]
+                del site.events.ids[2:], site.events.entries[2:]
+                site.head = replace(site.head, seq=2, h=kept.h, last_id=kept.entry_id)
+                await log.send(request(2, FIRST), "bng1")
+                await until(lambda: any(x["event"] == "log.foreign" for x in lines))
+                await asyncio.sleep(0.05)
+
+        assert len(await events(log)) == 2
+        assert sum(x["event"] == "log.foreign" for x in lines) == 1
+
+    async def test_a_log_whose_past_was_exchanged_is_not_written(
+        self, server: MemoryServer
+    ) -> None:
+        """A log of the same length, or longer, that holds other events is told from ours."""
+        log = Trying(server)
+        with capture_logs() as lines:
+            async with running(leader_of(log, "one#1")):
+                await until(has(log, PoolAdded))
+                await asyncio.sleep(0.02)
+                before = len(await records(log))
+                other = MemoryServer()
+                copy = MemoryLog("ams01", other)
+                await copy.create(GENESIS)
+                async with running(leader_of(copy, "evil#1", [prefix(size=3)])):
+                    await until(has(copy, PoolAdded))
+                    await copy.send(request(1), "x")
+                    await until(has(copy, LeaseAssigned))
+                site, forged = server.site("ams01"), other.site("ams01")
+                site.events, site.head = forged.events, forged.head
+                await until(lambda: any(x["event"] == "log.foreign" for x in lines))
+                await asyncio.sleep(0.05)
+                after = await records(log)
+
+        assert before == 2
+        assert {record.by for record in after} == {"evil"}
