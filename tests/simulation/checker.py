@@ -1,0 +1,216 @@
+"""The checkers: what must hold, seen from outside, in real time.
+
+Each `SiteOracle` follows the log at the server itself and every reply at the wire; it believes
+neither allocator nor agent. A violation names its invariant.
+"""
+
+from dataclasses import dataclass, field
+
+from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp.tables import Line, key_mac
+from edge_agent.sync.lines import Lines
+from edge_agent.sync.removals import TOMBSTONE, discriminator
+from lease_core.domain.events import HorizonGranted, LeaseAssigned, Record
+from lease_core.domain.ledger import Binding, Ledger, LedgerError
+from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+from lease_core.log.port import Batch
+from lease_core.service.site_allocator import SiteAllocator
+from tests.simulation.client import Reply
+from tests.simulation.clocks import SECOND, Clock
+from tests.simulation.router import MAX_SUBSCRIBERS, Router
+from tests.simulation.seams import LEASE_S, RHO, TIMING
+
+Key = tuple[str, Mac]
+"""Line and MAC: a subscriber of a site."""
+
+MAX_SLEW = 0.085
+MAX_RATE = 1.024
+TOUCH_S = 1.3
+"""E is written anew on the slewed clock so often."""
+
+
+class Violation(Exception):
+    """An invariant does not hold."""
+
+
+@dataclass(slots=True)
+class Promise:
+    key: Key
+    end_s: float
+
+
+@dataclass(slots=True)
+class SiteOracle:
+    site: str
+    ledger: Ledger = field(default_factory=Ledger)
+    records: list[Record] = field(default_factory=list)
+    promises: dict[Ipv4, Promise] = field(default_factory=dict)
+    horizon_end_s: float = 0.0
+    acks: int = 0
+    naks: int = 0
+    _seen: Ledger = field(default_factory=Ledger)
+    _seen_of: tuple[int, int] = (0, 0)
+
+    # --- the log ---
+
+    def appended(self, batch: Batch, router: Router, now_s: float) -> None:
+        """Every batch that the server took, at the moment it did."""
+        for record in batch.records:
+            try:
+                self.ledger.evolve(record.seq, record.epoch, record.event)
+            except LedgerError as error:
+                raise Violation(f"I5, I11: {error}") from error
+            self.records.append(record)
+            match record.event:
+                case LeaseAssigned() as assigned:
+                    self._check_reuse(assigned, now_s)
+                case HorizonGranted() as granted:
+                    self._note_grant(granted, router)
+
+    def _check_reuse(self, event: LeaseAssigned, now_s: float) -> None:
+        """I7: a stranger gets an address no earlier than Q after the last promise of it ended."""
+        last = self.promises.get(event.ip)
+        if last is None or last.key == (event.line, event.mac):
+            return
+        guard_s = TIMING.reuse_guard_s / MAX_RATE - RHO * LEASE_S - MAX_SLEW * LEASE_S
+        if now_s < last.end_s + guard_s:
+            raise Violation(
+                f"I7: {ip_text(event.ip)} goes to {mac_text(event.mac)} on {event.line} at "
+                f"{now_s:.2f} s, but {mac_text(last.key[1])} on {last.key[0]} was promised it until "
+                f"{last.end_s:.2f} s (Q is {TIMING.reuse_guard_s} s)"
+            )
+
+    def _note_grant(self, event: HorizonGranted, router: Router) -> None:
+        sent_s = router.beats.get(event.nonce)
+        if sent_s is not None:
+            usable_s = event.horizon_s * (1 - RHO) / router.clock.rate
+            self.horizon_end_s = max(self.horizon_end_s, sent_s + usable_s)
+
+    # --- the wire ---
+
+    def replied(self, router: Router, ifindex: int, reply: Reply, who: str, now_s: float) -> None:
+        line = next(name for name, number in router.interfaces.items() if number == ifindex)
+        if reply.kind == MessageType.ACK:
+            self.acks += 1
+            self._acked(router, (line, reply.mac), reply, who, now_s)
+        elif reply.kind == MessageType.NAK:
+            self.naks += 1
+
+    def _acked(self, router: Router, key: Key, reply: Reply, who: str, now_s: float) -> None:
+        said = f"{who} ACKs {ip_text(reply.ip)} to {mac_text(key[1])} on {key[0]} at {now_s:.2f} s"
+        self._check_covered(key, reply.ip, said)
+        self._check_nested(router, reply, said, now_s)
+        end_s = now_s + reply.lease_s
+        last = self.promises.get(reply.ip)
+        if last and last.key != key and last.end_s > now_s:
+            raise Violation(f"I1: {said}, but {last.key} was promised it until {last.end_s:.2f} s")
+        if last and last.key == key:
+            end_s = max(end_s, last.end_s)
+        self.promises[reply.ip] = Promise(key, end_s)
+
+    def _check_covered(self, key: Key, ip: Ipv4, said: str) -> None:
+        """I2, I8: a durable assignment to this subscriber on this line stands behind an ACK."""
+        removal = self.ledger.removed.get(ip)
+        waiting = removal.binding if removal and removal.quarantine_s is None else None
+        binding = self.ledger.bound.get(ip) or waiting
+        if binding is None:
+            raise Violation(f"I2: {said}, but no assignment of it stands in the log")
+        if binding.mac != key[1] or binding.line != key[0]:
+            raise Violation(f"I2, I8: {said}, but the log says {binding}")
+
+    def _check_nested(self, router: Router, reply: Reply, said: str, now_s: float) -> None:
+        """I2, I6: P <= E on the kernel's clock, and a durable grant covers it in real time."""
+        state, boot_ns = router.maps.state(), router.clock.boot_ns()
+        if boot_ns + reply.lease_s * SECOND > state.horizon_boot_ns:
+            raise Violation(f"I6: {said} for {reply.lease_s} s, beyond E")
+        untouched_s = (boot_ns - state.touched_boot_ns) / SECOND + TOUCH_S
+        slack_s = untouched_s * MAX_SLEW + RHO / 2 * reply.lease_s
+        if now_s + reply.lease_s > self.horizon_end_s + slack_s:
+            raise Violation(
+                f"I2, I6: {said} for {reply.lease_s} s, but the grants in the log end at "
+                f"{self.horizon_end_s:.2f} s"
+            )
+
+    # --- at intervals ---
+
+    def check_nesting(
+        self, router: Router, desk: SiteAllocator, clock: Clock, now_s: float
+    ) -> None:
+        """I6: E <= A, both carried over to real time."""
+        state = router.maps.state()
+        left_s = (state.horizon_boot_ns - router.clock.boot_ns()) / SECOND / router.clock.rate
+        edge_end_s = min(now_s + left_s, self.horizon_end_s)
+        allocator_end_s = now_s + (desk.desk.horizon_ns - clock.elapsed_ns()) / SECOND / clock.rate
+        if left_s > 0 and edge_end_s > allocator_end_s + 1e-6:
+            raise Violation(
+                f"I6: {self.site} at {now_s:.2f} s: E ends at {edge_end_s:.3f} s, A already at "
+                f"{allocator_end_s:.3f} s"
+            )
+
+    def check_states(self) -> None:
+        """I10: every address is in one state, within its pool, and rests are counted right."""
+        ledger = self.ledger
+        states = [set(ledger.bound), set(ledger.removed), set(ledger.freed)]
+        if sum(map(len, states)) != len(set().union(*states)):
+            raise Violation(f"I10: {self.site}: an address is in two states")
+        for ip in set().union(*states):
+            if ledger.pool_of(ip) is None:
+                raise Violation(f"I10: {ip_text(ip)} is in no pool of {self.site}")
+        if any(resting < 0 for resting in ledger.resting.values()):
+            raise Violation(f"I10: fewer than no address rests in {self.site}")
+
+    def check_tables(self, router: Router) -> None:
+        """I4: the tables are the fold of the log up to their cursor."""
+        maps = router.maps
+        state = maps.state()
+        is_whole = state.cursor_lo == state.cursor_hi and any(state.genesis)
+        if not is_whole or state.lines != Lines(router.interfaces).fingerprint():
+            return
+        seq = state.cursor_lo
+        if seq > len(self.records):
+            raise Violation(f"I4: {self.site}: the cursor {seq} is beyond the log")
+        if seq and self.records[seq - 1].h != state.cursor_hash.hex():
+            raise Violation(f"I4: {self.site}: the cursor {seq} has the hash of another event")
+        expected = {
+            (b.mac, b.line, b.ip, b.seq) for b in self._fold(seq, id(maps), router).bound.values()
+        }
+        names = {Line(number): name for name, number in router.interfaces.items()}
+        found = [
+            (key_mac(key), names.get(entry.line, "?"), entry.ip, entry.seq)
+            for key, entry in maps.entries()
+            if discriminator(key) < TOMBSTONE
+        ]
+        if set(found) != expected or len(found) != len(expected):
+            raise Violation(
+                f"I4: {self.site} at seq {seq}: only in the tables {sorted(set(found) - expected)}, "
+                f"only in the log {sorted(expected - set(found))}"
+            )
+
+    def _fold(self, seq: int, life: int, router: Router) -> Ledger:
+        if self._seen_of[0] != life or self._seen.seq > seq:
+            if self._seen_of[0] == life:
+                raise Violation(f"I4: {self.site}: the cursor went back to {seq}")
+            self._seen = Ledger()
+        self._seen_of = (life, seq)
+        for record in self.records[self._seen.seq : seq]:
+            self._seen.evolve(record.seq, record.epoch, record.event)
+        return self._seen
+
+    def check_bounds(self, router: Router) -> None:
+        """I12: tables, queues and memories have bounds."""
+        maps, agent = router.maps, router.agent
+        sizes = {"subscribers": (len(maps._subscribers), MAX_SUBSCRIBERS),
+                 "promises": (len(maps._promises), MAX_SUBSCRIBERS)}  # fmt: skip
+        if agent:
+            edge = agent.edge
+            sizes["waiting clients"] = (len(edge.slow_path.waiting), 200)
+            sizes["heartbeats"] = (len(edge.horizon._sent), 16)
+            sizes["queue upstream"] = (len(agent._upstream), 4096)
+            sizes["repeats"] = (len(edge.duties._repeat_ns), MAX_SUBSCRIBERS)
+        sizes["retired lives"] = (len(self.ledger.retired), 16)
+        for what, (size, limit) in sizes.items():
+            if size > limit:
+                raise Violation(f"I12: {self.site}: {size} {what}, {limit} are allowed")
+
+    def binding_at(self, ip: Ipv4) -> Binding | None:
+        return self.ledger.bound.get(ip)

@@ -1,0 +1,80 @@
+"""What goes wrong, when and for how long: a list drawn from the seed before anything runs."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+FAULT_S = 240.0
+"""Length of the phase with faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """At `at_s` of real time, `kind` strikes `target`; see `World.strike`."""
+
+    at_s: float
+    kind: str
+    target: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        words = " ".join(f"{name}={_short(value)}" for name, value in self.more.items())
+        return f"{self.at_s:8.2f} s  {self.kind:<16} {self.target:<8} {words}".rstrip()
+
+
+def _short(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+SITE_KINDS = (
+    "frames", "edge-link", "edge-lossy", "kill-agent", "fuse", "stop-agent", "reboot", "slew",
+    "pool", "revoke", "old-copy", "flush", "trim", "hole", "wall-edge",
+)  # fmt: skip
+OTHER_KINDS = (
+    "kill-allocator", "stop-allocator", "allocator-link", "allocator-lossy", "redis-crash",
+    "redis-down", "wall-allocator", "wall-redis",
+)  # fmt: skip
+
+
+def draw(rng: random.Random, sites: list[str], allocators: list[str]) -> list[Fault]:
+    """A swarm: each schedule has a few kinds of fault, and a density of its own."""
+    kinds = [kind for kind in (*SITE_KINDS, *OTHER_KINDS) if rng.random() < 0.4]
+    if not kinds:
+        return []
+    count = rng.choice((0, 3, 8, 15, 25))
+    faults = []
+    for _ in range(count):
+        kind = rng.choice(kinds)
+        target = rng.choice(sites if kind in SITE_KINDS else allocators)
+        faults.append(Fault(rng.uniform(3.0, FAULT_S), kind, target, _more(rng, kind)))
+    return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def _more(rng: random.Random, kind: str) -> dict[str, Any]:
+    lasting = {"for_s": rng.choice((1.0, 5.0, 20.0, 60.0, 110.0)) * rng.uniform(0.7, 1.3)}
+    match kind:
+        case "frames":
+            return lasting | {"drop": rng.uniform(0, 0.6), "twice": rng.uniform(0, 0.4),
+                              "late_s": rng.uniform(0, 3.0)}  # fmt: skip
+        case "edge-link" | "allocator-link":
+            return lasting | {"mode": rng.choice(("refused", "silent", "slow"))}
+        case "edge-lossy" | "allocator-lossy":
+            return lasting | {"share": rng.uniform(0.05, 0.7)}
+        case "kill-agent" | "kill-allocator" | "stop-agent" | "stop-allocator" | "redis-down":
+            return lasting
+        case "fuse":
+            return {"writes": rng.randint(1, 12)}
+        case "reboot":
+            return {"for_s": rng.uniform(1, 40), "renumber": rng.random() < 0.3}
+        case "slew":
+            return lasting | {"slew": rng.choice((0.917, 1.083))}
+        case "old-copy" | "flush" | "trim" | "hole":
+            return {"for_s": rng.uniform(2, 40)}
+        case "redis-crash":
+            return {"when": rng.choice(("before-fsync", "behind-fsync"))}
+        case "wall-edge" | "wall-allocator":
+            return {"by_s": rng.choice((-3600.0, -2.0, 2.0, 3600.0, 3e8))}
+        case "wall-redis":
+            return {"by_s": rng.choice((-4.0, 3.0, 3600.0, 3e7))}
+        case _:
+            return {}

@@ -1,0 +1,102 @@
+"""After the last fault (I13): edges agree, newcomers are served, and every address comes back."""
+
+from typing import TYPE_CHECKING
+
+from edge_agent.sync.follower import Following
+from lease_core.domain.values import Mac
+from tests.simulation.checker import Violation
+from tests.simulation.client import Client
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+AGREE_S = 30.0
+SERVED_S = 5.0
+DRAIN_S = 150.0
+"""L, its expiry, a former life's horizon, the longest quarantine of a declined address, Q."""
+ENOUGH_FREE = 5
+
+
+def heal(world: "World") -> None:
+    """The last fault is over."""
+    world.note("healed")
+    world.server.store.is_down, world.server.crash_next = False, ""
+    for mend in world.menders:
+        mend()
+    for site in world.oracles:
+        _heal_site(world, site)
+    for host in world.allocators.values():
+        host.link.mode, host.link.lose_replies = "ok", 0.0
+        if host.process:
+            host.process.resume()
+        host.start()
+    for client in world.clients:
+        client.is_calm = True
+
+
+def _heal_site(world: "World", site: str) -> None:
+    router = world.routers[site]
+    world.server.restore(site)
+    world.air[site].update(drop=0.0, twice=0.0, late_s=0.0)
+    router.link.mode, router.link.lose_replies = "ok", 0.0
+    router.boot()
+    router.maps.fuse = 0
+    router.clock.set_slew(1.0)
+    router.start_agent()
+    if router.agent:
+        router.agent.process.resume()
+
+
+def quiet_phase(world: "World") -> None:
+    world.run_to(world.loop.now_s + AGREE_S - 2)
+    ends = {site: oracle.ledger.seq for site, oracle in world.oracles.items()}
+    world.run_to(world.loop.now_s + 2)
+    for site, end in ends.items():
+        agent = world.routers[site].agent
+        following = agent.edge.following if agent else "no agent"
+        if following is not Following.LIVE:
+            raise Violation(f"I13: {site}: {AGREE_S} s after the last fault it is {following}")
+        if world.routers[site].maps.state().cursor_lo < end:
+            raise Violation(f"I13: {site}: the tables are behind the log")
+    sites = [site for site in ends if _free(world, site) >= ENOUGH_FREE]
+    _serve_newcomers(world, sites, 1)
+
+
+def _free(world: "World", site: str) -> int:
+    ledger = world.oracles[site].ledger
+    total = sum(pool.last - pool.first + 1 for pool in ledger.pools.values())
+    return total - len(ledger.bound) - len(ledger.removed)
+
+
+def _serve_newcomers(world: "World", sites: list[str], count: int) -> None:
+    newcomers = []
+    for site in sites:
+        for _ in range(count):
+            mac = Mac(0x0200_0100_0000 + len(world.clients))
+            place = (site, world.rng.choice(("access0", "access1")))
+            made = Client(world.loop, world.rng, mac, place, [place], world.uplink, world.bound)
+            made.is_calm = True
+            world.clients.append(made)
+            newcomers.append(made)
+            made.power_on()
+    world.run_to(world.loop.now_s + SERVED_S)
+    for made in newcomers:
+        if made.state != "bound":
+            raise Violation(f"I13: {made.key} is {made.state}, {SERVED_S} s after it came")
+
+
+def drain(world: "World") -> None:
+    """All clients leave; no address is stuck, and the whole pool can be given again."""
+    for client in world.clients:
+        client.power_off()
+        client.is_gone = True
+    world.run_to(world.loop.now_s + DRAIN_S)
+    for site, oracle in world.oracles.items():
+        ledger = oracle.ledger
+        if ledger.bound or ledger.removed:
+            raise Violation(
+                f"I13: {site}: {DRAIN_S} s after all left, bound {list(ledger.bound.values())}, "
+                f"removed {list(ledger.removed.values())}"
+            )
+    for site in world.oracles:
+        _serve_newcomers(world, [site], _free(world, site))

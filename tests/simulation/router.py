@@ -1,0 +1,209 @@
+"""An access router: the modelled kernel with its tables, and the agent's own parts around them.
+
+The kernel is `fastpath.judge` over tables that survive the agent, as pinned maps do, and not the
+router. `Maps.fuse` kills the agent between two writes of its own.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from edge_agent.agent.config import EdgeConfig
+from edge_agent.agent.edge import Edge, Identity
+from edge_agent.agent.runtime import Runtime
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.dhcp import fastpath
+from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey
+from edge_agent.sync.lines import Lines
+from edge_agent.sync.upstream import Upstream
+from lease_core.domain.commands import Command, Heartbeat
+from lease_core.domain.values import Mac
+from tests.simulation.clocks import Clock
+from tests.simulation.loop import Killed, Process, SimLoop
+from tests.simulation.seams import HEARTBEAT_S
+from tests.simulation.server import Link, Server, SimLog
+
+MAX_SUBSCRIBERS = 64
+PORT_MAC = Mac(0x0200_0000_FF00)
+
+OnReply = Callable[["Router", int, bytes, str], None]
+"""A frame leaves through an interface; the last word says who answered."""
+
+
+class Maps(MemoryDatapath):
+    """The tables; every write of the agent may be its last."""
+
+    def __init__(self) -> None:
+        super().__init__(MAX_SUBSCRIBERS)
+        self.fuse = 0
+
+    def _burn(self) -> None:
+        if self.fuse:
+            self.fuse -= 1
+            if not self.fuse:
+                raise Killed("between two writes")
+
+    def put(self, key: SubscriberKey, assignment: Assignment) -> None:
+        self._burn()
+        super().put(key, assignment)
+
+    def remove(self, key: SubscriberKey) -> None:
+        self._burn()
+        super().remove(key)
+
+    def put_pool(self, number: int, pool: PoolOptions) -> None:
+        self._burn()
+        super().put_pool(number, pool)
+
+    def set_state(self, state: SiteState) -> None:
+        self._burn()
+        super().set_state(state)
+
+
+class Agent(Runtime):
+    """The runtime without sockets: the world carries its frames."""
+
+    def __init__(self, router: "Router", log: SimLog, process: Process) -> None:
+        config = router.config
+        self.process = process
+        self._router = router
+        self._config, self._log, self._datapath = config, log, router.maps
+        self._sockets: Any = dict.fromkeys(router.interfaces.values())
+        self._lost = {}
+        self._upstream = Upstream(log, config.edge)
+        self.edge = Edge(
+            Identity(config.site, config.edge, config.max_subscribers),
+            router.maps,
+            Lines(router.interfaces),
+            send_frame=lambda ifindex, frame: router.send(ifindex, frame, "agent"),
+            send_command=self._send_command,
+            now=router.clock.now(),
+        )
+        for ifindex in router.interfaces.values():
+            router.maps.put_port(ifindex, Mac(PORT_MAC + ifindex))
+
+    def _send_command(self, command: Command) -> bool:
+        return self._upstream.send(command)
+
+    def work(self) -> list[Any]:
+        return [self._upstream.run(), self._follow(), self._beat_noted(), self._keep_time()]
+
+    async def _beat_noted(self) -> None:
+        send = self._upstream.send
+
+        def noted(command: Command) -> bool:
+            if isinstance(command, Heartbeat):
+                self._router.beats[command.nonce] = self._router.loop.now_s
+            return send(command)
+
+        self._upstream.send = noted  # type: ignore[method-assign]
+        await self._beat()
+
+
+class Router:
+    """One site's router; `interfaces` maps names to the numbers that this boot gave them."""
+
+    def __init__(
+        self, loop: SimLoop, rng: random.Random, server: Server, site: str, clock: Clock
+    ) -> None:
+        self.loop, self.rng, self.server, self.site, self.clock = loop, rng, server, site, clock
+        self.link = Link()
+        self.maps = Maps()
+        self.interfaces = {"access0": 1, "access1": 2}
+        self.config = EdgeConfig(
+            site=site,
+            edge=f"{site}-bng1",
+            interfaces=tuple(self.interfaces),
+            max_subscribers=MAX_SUBSCRIBERS,
+            heartbeat_s=HEARTBEAT_S,
+        )
+        self.agent: Agent | None = None
+        self.is_up = True
+        self.lives = 0
+        self.beats: dict[str, float] = {}
+        self.on_reply: OnReply = lambda *_: None
+        self.on_death: Callable[[str], None] = lambda _reason: None
+
+    # --- the agent's process ---
+
+    def start_agent(self) -> None:
+        if self.agent or not self.is_up:
+            return
+        self.lives += 1
+        process = Process(self.loop, f"{self.site}.agent#{self.lives}", self.clock)
+        log = SimLog(self.site, self.server, self.link, process)
+        try:
+            agent = process.context.run(Agent, self, log, process)
+        except Killed:
+            self._restart_later()
+            return
+        self.agent = agent
+        for work in agent.work():
+            process.spawn(work)
+        for task in process.tasks:
+            task.add_done_callback(self._task_ended, context=process.context)
+
+    def _task_ended(self, task: Any) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, Killed):
+            self.kill_agent()
+            self._restart_later()
+        elif error:
+            raise error
+
+    def _restart_later(self) -> None:
+        self.loop.later(self.rng.uniform(0.5, 6.0), self.start_agent)
+
+    def kill_agent(self) -> None:
+        if self.agent:
+            self.agent.process.kill()
+            self.agent = None
+        self.maps.fuse = 0
+
+    def reboot(self, dark_s: float, *, renumber: bool) -> None:
+        """The tables are lost with the machine; interfaces may come up under other numbers."""
+        self.kill_agent()
+        self.is_up = False
+        if renumber:
+            first, second = self.interfaces.values()
+            self.interfaces = {"access0": second, "access1": first}
+        self.loop.later(dark_s, self.boot)
+
+    def boot(self) -> None:
+        if self.is_up:
+            return
+        self.maps = Maps()
+        self.clock.reboot()
+        self.is_up = True
+        self.loop.later(self.rng.uniform(0.5, 3.0), self.start_agent)
+
+    # --- frames ---
+
+    def receive(self, interface: str, octets: bytes) -> None:
+        """A client's frame: the kernel first, then the agent if it lives."""
+        if not self.is_up:
+            return
+        ifindex = self.interfaces[interface]
+        verdict = fastpath.judge(octets, ifindex, self.maps, self.clock.boot_ns())
+        if verdict.frame:
+            self.send(ifindex, verdict.frame, "kernel")
+        elif self.agent:
+            context = self.agent.process.context
+            delay_s = self.rng.uniform(0.0005, 0.01)
+            self.loop.call_later(
+                delay_s, self._pass_up, self.agent, octets, ifindex, context=context
+            )
+
+    def _pass_up(self, agent: Agent, octets: bytes, ifindex: int) -> None:
+        if agent is not self.agent:
+            return
+        try:
+            agent.edge.receive(octets, ifindex, self.clock.now())
+        except Killed:
+            self.kill_agent()
+            self._restart_later()
+
+    def send(self, ifindex: int, frame: bytes, who: str) -> None:
+        self.on_reply(self, ifindex, frame, who)

@@ -1,0 +1,274 @@
+"""The modelled Redis and the client that reaches it over a modelled network.
+
+What it keeps and checks is `MemoryLog`, the twin that the contract tests hold against the scripts
+on a real Redis. Here it gets crashes at fsync, cut and silent links, lost replies and old copies.
+"""
+
+import asyncio
+import contextlib
+import copy
+import random
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+from lease_core.domain.commands import Command
+from lease_core.domain.events import Record
+from lease_core.log.errors import LogError, LogUnavailableError, OutcomeUnknownError
+from lease_core.log.memory_log import MemoryLog
+from lease_core.log.memory_store import MemoryServer, Site
+from lease_core.log.port import Answered, Appended, Batch, Claimed, Followed, Head, HeldBy
+from tests.simulation.clocks import Clock
+from tests.simulation.loop import Process, SimLoop
+
+T = TypeVar("T")
+WRITER_TIMEOUT_S = 3.0
+READER_TIMEOUT_S = 5.0
+COMMANDS, EVENTS = "commands", "events"
+
+OnAppend = Callable[[str, Batch], None]
+
+
+def settled(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("it waited")
+
+
+class Link:
+    """From one machine to Redis. `mode`: ok, refused, silent (black hole) or slow."""
+
+    def __init__(self) -> None:
+        self.mode = "ok"
+        self.lose_replies = 0.0
+
+
+class Server:
+    """One Redis for all sites; every change is durable before its reply leaves."""
+
+    def __init__(self, loop: SimLoop, rng: random.Random, clock: Clock) -> None:
+        self.loop, self.rng, self.clock = loop, rng, clock
+        self.store = MemoryServer(now_ms=lambda: clock.wall_ns() // 1_000_000)
+        self.crash_next = ""
+        self.on_append: OnAppend = lambda _site, _batch: None
+        self.is_genuine: dict[str, bool] = {}
+        self._waiting: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
+        self._kept: dict[str, Site] = {}
+
+    def waiter(self, site: str, stream: str) -> asyncio.Future[None]:
+        waiter = self.loop.create_future()
+        waiting = self._waiting.setdefault((site, stream), [])
+        waiting[:] = [other for other in waiting if not other.done()]
+        waiting.append(waiter)
+        return waiter
+
+    def wake(self, site: str, *streams: str) -> None:
+        for stream in streams:
+            for waiter in self._waiting.pop((site, stream), ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def crash(self, outage_s: float) -> None:
+        """Everything that was answered survives; leaderships lapse by the wall clock as ever."""
+        self.store.is_down = True
+        for site, stream in list(self._waiting):
+            self.wake(site, stream)
+        self.loop.later(outage_s, setattr, self.store, "is_down", False)
+
+    # --- what no Redis should do, and what an operator mends ---
+
+    def copy_of(self, site: str) -> Site:
+        return copy.deepcopy(self.store.sites[site])
+
+    def replace(self, site: str, by: Site | None) -> None:
+        """Another data set stands here: an old copy, or none; the true one is kept aside."""
+        self._kept.setdefault(site, self.store.sites[site])
+        self.store.sites[site] = by or Site()
+        self.wake(site, COMMANDS, EVENTS)
+
+    def is_replaced(self, site: str) -> bool:
+        return site in self._kept
+
+    def restore(self, site: str) -> None:
+        if site in self._kept:
+            self.store.sites[site] = self._kept.pop(site)
+            self.wake(site, COMMANDS, EVENTS)
+
+
+class SimLog:
+    """`SiteLog` of one process: `MemoryLog` behind a link that may fail."""
+
+    def __init__(self, site: str, server: Server, link: Link, process: Process) -> None:
+        self._inner = MemoryLog(site, server.store)
+        self._server, self._link, self._process = server, link, process
+        self._rng = server.rng
+
+    @property
+    def site(self) -> str:
+        return self._inner.site
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def _call(
+        self, op: Callable[[], Coroutine[Any, Any, T]], *, is_append: bool = False
+    ) -> T:
+        """One round trip: the delay falls before the server or behind it."""
+        rng, link = self._rng, self._link
+        if not self._process.is_alive or link.mode == "refused":
+            await asyncio.sleep(0.01)
+            raise LogUnavailableError("connection refused")
+        if link.mode == "silent":
+            await self._lose(op, is_append=is_append)
+        delay_s = rng.uniform(0.2, 2.5) if link.mode == "slow" else rng.uniform(0.001, 0.03)
+        is_before = rng.random() < 0.5
+        if is_before:
+            await asyncio.sleep(delay_s)
+        if not self._process.is_alive:
+            raise LogUnavailableError("the caller is dead")
+        if self._server.crash_next and is_append:
+            self._crash(op)
+        result = settled(op())
+        if not is_before:
+            await asyncio.sleep(delay_s)
+        if link.lose_replies and rng.random() < link.lose_replies:
+            raise self._lost(is_append=is_append)
+        return result
+
+    def _crash(self, op: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        """Redis dies in an append: before its fsync the whole batch is gone, behind it none."""
+        kind, self._server.crash_next = self._server.crash_next, ""
+        if kind == "behind-fsync":
+            settled(op())
+        self._server.crash(self._rng.uniform(0.5, 4.0))
+        raise OutcomeUnknownError("connection reset")
+
+    async def _lose(self, op: Callable[[], Coroutine[Any, Any, T]], *, is_append: bool) -> None:
+        """A black hole: the request, if it gets through at all, takes effect late."""
+        if self._rng.random() < 0.5:
+            self._server.loop.later(self._rng.uniform(0.1, 8.0), self._late, op)
+        await asyncio.sleep(WRITER_TIMEOUT_S if is_append else READER_TIMEOUT_S)
+        raise self._lost(is_append=is_append)
+
+    def _late(self, op: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        """A request that was on its way takes effect though nobody waits for the reply."""
+        with contextlib.suppress(LogError):
+            settled(op())
+
+    def _lost(self, *, is_append: bool) -> Exception:
+        kind = OutcomeUnknownError if is_append else LogUnavailableError
+        return kind("the reply was lost")
+
+    async def _read(
+        self,
+        op: Callable[[], Coroutine[Any, Any, T]],
+        is_empty: Callable[[T], bool],
+        block_ms: int,
+        stream: str,
+    ) -> T:
+        """A blocking read: the server answers as soon as something comes."""
+        if not block_ms or self._link.mode != "ok" or self._server.store.is_down:
+            return await self._call(op)
+        loop, server = self._server.loop, self._server
+        end_s = loop.now_s + block_ms / 1000
+        while is_empty(result := settled(op())) and end_s > loop.now_s:
+            waiter = server.waiter(self.site, stream)
+            timer = loop.later(end_s - loop.now_s, _finish, waiter)
+            await waiter
+            timer.cancel()
+            await self._check_connection()
+        if not is_empty(result):
+            await asyncio.sleep(self._rng.uniform(0.001, 0.03))
+            await self._check_connection()
+        return result
+
+    async def _check_connection(self) -> None:
+        """What became of the connection while a read waited."""
+        if self._link.mode == "silent":
+            await asyncio.sleep(READER_TIMEOUT_S)
+            raise LogUnavailableError("timeout")
+        if self._server.store.is_down or self._link.mode == "refused" or not self._process.is_alive:
+            raise LogUnavailableError("connection reset")
+
+    # --- SiteLog ---
+
+    async def now_ms(self) -> int:
+        return await self._call(self._inner.now_ms)
+
+    async def head(self) -> Head | None:
+        return await self._call(self._inner.head)
+
+    async def create(self, genesis: str) -> str:
+        return await self._call(lambda: self._inner.create(genesis))
+
+    async def claim(self, owner: str, ttl_ms: int, genesis: str) -> Claimed | HeldBy:
+        return await self._call(lambda: self._inner.claim(owner, ttl_ms, genesis))
+
+    async def append(self, batch: Batch) -> Appended:
+        return await self._call(lambda: self._append(batch), is_append=True)
+
+    async def _append(self, batch: Batch) -> Appended:
+        appended = settled(self._inner.append(batch))
+        if not appended.is_duplicate:
+            self._server.on_append(self.site, batch)
+        self._server.wake(self.site, EVENTS)
+        return appended
+
+    async def send(self, command: Command, by: str) -> str:
+        return (await self.send_many([command], by))[0]
+
+    async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
+        return await self._call(lambda: self._send(list(commands), by))
+
+    async def _send(self, commands: list[Command], by: str) -> list[str]:
+        ids = settled(self._inner.send_many(commands, by))
+        self._server.wake(self.site, COMMANDS)
+        return ids
+
+    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> list[Record]:
+        return await self._read(lambda: self._inner.read(after_id, count), _none, block_ms, EVENTS)
+
+    async def commands(self, after_id: str, count: int = 500, block_ms: int = 0) -> Any:
+        return await self._read(
+            lambda: self._inner.commands(after_id, count), _none, block_ms, COMMANDS
+        )
+
+    async def answers(self, after_id: str, count: int = 500, block_ms: int = 0) -> Any:
+        return await self._read(
+            lambda: self._inner.answers(after_id, count), _none, block_ms, EVENTS
+        )
+
+    async def follow(
+        self, events_after: str, answers_after: str, block_ms: int = 0, count: int = 500
+    ) -> Followed:
+        return await self._read(
+            lambda: self._inner.follow(events_after, answers_after, 0, count),
+            _nothing_followed,
+            block_ms,
+            EVENTS,
+        )
+
+    async def last_answer_id(self) -> str:
+        return await self._call(self._inner.last_answer_id)
+
+    async def report(self, edge: str, report: Mapping[str, str]) -> None:
+        await self._call(lambda: self._inner.report(edge, report))
+
+    async def reports(self) -> dict[str, dict[str, str]]:
+        return await self._call(self._inner.reports)
+
+
+def _none(found: Sequence[Answered | Any]) -> bool:
+    return not found
+
+
+def _nothing_followed(followed: Followed) -> bool:
+    return not followed.records and not followed.answers
+
+
+def _finish(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,227 @@
+"""How each kind of fault strikes, and how it ends."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lease_core.domain.commands import RevokeLease
+from tests.simulation.faults import Fault
+from tests.simulation.loop import Process
+from tests.simulation.server import COMMANDS, EVENTS, Link, settled
+
+if TYPE_CHECKING:
+    from tests.simulation.router import Router
+    from tests.simulation.world import AllocatorHost, World
+
+
+def strike(world: "World", fault: Fault) -> None:
+    _STRIKES[fault.kind](world, fault)
+
+
+def _after(world: "World", fault: Fault, end: Callable[[], object]) -> None:
+    world.loop.later(fault.more["for_s"], end)
+
+
+def _router(world: "World", fault: Fault) -> "Router":
+    return world.routers[fault.target]
+
+
+def _host(world: "World", fault: Fault) -> "AllocatorHost":
+    return world.allocators[fault.target]
+
+
+# --- wires ---
+
+
+def _frames(world: "World", fault: Fault) -> None:
+    air = world.air[fault.target]
+    air.update((name, fault.more[name]) for name in air)
+    _after(world, fault, lambda: air.update(drop=0.0, twice=0.0, late_s=0.0))
+
+
+def _link(world: "World", fault: Fault) -> None:
+    link = _link_of(world, fault)
+    link.mode = fault.more["mode"]
+    _after(world, fault, lambda: setattr(link, "mode", "ok"))
+
+
+def _lossy(world: "World", fault: Fault) -> None:
+    link = _link_of(world, fault)
+    link.lose_replies = fault.more["share"]
+    _after(world, fault, lambda: setattr(link, "lose_replies", 0.0))
+
+
+def _link_of(world: "World", fault: Fault) -> Link:
+    machines = {**world.routers, **world.allocators}
+    return machines[fault.target].link
+
+
+# --- processes and machines ---
+
+
+def _kill_agent(world: "World", fault: Fault) -> None:
+    router = _router(world, fault)
+    router.kill_agent()
+    _after(world, fault, router.start_agent)
+
+
+def _fuse(world: "World", fault: Fault) -> None:
+    router = _router(world, fault)
+    if router.agent:
+        router.maps.fuse = fault.more["writes"]
+
+
+def _stop_agent(world: "World", fault: Fault) -> None:
+    agent = _router(world, fault).agent
+    if agent:
+        _stop(world, fault, agent.process)
+
+
+def _reboot(world: "World", fault: Fault) -> None:
+    router = _router(world, fault)
+    if router.is_up:
+        router.reboot(fault.more["for_s"], renumber=fault.more["renumber"])
+
+
+def _kill_allocator(world: "World", fault: Fault) -> None:
+    host = _host(world, fault)
+    host.kill()
+    _after(world, fault, host.start)
+
+
+def _stop_allocator(world: "World", fault: Fault) -> None:
+    process = _host(world, fault).process
+    if process:
+        _stop(world, fault, process)
+
+
+def _stop(world: "World", fault: Fault, process: Process) -> None:
+    process.stop()
+    _after(world, fault, process.resume)
+
+
+# --- clocks ---
+
+
+def _slew(world: "World", fault: Fault) -> None:
+    clock = _router(world, fault).clock
+    clock.set_slew(fault.more["slew"])
+    _after(world, fault, lambda: clock.set_slew(1.0))
+
+
+def _wall(world: "World", fault: Fault) -> None:
+    machines = {**world.routers, **world.allocators}
+    clock = world.server.clock if fault.kind == "wall-redis" else machines[fault.target].clock
+    clock.wall_step_s += fault.more["by_s"]
+
+
+# --- the operator ---
+
+
+def _pool(world: "World", fault: Fault) -> None:
+    world.add_pool(fault.target)
+
+
+def _revoke(world: "World", fault: Fault) -> None:
+    bound = sorted(world.oracles[fault.target].ledger.bound)
+    if not bound or world.server.store.is_down or world.server.is_replaced(fault.target):
+        return
+    command = RevokeLease(req=f"op-{world.loop.steps}", ip=world.rng.choice(bound), cause="test")
+    settled(world.auditor(fault.target).send(command, "operator"))
+    world.server.wake(fault.target, COMMANDS)
+
+
+# --- Redis ---
+
+
+def _redis_crash(world: "World", fault: Fault) -> None:
+    world.server.crash_next = fault.more["when"]
+
+
+def _redis_down(world: "World", fault: Fault) -> None:
+    store = world.server.store
+    store.is_down = True
+    _after(world, fault, lambda: setattr(store, "is_down", False))
+
+
+def _old_copy(world: "World", fault: Fault) -> None:
+    """A replica without the last events is promoted; an operator finds out and restores."""
+    if not world.server.is_replaced(fault.target):
+        copy = world.server.copy_of(fault.target)
+        world.loop.later(fault.more["for_s"] / 3, _replace, world, fault, copy)
+
+
+def _replace(world: "World", fault: Fault, copy: object) -> None:
+    """Only where every allocator saw what is lost: the others cannot know (docs/safety.md)."""
+    site, server = fault.target, world.server
+    old_seq = copy.head.seq if copy else -1  # type: ignore[attr-defined]
+    seen = [host.leaders[site]._position.seq for host in world.allocators.values() if host.leaders]
+    if server.is_replaced(site) or any(seq <= old_seq for seq in seen) or not seen:
+        return
+    world.note(f"{site} log replaced by a copy at seq {old_seq}")
+    server.replace(site, copy)  # type: ignore[arg-type]
+    _after(world, fault, lambda: server.restore(site))
+
+
+def _flush(world: "World", fault: Fault) -> None:
+    _replace(world, fault, None)
+
+
+def _trim(world: "World", fault: Fault) -> None:
+    """XTRIM under the readers: all but the last few events are gone for a while."""
+    stream = world.server.store.sites[fault.target].events
+    _take_away(world, fault, max(0, len(stream.ids) - world.rng.randint(1, 4)), 0)
+
+
+def _hole(world: "World", fault: Fault) -> None:
+    """Exactly one event is gone for a while."""
+    stream = world.server.store.sites[fault.target].events
+    if stream.ids:
+        at = len(stream.ids) - world.rng.randint(1, min(3, len(stream.ids)))
+        _take_away(world, fault, 1, at)
+
+
+def _take_away(world: "World", fault: Fault, count: int, at: int) -> None:
+    site = fault.target
+    if world.server.is_replaced(site):
+        return
+    stream = world.server.store.sites[site].events
+    gone = list(zip(stream.ids[at : at + count], stream.entries[at : at + count], strict=True))
+    del stream.ids[at : at + count], stream.entries[at : at + count]
+
+    def bring_back() -> None:
+        kept = dict(zip(stream.ids, stream.entries, strict=True)) | dict(gone)
+        order = sorted(kept, key=lambda entry_id: entry_id[1])
+        stream.ids[:] = order
+        stream.entries[:] = [kept[entry_id] for entry_id in order]
+        gone.clear()
+        world.server.wake(site, EVENTS)
+
+    world.menders.append(bring_back)
+    _after(world, fault, bring_back)
+
+
+_STRIKES: dict[str, Callable[["World", Fault], None]] = {
+    "frames": _frames,
+    "edge-link": _link,
+    "edge-lossy": _lossy,
+    "allocator-link": _link,
+    "allocator-lossy": _lossy,
+    "kill-agent": _kill_agent,
+    "fuse": _fuse,
+    "stop-agent": _stop_agent,
+    "reboot": _reboot,
+    "slew": _slew,
+    "pool": _pool,
+    "revoke": _revoke,
+    "old-copy": _old_copy,
+    "flush": _flush,
+    "trim": _trim,
+    "hole": _hole,
+    "wall-edge": _wall,
+    "wall-allocator": _wall,
+    "wall-redis": _wall,
+    "kill-allocator": _kill_allocator,
+    "stop-allocator": _stop_allocator,
+    "redis-crash": _redis_crash,
+    "redis-down": _redis_down,
+}
