@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * May this client be answered, and for how long: rules 14 to 26 of docs/replies.md.
+ * May this client be answered, and for how long: rules 15 to 27 of docs/replies.md.
  */
 #ifndef DHCP_BINDING_H
 #define DHCP_BINDING_H
@@ -11,7 +11,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "check_word.h"
+#include "hash.h"
 #include "maps.h"
 #include "notes.h"
 #include "options.h"
@@ -26,7 +26,7 @@
 struct grant {
 	struct pool_assignment binding;
 	const struct ip_pool *pool;
-	__u32 options_len; /* of the pool's, rule 20 checked */
+	__u32 options_len; /* of the pool's, rule 21 checked */
 	__u32 bootp_len;
 	__u32 lease_s;
 	__u32 t1_s;
@@ -34,7 +34,7 @@ struct grant {
 	__u64 end_boot_ns; /* of the promise */
 };
 
-/* Rules 14 to 16: may this site answer now? `horizon_boot_ns` is E. */
+/* Rules 15 to 17: may this site answer now? `horizon_boot_ns` is E. */
 static __always_inline __u32 check_site(__u64 now_boot_ns, __u64 *ret_horizon_boot_ns)
 {
 	__u32 key = 0;
@@ -55,11 +55,61 @@ static __always_inline __u32 check_site(__u64 now_boot_ns, __u64 *ret_horizon_bo
 	return NO_REASON;
 }
 
-/* Rules 17 to 19: the client's own binding, on the line that it belongs to (I8). */
-static __always_inline __u32 find_binding(__u64 mac_key, __u32 ifindex,
-					  const struct frame_place *place, struct grant *grant)
+/* Who asks, and where. */
+struct asker {
+	__u64 mac;
+	__u64 key; /* of subscriber_pools */
+	__u32 ifindex;
+	__u32 key_mode;
+};
+
+static __always_inline void set_key(const struct request_notes *notes, struct asker *asker)
 {
-	const struct pool_assignment *value = bpf_map_lookup_elem(&subscriber_pools, &mac_key);
+	asker->key = asker->mac;
+	if (asker->key_mode == DHCP_KEY_LINE)
+		asker->key = dhcp_line_key(asker->mac, asker->ifindex, notes->place.s_vlan,
+					   notes->place.c_vlan);
+	else if (asker->key_mode == DHCP_KEY_CIRCUIT)
+		asker->key = dhcp_circuit_key(asker->mac, asker->ifindex, &notes->circuit);
+}
+
+/* The circuit of a binding, octet for octet: a key only says that it may be this one. */
+static __always_inline bool is_own_circuit(__u32 slot, const struct request_notes *notes)
+{
+	const struct circuit *own = bpf_map_lookup_elem(&circuits, &slot);
+	const __u64 *ours, *theirs;
+	__u64 difference;
+
+	if (!own)
+		return false;
+	ours = (const __u64 *)own;
+	theirs = (const __u64 *)&notes->circuit;
+	difference = 0;
+#pragma unroll
+	for (__u32 i = 0; i < sizeof(*own) / 8; i++)
+		difference |= ours[i] ^ theirs[i];
+	return !difference;
+}
+
+/* Rule 20: the binding is this client's, on the line that it belongs to (I8). */
+static __always_inline bool is_own_binding(const struct pool_assignment *copy,
+					   const struct asker *asker,
+					   const struct request_notes *notes)
+{
+	const struct frame_place *place = &notes->place;
+
+	if (mac_of(copy->mac) != asker->mac || copy->ifindex != asker->ifindex)
+		return false;
+	if (asker->key_mode == DHCP_KEY_CIRCUIT) /* VLANs are no part of the line then */
+		return !copy->s_vlan && !copy->c_vlan && is_own_circuit(copy->slot, notes);
+	return copy->s_vlan == place->s_vlan && copy->c_vlan == place->c_vlan;
+}
+
+/* Rules 18 to 20. */
+static __always_inline __u32 find_binding(const struct asker *asker,
+					  const struct request_notes *notes, struct grant *grant)
+{
+	const struct pool_assignment *value = bpf_map_lookup_elem(&subscriber_pools, &asker->key);
 	const struct pool_assignment *copy = &grant->binding;
 
 	if (!value)
@@ -68,15 +118,12 @@ static __always_inline __u32 find_binding(__u64 mac_key, __u32 ifindex,
 	/* The value may turn into another subscriber's now: the copy must not be read anew. */
 	barrier();
 
-	if (copy->check != dhcp_check_word(mac_key, copy))
+	if (copy->check != dhcp_check_word(asker->key, copy))
 		return DHCP_pass_check_word;
-	if (copy->ifindex != ifindex || copy->s_vlan != place->s_vlan ||
-	    copy->c_vlan != place->c_vlan)
-		return DHCP_pass_other_line;
-	return NO_REASON;
+	return is_own_binding(copy, asker, notes) ? NO_REASON : DHCP_pass_other_line;
 }
 
-/* Rule 20. */
+/* Rule 21. */
 static __always_inline bool find_pool(struct grant *grant)
 {
 	grant->pool = bpf_map_lookup_elem(&ip_pools, &grant->binding.pool_id);
@@ -87,7 +134,7 @@ static __always_inline bool find_pool(struct grant *grant)
 	       grant->options_len <= DHCP_POOL_OPTIONS_MAX;
 }
 
-/* Rules 21 to 23: is it us, and the binding, that the client means? RFC 2131 4.3.2. */
+/* Rules 22 to 24: is it us, and the binding, that the client means? RFC 2131 4.3.2. */
 static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 					     const struct request_notes *notes,
 					     const struct grant *grant)
@@ -112,8 +159,8 @@ static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 	return NO_REASON;
 }
 
-/* Rule 24: g = min(L, E - now) in whole seconds, T1 spread by MAC. I6: no promise beyond E. */
-static __always_inline bool set_times(__u64 now_boot_ns, __u64 horizon_boot_ns, __u64 mac_key,
+/* Rule 25: g = min(L, E - now) in whole seconds, T1 spread by key. I6: no promise beyond E. */
+static __always_inline bool set_times(__u64 now_boot_ns, __u64 horizon_boot_ns, __u64 key,
 				      struct grant *grant)
 {
 	__u64 lease_s;
@@ -128,7 +175,7 @@ static __always_inline bool set_times(__u64 now_boot_ns, __u64 horizon_boot_ns, 
 
 	grant->lease_s = lease_s;
 	grant->t1_s = lease_s / 2 - lease_s / 20 +
-		      ((mix64(mac_key) & 0xffffffff) * (lease_s / 10) >> 32);
+		      ((mix64(key) & 0xffffffff) * (lease_s / 10) >> 32);
 	grant->t2_s = lease_s * 7 / 8;
 	grant->end_boot_ns = now_boot_ns + lease_s * NS_PER_S;
 	return true;
@@ -140,7 +187,7 @@ static __always_inline __u32 echoed_len(const struct echoed *option)
 	return option->len ? 2 + option->len : 0;
 }
 
-/* Rule 25, as far as it can be told before the frame is resized. */
+/* Rule 26, as far as it can be told before the frame is resized. */
 static __always_inline bool set_length(const struct request_notes *notes, struct grant *grant)
 {
 	__u32 len = grant->options_len + 1; /* END */
@@ -152,7 +199,7 @@ static __always_inline bool set_length(const struct request_notes *notes, struct
 	return HEADERS_LEN + len <= accepted;
 }
 
-/* Rule 26: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
+/* Rule 27: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
 static __always_inline bool raise_promise(const struct grant *grant)
 {
 	__u32 slot = grant->binding.slot;

@@ -17,7 +17,7 @@
 #include "reply.h"
 #include "tables.h"
 
-/* Rules 2 to 13: a DHCP message of a client or of a relay of ours, on one of our ports. */
+/* Rules 2 to 14: a DHCP message of a client or of a relay of ours, on one of our ports. */
 static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 					  const struct access_port *port,
 					  struct request_notes *notes)
@@ -26,6 +26,7 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 
 	if (!port || !READ_ONCE(port->enabled))
 		return DHCP_pass_port_unknown;
+	notes->key_mode = READ_ONCE(port->key_mode);
 	if (!has_sound_tags(&notes->place))
 		return DHCP_pass_vlan_tags;
 	reason = check_headers(frame, &options_len);
@@ -43,19 +44,20 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 	return NO_REASON;
 }
 
-/* Rules 14 to 25: a binding that may be answered, and with what. */
-static __always_inline __u32 decide(const struct dhcp_frame *frame, __u32 ifindex,
+/* Rules 15 to 26: a binding that may be answered, and with what. */
+static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker *asker,
 				    const struct request_notes *notes, struct grant *grant)
 {
 	__u64 now_boot_ns = bpf_ktime_get_boot_ns();
-	__u64 mac_key = mac_of(frame->bootp->chaddr);
 	__u64 horizon_boot_ns;
 	__u32 reason;
 
 	reason = check_site(now_boot_ns, &horizon_boot_ns);
 	if (reason != NO_REASON)
 		return reason;
-	reason = find_binding(mac_key, ifindex, &notes->place, grant);
+	asker->mac = mac_of(frame->bootp->chaddr);
+	set_key(notes, asker);
+	reason = find_binding(asker, notes, grant);
 	if (reason != NO_REASON)
 		return reason;
 	if (!find_pool(grant))
@@ -63,7 +65,7 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, __u32 ifinde
 	reason = check_addresses(frame, notes, grant);
 	if (reason != NO_REASON)
 		return reason;
-	if (!set_times(now_boot_ns, horizon_boot_ns, mac_key, grant))
+	if (!set_times(now_boot_ns, horizon_boot_ns, asker->key, grant))
 		return DHCP_pass_horizon;
 	if (!set_length(notes, grant))
 		return DHCP_pass_reply_space;
@@ -75,6 +77,7 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct f
 	__u32 ifindex = ctx->ingress_ifindex;
 	const struct access_port *port = bpf_map_lookup_elem(&access_ports, &ifindex);
 	struct request_notes *notes = new_notes(place);
+	struct asker asker = { .ifindex = ifindex };
 	struct dhcp_frame frame;
 	struct grant grant;
 	__u32 reason;
@@ -85,7 +88,8 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct f
 	reason = read_request(&frame, port, notes);
 	if (reason != NO_REASON)
 		return reason;
-	reason = decide(&frame, ifindex, notes, &grant);
+	asker.key_mode = notes->key_mode;
+	reason = decide(&frame, &asker, notes, &grant);
 	if (reason != NO_REASON)
 		return reason;
 	if (!save_option(&frame, notes, SLOT_CLIENT_ID, &notes->client_id))

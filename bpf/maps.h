@@ -8,11 +8,12 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c534102 /* 'L' 'S' 'A', version 2 */
+#define DHCP_ABI_MAGIC 0x4c534103 /* 'L' 'S' 'A', version 3 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
 #define DHCP_MAX_RELAYS 4    /* of one port */
+#define DHCP_CIRCUIT_MAX 64  /* octets of a circuit id that a line may have */
 #define DHCP_POOL_OPTIONS_MAX 256
 #define DHCP_MIN_GRANT_S 120
 #define DHCP_DEAD_MAN_NS (900ULL * 1000000000ULL)
@@ -51,7 +52,8 @@
 	X(pass_promise)         \
 	X(pass_vlan_tags)       \
 	X(pass_untrusted_relay) \
-	X(pass_relay_unknown)
+	X(pass_relay_unknown)   \
+	X(pass_circuit)
 
 enum dhcp_counter {
 #define X(name) DHCP_##name,
@@ -67,9 +69,23 @@ struct dhcp_stats {
 #undef X
 };
 
+/* What a port finds a subscriber by. */
+enum dhcp_key_mode {
+	DHCP_KEY_MAC,	  /* the MAC: one binding of a MAC at a site is served here */
+	DHCP_KEY_LINE,	  /* MAC and line */
+	DHCP_KEY_CIRCUIT, /* MAC and line, which is what the relay says: giaddr and circuit id */
+};
+
 /*
- * subscriber_pools: HASH, key = MAC in wire order in the first six octets, then a u16 that is 0
- * for the binding served here (the agent keeps a MAC's bindings on further lines under 1, 2, ...).
+ * subscriber_pools: HASH, key = 8 octets, "Hash" in docs/replies.md.
+ *
+ *   MAC      the MAC in wire order, then a u16 that is 0 for the binding served here (the agent
+ *            keeps a MAC's bindings on further lines under 1, 2, ...)
+ *   LINE     a hash of MAC and line in seven octets, 0x40 in the last
+ *   CIRCUIT  a hash of MAC, giaddr and circuit id in seven octets, 0x20 in the last
+ *
+ * So keys of one kind are never keys of another. A hash may hit a stranger's value: the value
+ * says itself whose it is.
  *
  * A value read from a BPF hash can become another subscriber's while it is read, so the program
  * copies it to its stack and trusts the copy only if `check` fits (see dhcp_check_word).
@@ -83,7 +99,23 @@ struct pool_assignment {
 	__u16 c_vlan;  /* ... inner VLAN id, 0 = none */
 	__u32 check;
 	__u64 seq; /* of the LeaseAssigned event */
+	__u8 mac[6]; /* whose it is */
+	__u8 reserved[2];
 };
+
+#define DHCP_KEY_TAG_LINE 0x40
+#define DHCP_KEY_TAG_CIRCUIT 0x20
+
+/*
+ * circuits: ARRAY by slot, the line of a binding in mode CIRCUIT. One entry where no port is in
+ * that mode. Written before the binding; a slot is used again only when nobody can read the
+ * binding that had it.
+ */
+struct circuit {
+	__be32 giaddr_be;
+	__u32 len; /* 1..DHCP_CIRCUIT_MAX */
+	__u8 octets[DHCP_CIRCUIT_MAX]; /* sub-option 1 of option 82, zero after len */
+} __attribute__((aligned(8)));
 
 /*
  * ip_pools: HASH, key = pool number.
@@ -126,6 +158,7 @@ struct access_port {
 	__u8 enabled;
 	__u8 relay; /* 1 = requests come through one of these relays, 0 = from clients */
 	__be32 relays_be[DHCP_MAX_RELAYS]; /* giaddr of each; 0 = none */
+	__u32 key_mode; /* enum dhcp_key_mode */
 };
 
 /* site_state: ARRAY, one entry, key 0, memory-mapped by the agent, its only writer. */

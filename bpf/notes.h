@@ -46,22 +46,25 @@ struct frame_place {
 	__u16 c_vlan;
 };
 
-/* Positions count from the end of the cookie. */
+/* Positions count from the end of the cookie. What is up to and with `times` starts as 0. */
 struct request_notes {
 	struct frame_place place;
 	__u32 area_len;
 	__u32 at;
 	__u32 walked;
-	__u16 times[SLOT_COUNT];
-	__u16 found_at[SLOT_COUNT];
 	__be32 requested_be;
 	__be32 server_be;
 	__u16 max_size; /* option 57, host order; 0 = absent */
 	__u8 message_type;
+	__u8 key_mode; /* of the port, read once: the agent may change it meanwhile */
 	__u32 sub_at;	 /* in the value of option 82 */
 	__u32 subs_seen; /* its sub-options, bit by code */
+	__u16 times[SLOT_COUNT];
+	__u16 found_at[SLOT_COUNT]; /* where times is not 0 */
+	__u8 sub_found_at[16];	    /* by code, where subs_seen says so */
 	struct echoed client_id;
 	struct echoed relay_agent;
+	struct circuit circuit; /* in mode CIRCUIT only */
 };
 
 struct {
@@ -78,7 +81,7 @@ static __always_inline struct request_notes *new_notes(const struct frame_place 
 
 	if (!notes)
 		return NULL;
-	__builtin_memset(notes, 0, offsetof(struct request_notes, client_id));
+	__builtin_memset(notes, 0, offsetof(struct request_notes, found_at));
 	notes->client_id.len = 0;
 	notes->relay_agent.len = 0;
 	notes->place = *place;

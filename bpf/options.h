@@ -177,10 +177,10 @@ static __always_inline bool save_option(const struct dhcp_frame *frame,
 					struct echoed *saved)
 {
 	const __u8 *octet = frame->options;
-	__u32 len = READ_ONCE(saved->len);
+	__u32 len = READ_ONCE(saved->len) & DHCP_OPTION_VALUE_MAX;
 
 	octet += 2 + (notes->found_at[slot] & (DHCP_OPTIONS_AREA_MAX - 1));
-	for (__u32 i = 0; i < DHCP_OPTION_VALUE_MAX && i < len; i++) {
+	for (__u32 i = 0; i < len; i++) {
 		if ((const void *)(octet + i + 1) > frame->end)
 			return false;
 		saved->value[i] = octet[i];

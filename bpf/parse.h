@@ -15,6 +15,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "hash.h"
 #include "maps.h"
 #include "notes.h"
 
@@ -163,13 +164,17 @@ static __always_inline bool is_to_dhcp_server(const struct xdp_md *ctx,
 	return udp->dest == bpf_htons(DHCP_SERVER_PORT);
 }
 
-/* Rule 3: up to two tags; an inner id behind the id 0, which means "no VLAN", is a doubt. */
+/*
+ * Rule 3: up to two tags. An inner id behind the id 0, which means "no VLAN", and the id 4095,
+ * which means nothing (802.1Q table 9-2), are doubts.
+ */
 static __always_inline bool has_sound_tags(const struct frame_place *place)
 {
 	__u32 ethernet_len = READ_ONCE(place->ethernet_len);
 
 	return ethernet_len <= ETH_HLEN + VLAN_TAGS_MAX * sizeof(struct vlan_tag) &&
-	       (READ_ONCE(place->s_vlan) || !READ_ONCE(place->c_vlan));
+	       (READ_ONCE(place->s_vlan) || !READ_ONCE(place->c_vlan)) &&
+	       READ_ONCE(place->s_vlan) != VLAN_ID && READ_ONCE(place->c_vlan) != VLAN_ID;
 }
 
 /*
@@ -207,19 +212,13 @@ static __always_inline __u32 check_headers(const struct dhcp_frame *frame, __u32
 	return NO_REASON;
 }
 
-/* Six octets as a number; of chaddr, it is the key of subscriber_pools (discriminator 0). */
-static __always_inline __u64 mac_of(const __u8 *octets)
-{
-	return *(const __u32 *)octets | (__u64)*(const __u16 *)(octets + 4) << 32;
-}
-
 /* Neither a group (bit 0 of the first octet) nor nobody. */
 static __always_inline bool is_station(__u64 mac)
 {
 	return mac && !(mac & 1);
 }
 
-/* Rule 13: sender and client can be answered, and are one where no relay stands between. */
+/* Rule 14: sender and client can be answered, and are one where no relay stands between. */
 static __always_inline bool is_sender_sound(const struct dhcp_frame *frame, bool is_relayed)
 {
 	__u64 client = mac_of(frame->bootp->chaddr);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * May this request come through a relay, and through this one: rules 10 to 12 of
+ * May this request come through a relay, and through this one: rules 10 to 13 of
  * docs/replies.md.
  */
 #ifndef DHCP_RELAY_H
@@ -66,13 +66,44 @@ static __always_inline bool walk_sub_options(struct request_notes *notes)
 		if (!(SUB_OPTIONS_KNOWN & bit) || (READ_ONCE(notes->subs_seen) & bit))
 			return false;
 		notes->subs_seen |= bit;
+		notes->sub_found_at[code & 15] = at;
 		notes->sub_at = at + 2 + value[(at + 1) & DHCP_OPTION_VALUE_MAX];
 		barrier();
 	}
 	return false;
 }
 
-/* Rules 10 to 12. */
+/* Rule 13: giaddr and circuit id, the line of a port in mode CIRCUIT. */
+static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *notes)
+{
+	const __u8 *value = notes->relay_agent.value;
+	__u32 at = notes->sub_found_at[SUB_OPTION_CIRCUIT_ID];
+	__u32 len;
+
+	if (!(notes->subs_seen & 1U << SUB_OPTION_CIRCUIT_ID))
+		return false;
+	len = value[(at + 1) & DHCP_OPTION_VALUE_MAX];
+	if (!len || len > DHCP_CIRCUIT_MAX)
+		return false;
+	__builtin_memset(&notes->circuit, 0, sizeof(notes->circuit));
+	notes->circuit.giaddr_be = giaddr;
+	notes->circuit.len = len;
+	for (__u32 i = 0; i < DHCP_CIRCUIT_MAX && i < len; i++)
+		notes->circuit.octets[i] = value[(at + 2 + i) & DHCP_OPTION_VALUE_MAX];
+	barrier();
+	return true;
+}
+
+/* Rules 10 and 13 of a port without relays, where nobody says what circuit a client is on. */
+static __always_inline __u32 check_client_port(const struct dhcp_frame *frame,
+					       const struct request_notes *notes)
+{
+	if (frame->bootp->giaddr || notes->times[SLOT_RELAY_AGENT])
+		return DHCP_pass_untrusted_relay;
+	return READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT ? DHCP_pass_circuit : NO_REASON;
+}
+
+/* Rules 10 to 13. */
 static __always_inline __u32 check_relay(const struct dhcp_frame *frame,
 					 const struct access_port *port,
 					 struct request_notes *notes)
@@ -80,14 +111,17 @@ static __always_inline __u32 check_relay(const struct dhcp_frame *frame,
 	__be32 giaddr = frame->bootp->giaddr;
 
 	if (!READ_ONCE(port->relay))
-		return giaddr || notes->times[SLOT_RELAY_AGENT] ? DHCP_pass_untrusted_relay :
-								  NO_REASON;
+		return check_client_port(frame, notes);
 	if (!is_allowed(port, giaddr))
 		return DHCP_pass_relay_unknown;
 	if (!save_option(frame, notes, SLOT_RELAY_AGENT, &notes->relay_agent))
 		return DHCP_pass_options;
 	barrier();
-	return walk_sub_options(notes) ? NO_REASON : DHCP_pass_relayed;
+	if (!walk_sub_options(notes))
+		return DHCP_pass_relayed;
+	if (READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT && !save_circuit(giaddr, notes))
+		return DHCP_pass_circuit;
+	return NO_REASON;
 }
 
 #endif

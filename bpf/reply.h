@@ -162,22 +162,24 @@ static __always_inline bool write_echoed(const struct xdp_md *ctx,
 					 const struct request_notes *notes, __u8 code,
 					 const struct echoed *option, __u32 *at)
 {
-	struct dhcp_frame frame = frame_of(ctx, notes);
-	__u32 len = READ_ONCE(option->len);
-	__u8 *to = frame.options + (*at & 1023);
+	__u32 len = READ_ONCE(option->len) & DHCP_OPTION_VALUE_MAX;
+	struct dhcp_frame frame;
+	__u8 *to;
 
 	if (!len)
 		return true;
+	frame = frame_of(ctx, notes);
+	to = frame.options + (*at & 1023);
 	if ((const void *)(to + 2) > frame.end)
 		return false;
 	to[0] = code;
 	to[1] = len;
-	for (__u32 i = 0; i < DHCP_OPTION_VALUE_MAX && i < len; i++) {
+	for (__u32 i = 0; i < len; i++) {
 		if ((const void *)(to + i + 3) > frame.end)
 			return false;
 		to[i + 2] = option->value[i];
 	}
-	*at += 2 + READ_ONCE(option->len);
+	*at += 2 + (READ_ONCE(option->len) & DHCP_OPTION_VALUE_MAX);
 	return true;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The maps that the agent fills and the program reads. Shapes: maps.h. Sizes are defaults; the
- * loader sets those of subscriber_pools and promises.
+ * loader sets those of subscriber_pools, circuits and promises.
  */
 #ifndef DHCP_TABLES_H
 #define DHCP_TABLES_H
@@ -17,6 +17,13 @@ struct {
 	__type(key, __u64);
 	__type(value, struct pool_assignment);
 } subscriber_pools SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct circuit);
+} circuits SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

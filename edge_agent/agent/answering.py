@@ -57,7 +57,7 @@ class Answering:
 
     def line_of(self, request: Request, ifindex: int) -> Line:
         """The line that a request came in on."""
-        return fastpath.line_of(request, ifindex)
+        return fastpath.line_of(request, ifindex, self.datapath)
 
     def drop(self, reason: str) -> None:
         """Count a frame or a client that gets no answer."""

@@ -5,19 +5,32 @@ Numbers are little-endian, addresses and MACs in network byte order.
 """
 
 import struct
+from dataclasses import replace
 from itertools import accumulate
 from typing import Final
 
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.reply import mix64
-from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, Port, SiteState, SubscriberKey
+from edge_agent.dhcp.hashing import MASK_64, mix64
+from edge_agent.dhcp.tables import (
+    NO_MAC,
+    Assignment,
+    KeyMode,
+    Line,
+    PoolOptions,
+    Port,
+    SiteState,
+    SubscriberKey,
+    holder,
+    key_mode,
+)
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C534102
+MAGIC: Final = 0x4C534103
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
 MAX_RELAYS: Final = 4
+CIRCUIT_MAX: Final = 64
 POOL_OPTIONS_MAX: Final = 256
 
 COUNTERS: Final = tuple(counter.value for counter in Counter)
@@ -50,7 +63,10 @@ POOL_ASSIGNMENT: Final = Record(
     c_vlan="H",
     check="I",
     seq="Q",
+    mac="6s",
+    reserved="2s",
 )
+CIRCUIT: Final = Record("circuit", giaddr_be="4s", len="I", octets=f"{CIRCUIT_MAX}s")
 IP_POOL: Final = Record(
     "ip_pool",
     network_be="4s",
@@ -64,7 +80,7 @@ IP_POOL: Final = Record(
 )
 PROMISE: Final = Record("promise", kernel_boot_ns="Q", agent_boot_ns="Q")
 ACCESS_PORT: Final = Record(
-    "access_port", mac="6s", enabled="B", relay="B", relays_be=f"{4 * MAX_RELAYS}s"
+    "access_port", mac="6s", enabled="B", relay="B", relays_be=f"{4 * MAX_RELAYS}s", key_mode="I"
 )
 SITE_STATE: Final = Record(
     "site_state",
@@ -83,21 +99,23 @@ SITE_STATE: Final = Record(
 )
 DHCP_STATS: Final = Record("dhcp_stats", **dict.fromkeys(COUNTERS, "Q"))
 
-_MASK_64: Final = (1 << 64) - 1
-
 
 def check_word(key: SubscriberKey, assignment: Assignment) -> int:
     """The 32 bits that tie a value to its key ("Hash" in `docs/replies.md`)."""
     line = assignment.line
     ip_be = int.from_bytes(assignment.ip.to_bytes(4, "big"), "little")
-    mixed = mix64(key) ^ (ip_be | assignment.pool_id << 32)
+    mac = int.from_bytes(holder(key, assignment).to_bytes(6, "big"), "little")
+    mixed = mix64(key ^ mac << 16) ^ (ip_be | assignment.pool_id << 32)
     mixed = mix64(mixed) ^ (assignment.slot | line.ifindex << 32)
-    mixed = mix64(mixed) ^ (line.s_vlan | line.c_vlan << 16 | assignment.seq << 32 & _MASK_64)
+    mixed = mix64(mixed) ^ (line.s_vlan | line.c_vlan << 16 | assignment.seq << 32 & MASK_64)
     return mix64(mixed) & 0xFFFFFFFF
 
 
 def pack_assignment(key: SubscriberKey, assignment: Assignment) -> bytes:
-    """Encode a binding; `check_ok` False gets a check word that does not fit."""
+    """Encode a binding; `check_ok` False gets a check word that does not fit.
+
+    What relays say of its line is another record, see `pack_circuit`.
+    """
     line = assignment.line
     check = check_word(key, assignment) ^ (not assignment.check_ok)
     return POOL_ASSIGNMENT.layout.pack(
@@ -109,19 +127,40 @@ def pack_assignment(key: SubscriberKey, assignment: Assignment) -> bytes:
         line.c_vlan,
         check,
         assignment.seq,
+        holder(key, assignment).to_bytes(6, "big"),
+        bytes(2),
     )
 
 
 def unpack_assignment(key: SubscriberKey, octets: bytes) -> Assignment:
     """Decode a binding and say whether its check word fits the key it was found under."""
-    ip_be, pool_id, slot, ifindex, s_vlan, c_vlan, check, seq = POOL_ASSIGNMENT.layout.unpack(
-        octets
+    ip_be, pool_id, slot, ifindex, s_vlan, c_vlan, check, seq, mac, _ = (
+        POOL_ASSIGNMENT.layout.unpack(octets)
     )
+    owner = NO_MAC if key_mode(key) is KeyMode.MAC else mac_from_bytes(mac)
     line = Line(ifindex, s_vlan, c_vlan)
-    assignment = Assignment(_ip(ip_be), pool_id, slot, line, seq)
-    if check == check_word(key, assignment):
+    assignment = Assignment(_ip(ip_be), pool_id, slot, line, seq, mac=owner)
+    is_whole = mac_from_bytes(mac) == holder(key, assignment)
+    if is_whole and check == check_word(key, assignment):
         return assignment
-    return Assignment(_ip(ip_be), pool_id, slot, line, seq, check_ok=False)
+    return replace(assignment, check_ok=False)
+
+
+def pack_circuit(line: Line) -> bytes:
+    """Encode what relays say of a line.
+
+    Raises:
+        ValueError: no circuit id, or one that is too long; the caller's fault.
+    """
+    if not 1 <= len(line.circuit) <= CIRCUIT_MAX:
+        raise ValueError(f"a circuit id of {len(line.circuit)} octets, 1 to {CIRCUIT_MAX} fit")
+    return CIRCUIT.layout.pack(line.giaddr.to_bytes(4, "big"), len(line.circuit), line.circuit)
+
+
+def unpack_circuit(octets: bytes, line: Line) -> Line:
+    """The line with what relays say of it."""
+    giaddr_be, length, circuit = CIRCUIT.layout.unpack(octets)
+    return replace(line, giaddr=_ip(giaddr_be), circuit=circuit[:length])
 
 
 def pack_pool(pool: PoolOptions) -> bytes:
@@ -170,17 +209,18 @@ def pack_port(port: Port, *, enabled: bool = True) -> bytes:
         raise ValueError("0.0.0.0 is no relay")
     relays_be = b"".join(relay.to_bytes(4, "big") for relay in port.relays)
     return ACCESS_PORT.layout.pack(
-        port.mac.to_bytes(6, "big"), enabled, bool(port.relays), relays_be
+        port.mac.to_bytes(6, "big"), enabled, bool(port.relays), relays_be, port.key
     )
 
 
 def unpack_port(octets: bytes) -> Port | None:
     """Decode an interface; None where it is not ours."""
-    mac, enabled, _, relays_be = ACCESS_PORT.layout.unpack(octets)
+    mac, enabled, _, relays_be, mode = ACCESS_PORT.layout.unpack(octets)
     if not enabled:
         return None
     relays = (_ip(relays_be[at : at + 4]) for at in range(0, len(relays_be), 4))
-    return Port(mac_from_bytes(mac), tuple(relay for relay in relays if relay != NO_IP))
+    allowed = tuple(relay for relay in relays if relay != NO_IP)
+    return Port(mac_from_bytes(mac), allowed, KeyMode(mode))
 
 
 def pack_state(state: SiteState) -> bytes:

@@ -3,6 +3,7 @@
 import errno
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -11,7 +12,15 @@ from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.mapped import Words, wait_for_programs
 from edge_agent.datapath.maps import Counters, Table
 from edge_agent.datapath.port import TableFullError
-from edge_agent.dhcp.tables import Assignment, PoolOptions, Port, SiteState, SubscriberKey
+from edge_agent.dhcp.tables import (
+    Assignment,
+    KeyMode,
+    PoolOptions,
+    Port,
+    SiteState,
+    SubscriberKey,
+    key_mode,
+)
 from lease_core.domain.values import Ipv4, Mac
 
 _BATCH: Final = 8192
@@ -26,10 +35,12 @@ class KernelTables:
     def __init__(self, maps: Mapping[str, int], *, read_only: bool) -> None:
         """Read and write the maps behind these file descriptors, which stay the caller's."""
         self.max_subscribers = libbpf.map_info(maps["subscriber_pools"]).max_entries
-        shapes = pins.shapes(self.max_subscribers)
+        self.max_circuits = libbpf.map_info(maps["circuits"]).max_entries
+        shapes = pins.shapes(self.max_subscribers, self.max_circuits)
         self._subscribers = _table(maps, shapes, "subscriber_pools")
         self._pools = _table(maps, shapes, "ip_pools")
         self._ports = _table(maps, shapes, "access_ports")
+        self._circuits = _table(maps, shapes, "circuits")
         self._counters = Counters(maps["stats_map"], abi.COUNTERS)
         octets = self.max_subscribers * abi.PROMISE.size
         self._promises = Words(maps["promises"], octets, read_only=read_only)
@@ -42,9 +53,31 @@ class KernelTables:
 
     def lookup(self, key: SubscriberKey) -> Assignment | None:
         octets = self._subscribers.get(key)
-        return None if octets is None else abi.unpack_assignment(key, octets)
+        return None if octets is None else self._whole(key, octets)
+
+    def _whole(self, key: SubscriberKey, octets: bytes) -> Assignment:
+        """A binding with its whole line, part of which may stand under its slot."""
+        found = abi.unpack_assignment(key, octets)
+        if key_mode(key) is not KeyMode.CIRCUIT:
+            return found
+        circuit = self._circuits.get(found.slot)
+        if circuit is None:
+            return replace(found, check_ok=False)
+        return replace(found, line=abi.unpack_circuit(circuit, found.line))
+
+    def _put_circuit(self, key: SubscriberKey, assignment: Assignment) -> None:
+        """What relays say of the line goes first: the kernel finds it by the binding."""
+        if key_mode(key) is not KeyMode.CIRCUIT:
+            return
+        if not 0 <= assignment.slot < self.max_circuits:
+            raise FastPathError(
+                f"slot {assignment.slot} has no place in circuits ({self.max_circuits} entries); "
+                "open the tables with room for circuits"
+            )
+        self._circuits.set(assignment.slot, abi.pack_circuit(assignment.line))
 
     def put(self, key: SubscriberKey, assignment: Assignment) -> None:
+        self._put_circuit(key, assignment)
         try:
             self._subscribers.set(key, abi.pack_assignment(key, assignment))
         except OSError as error:
@@ -60,6 +93,8 @@ class KernelTables:
         """
         rest = iter(entries)
         while chunk := list(islice(rest, _BATCH)):
+            for key, entry in chunk:
+                self._put_circuit(key, entry)
             keys = [key for key, _ in chunk]
             values = b"".join(abi.pack_assignment(key, entry) for key, entry in chunk)
             if self._subscribers.set_many(keys, values) < len(keys):
@@ -70,7 +105,7 @@ class KernelTables:
 
     def entries(self) -> Iterator[tuple[SubscriberKey, Assignment]]:
         for key, octets in self._subscribers.items():
-            yield key, abi.unpack_assignment(key, octets)
+            yield key, self._whole(key, octets)
 
     def pool(self, number: int) -> PoolOptions | None:
         octets = self._pools.get(number)
@@ -98,8 +133,15 @@ class KernelTables:
         port = self.port(ifindex)
         return None if port is None else port.mac
 
-    def put_port(self, ifindex: int, mac: Mac, *, relays: Sequence[Ipv4] = ()) -> None:
-        self._ports.set(ifindex, abi.pack_port(Port(mac, tuple(relays))))
+    def put_port(
+        self,
+        ifindex: int,
+        mac: Mac,
+        *,
+        relays: Sequence[Ipv4] = (),
+        key: KeyMode = KeyMode.MAC,
+    ) -> None:
+        self._ports.set(ifindex, abi.pack_port(Port(mac, tuple(relays), key)))
 
     def state(self) -> SiteState:
         return abi.unpack_state(self._state.copy(_STATE_WORDS))
@@ -160,5 +202,5 @@ def _table(maps: Mapping[str, int], shapes: Mapping[str, pins.Shape], name: str)
         key_octets=shape.key_size,
         value_octets=shape.value_size,
         max_entries=shape.max_entries,
-        is_array=name == "access_ports",
+        is_array=name in ("access_ports", "circuits"),
     )

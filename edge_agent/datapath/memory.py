@@ -5,7 +5,14 @@ from dataclasses import replace
 
 from edge_agent.datapath.port import TableFullError
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.tables import Assignment, PoolOptions, Port, SiteState, SubscriberKey
+from edge_agent.dhcp.tables import (
+    Assignment,
+    KeyMode,
+    PoolOptions,
+    Port,
+    SiteState,
+    SubscriberKey,
+)
 from lease_core.domain.values import Ipv4, Mac
 
 MAX_SUBSCRIBERS = 1_000_000
@@ -69,8 +76,15 @@ class MemoryDatapath:
     def put_pool(self, number: int, pool: PoolOptions) -> None:
         self._pools[number] = pool
 
-    def put_port(self, ifindex: int, mac: Mac, *, relays: Sequence[Ipv4] = ()) -> None:
-        self._ports[ifindex] = Port(mac, tuple(relays))
+    def put_port(
+        self,
+        ifindex: int,
+        mac: Mac,
+        *,
+        relays: Sequence[Ipv4] = (),
+        key: KeyMode = KeyMode.MAC,
+    ) -> None:
+        self._ports[ifindex] = Port(mac, tuple(relays), key)
 
     def set_state(self, state: SiteState) -> None:
         self._state = replace(state)

@@ -1,6 +1,6 @@
 """The pin directory: maps and program under `/sys/fs/bpf/lease/<site>`, which outlive the agent.
 
-    subscriber_pools  ip_pools  stats_map  promises  access_ports  site_state  prog
+    subscriber_pools  circuits  ip_pools  stats_map  promises  access_ports  site_state  prog
 
 `site_state` is made last, so a directory that has it is whole. It holds the cursor: tables and
 cursor are kept or lost together.
@@ -44,10 +44,11 @@ class Shape:
         )
 
 
-def shapes(subscribers: int) -> dict[str, Shape]:
+def shapes(subscribers: int, circuits: int = 1) -> dict[str, Shape]:
     """The maps by name, in the order in which they are made."""
     return {
         "subscriber_pools": Shape(_HASH, 8, abi.POOL_ASSIGNMENT.size, subscribers),
+        "circuits": Shape(_ARRAY, 4, abi.CIRCUIT.size, circuits),
         "ip_pools": Shape(_HASH, 4, abi.IP_POOL.size, abi.MAX_POOLS),
         "stats_map": Shape(_PERCPU_ARRAY, 4, abi.DHCP_STATS.size, 1),
         "promises": Shape(_ARRAY, 4, abi.PROMISE.size, subscribers, _MMAPABLE),
@@ -107,8 +108,12 @@ def open_maps(directory: Path, *, read_only: bool = False) -> dict[str, int]:
     return fds
 
 
-def check_shapes(directory: Path, fds: Mapping[str, int], subscribers: int | None = None) -> None:
-    """Compare maps with what this agent expects; None = any number of subscribers.
+def check_shapes(
+    directory: Path, fds: Mapping[str, int], subscribers: int | None = None, circuits: int = 1
+) -> None:
+    """Compare maps with what this agent expects.
+
+    `subscribers` None = any number; `circuits` is the least number of them.
 
     Raises:
         AbiMismatchError: names the map, what it is and what to do.
@@ -116,8 +121,10 @@ def check_shapes(directory: Path, fds: Mapping[str, int], subscribers: int | Non
     infos = {name: libbpf.map_info(fd) for name, fd in fds.items()}
     if subscribers is None:
         subscribers = infos["subscriber_pools"].max_entries
+    if "circuits" in infos:
+        circuits = max(circuits, infos["circuits"].max_entries)
     for name, info in infos.items():
-        shape = shapes(subscribers)[name]
+        shape = shapes(subscribers, circuits)[name]
         if shape.matches(info):
             continue
         if info.max_entries != shape.max_entries:
@@ -146,8 +153,10 @@ def check_magic(directory: Path, site_state_fd: int) -> None:
         )
 
 
-def load_program(directory: Path, subscribers: int) -> int:
+def load_program(directory: Path, subscribers: int, circuits: int = 1) -> int:
     """Load the program on the maps of the directory, making those that are missing.
+
+    A `circuits` that has more entries than asked for is kept.
 
     The program that is pinned already is kept if it is the same, otherwise it is exchanged.
     Returns its file descriptor; the caller closes it.
@@ -161,7 +170,9 @@ def load_program(directory: Path, subscribers: int) -> int:
         close_all(open_maps(directory))
     fds = {name: libbpf.open_pin(path) for name, path in present.items()}
     try:
-        check_shapes(directory, fds, subscribers)
+        check_shapes(directory, fds, subscribers, circuits)
+        if "circuits" in fds:
+            circuits = libbpf.map_info(fds["circuits"]).max_entries
         if "site_state" in fds:
             check_magic(directory, fds["site_state"])
     finally:
@@ -170,7 +181,7 @@ def load_program(directory: Path, subscribers: int) -> int:
         object_file(),
         PROGRAM,
         {name: directory / name for name in shapes(0)},
-        {"subscriber_pools": subscribers, "promises": subscribers},
+        {"subscriber_pools": subscribers, "promises": subscribers, "circuits": circuits},
     )
     return _keep_or_exchange(directory, fd)
 

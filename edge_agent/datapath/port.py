@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey, Tables
+from edge_agent.dhcp.tables import (
+    Assignment,
+    KeyMode,
+    PoolOptions,
+    SiteState,
+    SubscriberKey,
+    Tables,
+)
 from lease_core.domain.values import Ipv4, Mac
 
 
@@ -39,11 +46,19 @@ class Datapath(Tables, Protocol):
 
     def put_pool(self, number: int, pool: PoolOptions) -> None: ...
 
-    def put_port(self, ifindex: int, mac: Mac, *, relays: Sequence[Ipv4] = ()) -> None:
+    def put_port(
+        self,
+        ifindex: int,
+        mac: Mac,
+        *,
+        relays: Sequence[Ipv4] = (),
+        key: KeyMode = KeyMode.MAC,
+    ) -> None:
         """Answer on an interface, from `mac`.
 
         With `relays` (at most 4) only requests with one of them as giaddr are answered there,
-        without them only those of clients themselves.
+        without them only those of clients themselves. `key` says under which keys bindings on
+        this interface stand, see `tables.key_of`.
         """
         ...
 

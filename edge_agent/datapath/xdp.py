@@ -36,8 +36,17 @@ class XdpDatapath(KernelTables):
         self.kind = self._kind()
 
     @classmethod
-    def open(cls, directory: Path, max_subscribers: int = abi.MAX_SUBSCRIBERS) -> Self:
+    def open(
+        cls,
+        directory: Path,
+        max_subscribers: int = abi.MAX_SUBSCRIBERS,
+        *,
+        has_circuits: bool = False,
+    ) -> Self:
         """Open the site's tables for writing, or make them: gate closed, cursor 0.
+
+        `has_circuits` asks for room for a circuit id with every subscriber, which ports in mode
+        `CIRCUIT` need and which is fixed when the tables are made.
 
         A program that is attached already goes on answering; see `attach`.
 
@@ -48,7 +57,9 @@ class XdpDatapath(KernelTables):
             FastPathError: the kernel refused otherwise.
         """
         pins.prepare(directory)
-        program = pins.load_program(directory, max_subscribers)
+        program = pins.load_program(
+            directory, max_subscribers, max_subscribers if has_circuits else 1
+        )
         datapath = cls(directory, pins.open_maps(directory), program, read_only=False)
         try:
             datapath.initialise()

@@ -33,3 +33,4 @@ class Counter(StrEnum):
     PASS_VLAN_TAGS = auto()
     PASS_UNTRUSTED_RELAY = auto()
     PASS_RELAY_UNKNOWN = auto()
+    PASS_CIRCUIT = auto()

@@ -13,17 +13,19 @@ from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.frame import BROADCAST_IP
 from edge_agent.dhcp.message import Message
-from edge_agent.dhcp.relay import sub_options
+from edge_agent.dhcp.relay import circuit_of, sub_options
 from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import (
     Assignment,
+    KeyMode,
     Line,
     PoolOptions,
     Port,
     SiteState,
     SubscriberKey,
     Tables,
-    subscriber_key,
+    holder,
+    key_of,
 )
 from lease_core.domain.values import NO_IP, Mac
 
@@ -45,7 +47,7 @@ class Verdict:
 
 
 class _Binding(NamedTuple):
-    mac_key: SubscriberKey
+    key: SubscriberKey
     assignment: Assignment
     pool: PoolOptions
 
@@ -71,10 +73,10 @@ def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verd
 def decide(
     request: Request, ifindex: int, tables: Tables, now_boot_ns: int, discriminator: int = 0
 ) -> Verdict:
-    """Judge a request that was read already (rules 2 and 9 to 26).
+    """Judge a request that was read already (rules 2 and 9 to 27).
 
-    The agent answers a MAC's bindings on further lines with their `discriminator`; the kernel
-    knows only 0.
+    On a port in mode `MAC` the agent answers a MAC's bindings on further lines with their
+    `discriminator`; the kernel knows only 0.
     """
     port = tables.port(ifindex)
     if port is None:
@@ -83,8 +85,9 @@ def decide(
     reason = _refuse_message(request, port) or _refuse_site(state, now_boot_ns)
     if reason is not None:
         return Verdict(reason)
-    key = subscriber_key(request.message.mac, discriminator)
-    binding = _find_binding(tables, key, line_of(request, ifindex))
+    line = _line_at(request, ifindex, port)
+    key = key_of(request.message.mac, line, port.key, discriminator)
+    binding = _find_binding(tables, key, request.message.mac, line)
     if isinstance(binding, Counter):
         return Verdict(binding)
     reason = _refuse_claim(request, binding)
@@ -99,7 +102,7 @@ def decide(
         yiaddr=binding.assignment.ip,
         pool=binding.pool,
         grant_s=grant,
-        mac_key=binding.mac_key,
+        mac_key=binding.key,
         port_mac=port.mac,
     )
     if answer is None:
@@ -112,18 +115,25 @@ def decide(
 
 
 def grant_s(lease_time_s: int, horizon_boot_ns: int, now_boot_ns: int) -> int:
-    """Seconds that may be promised now (rule 24): never beyond E, and 0 where too few are left."""
+    """Seconds that may be promised now (rule 25): never beyond E, and 0 where too few are left."""
     grant = min(lease_time_s, (horizon_boot_ns - now_boot_ns) // _SECOND_NS)
     return grant if grant >= MIN_GRANT_S else 0
 
 
-def line_of(request: Request, ifindex: int) -> Line:
-    """The line that a request came in on."""
+def line_of(request: Request, ifindex: int, tables: Tables) -> Line:
+    """The line that a request came in on, by what its port tells lines apart."""
+    return _line_at(request, ifindex, tables.port(ifindex))
+
+
+def _line_at(request: Request, ifindex: int, port: Port | None) -> Line:
+    if port is not None and port.key is KeyMode.CIRCUIT:
+        circuit = circuit_of(request.message.options.relay_info)
+        return Line(ifindex, giaddr=request.message.giaddr, circuit=circuit)
     return Line(ifindex, request.frame.s_vlan, request.frame.c_vlan)
 
 
 def _refuse_message(request: Request, port: Port) -> Counter | None:
-    """Rules 9 to 13: what a fast path answers, from a client itself or from a relay of ours."""
+    """Rules 9 to 14: what a fast path answers, from a client itself or from a relay of ours."""
     message = request.message
     if message.options.message_type not in (MessageType.DISCOVER, MessageType.REQUEST):
         return Counter.PASS_MESSAGE_TYPE
@@ -138,14 +148,18 @@ def _refuse_message(request: Request, port: Port) -> Counter | None:
 
 
 def _refuse_relay(message: Message, port: Port) -> Counter | None:
-    """Rules 10 to 12: option 82 counts only from a relay that the port allows (RFC 3046 2.1)."""
+    """Rules 10 to 13: option 82 counts only from a relay that the port allows (RFC 3046 2.1)."""
     relay_info = message.options.relay_info
     if not port.relays:
-        is_relayed = message.giaddr != NO_IP or relay_info is not None
-        return Counter.PASS_UNTRUSTED_RELAY if is_relayed else None
-    if message.giaddr == NO_IP or message.giaddr not in port.relays:
+        if message.giaddr != NO_IP or relay_info is not None:
+            return Counter.PASS_UNTRUSTED_RELAY
+    elif message.giaddr == NO_IP or message.giaddr not in port.relays:
         return Counter.PASS_RELAY_UNKNOWN
-    return Counter.PASS_RELAYED if sub_options(relay_info or b"") is None else None
+    elif sub_options(relay_info or b"") is None:
+        return Counter.PASS_RELAYED
+    if port.key is KeyMode.CIRCUIT and not circuit_of(relay_info):
+        return Counter.PASS_CIRCUIT
+    return None
 
 
 def _is_station(mac: Mac) -> bool:
@@ -154,7 +168,7 @@ def _is_station(mac: Mac) -> bool:
 
 
 def _refuse_site(state: SiteState, now_boot_ns: int) -> Counter | None:
-    """Rules 14 to 16: open tables of this ABI, kept by an agent that is alive."""
+    """Rules 15 to 17: open tables of this ABI, kept by an agent that is alive."""
     if not state.abi_ok:
         return Counter.PASS_ABI
     if not state.gate:
@@ -164,23 +178,23 @@ def _refuse_site(state: SiteState, now_boot_ns: int) -> Counter | None:
     return None
 
 
-def _find_binding(tables: Tables, mac_key: SubscriberKey, line: Line) -> _Binding | Counter:
-    """Rules 17 to 20: the subscriber's own binding, on its line (I8), with its pool."""
-    assignment = tables.lookup(mac_key)
+def _find_binding(tables: Tables, key: SubscriberKey, mac: Mac, line: Line) -> _Binding | Counter:
+    """Rules 18 to 21: the subscriber's own binding, on its line (I8), with its pool."""
+    assignment = tables.lookup(key)
     if assignment is None:
         return Counter.PASS_UNKNOWN_CLIENT
     if not assignment.check_ok:
         return Counter.PASS_CHECK_WORD
-    if assignment.line != line:
+    if holder(key, assignment) != mac or assignment.line != line:
         return Counter.PASS_OTHER_LINE
     pool = tables.pool(assignment.pool_id)
     if pool is None or not options.FIXED_LEN <= len(pool.options) <= options.POOL_OPTIONS_MAX:
         return Counter.PASS_UNKNOWN_POOL
-    return _Binding(mac_key, assignment, pool)
+    return _Binding(key, assignment, pool)
 
 
 def _refuse_claim(request: Request, binding: _Binding) -> Counter | None:
-    """Rules 21 to 23: the client talks to this server, about the address that it holds."""
+    """Rules 22 to 24: the client talks to this server, about the address that it holds."""
     message, server_id = request.message, binding.pool.server_id
     if request.frame.dst_ip not in (BROADCAST_IP, server_id):
         return Counter.PASS_NOT_ADDRESSED

@@ -78,12 +78,19 @@ def parse(octets: bytes) -> Frame | Counter | None:
     frame = _parse_untagged(octets[:_TAGS_AT] + octets[end:])
     if frame is None:
         return None
-    is_sound = len(tags) <= MAX_TAGS * _TAG_LEN and (
-        _vlan_id(tags[:_TAG_LEN]) or not _vlan_id(tags[_TAG_LEN:])
-    )
-    if not is_sound:
+    if not _is_line(tags):
         return Counter.PASS_VLAN_TAGS
     return frame._replace(tags=tags) if isinstance(frame, Frame) else frame
+
+
+def _is_line(tags: bytes) -> bool:
+    """At most two tags, none behind the id 0, which is no VLAN, and none with the reserved id."""
+    outer, inner = _vlan_id(tags[:_TAG_LEN]), _vlan_id(tags[_TAG_LEN:])
+    return (
+        len(tags) <= MAX_TAGS * _TAG_LEN
+        and (outer != 0 or inner == 0)
+        and _VLAN_ID not in (outer, inner)
+    )
 
 
 def _parse_untagged(octets: bytes) -> Frame | Counter | None:

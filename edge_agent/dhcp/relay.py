@@ -17,6 +17,19 @@ KNOWN: Final = frozenset(
 link selection (5, RFC 3527), server id override (11, RFC 5107), relay source port (19, RFC 8357).
 """
 
+MAX_CIRCUIT: Final = 64
+"""Octets of a circuit id that a line may have."""
+
+
+def circuit_of(relay_info: bytes | None) -> bytes:
+    """The circuit id by which a port in mode `CIRCUIT` tells lines apart (rule 13).
+
+    Empty where there is none, where it is longer than `MAX_CIRCUIT`, or where option 82 is not
+    one that the fast path takes.
+    """
+    circuit = (sub_options(relay_info or b"") or {}).get(CIRCUIT_ID, b"")
+    return circuit if len(circuit) <= MAX_CIRCUIT else b""
+
 
 def sub_options(value: bytes) -> dict[int, bytes] | None:
     """The sub-options by code (rule 12 of `docs/replies.md`).

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from edge_agent.dhcp import codes, frame, options
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, IPV4_LEN, UDP_LEN
+from edge_agent.dhcp.hashing import mix64
 from edge_agent.dhcp.message import HEADER_LEN
 from edge_agent.dhcp.options import Options
 from edge_agent.dhcp.request import Request
@@ -23,7 +24,6 @@ MAX_IP: Final = 576
 
 _HEADER = struct.Struct("!BBBxIHHIIII16s192xI")
 _SECONDS = struct.Struct("!I")
-_MASK_64: Final = (1 << 64) - 1
 
 
 class _Destination(NamedTuple):
@@ -33,13 +33,6 @@ class _Destination(NamedTuple):
 
 
 _EVERYONE = _Destination(BROADCAST_MAC, BROADCAST_IP)
-
-
-def mix64(number: int) -> int:
-    """The 64-bit mixer of "Hash" in `docs/replies.md`."""
-    number = (number ^ number >> 33) * 0xFF51AFD7ED558CCD & _MASK_64
-    number = (number ^ number >> 33) * 0xC4CEB9FE1A85EC53 & _MASK_64
-    return number ^ number >> 33
 
 
 def lease_times(grant_s: int, mac_key: SubscriberKey) -> tuple[int, int]:

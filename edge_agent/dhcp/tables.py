@@ -4,12 +4,46 @@ Addresses are numbers in host order here; the wire order lives in the map ABI.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from enum import IntEnum
+from typing import Final, Protocol
 
-from lease_core.domain.values import Ipv4, Mac
+from edge_agent.dhcp.hashing import mix64
+from lease_core.domain.values import NO_IP, Ipv4, Mac
+
+NO_MAC: Final = Mac(0)
 
 SubscriberKey = int
-"""A key of `subscriber_pools` as a little-endian number: MAC octets, then a u16 discriminator."""
+"""A key of `subscriber_pools` as a little-endian number of 64 bits; its kinds are `KeyMode`."""
+
+LINE_TAG: Final = 0x40
+CIRCUIT_TAG: Final = 0x20
+
+
+class KeyMode(IntEnum):
+    """What a port finds a subscriber by (`dhcp_key_mode` of `bpf/maps.h`).
+
+    The identity is (site, line, MAC) in all of them. By `MAC` the kernel serves one line of a
+    MAC, by the others as many as there are.
+    """
+
+    MAC = 0
+    LINE = 1
+    CIRCUIT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where a subscriber is connected: interface and VLAN ids (0 = none).
+
+    On a port in mode `CIRCUIT` it is the interface and what the relay says: giaddr and the
+    circuit id of option 82, 1..64 octets.
+    """
+
+    ifindex: int
+    s_vlan: int = 0
+    c_vlan: int = 0
+    giaddr: Ipv4 = NO_IP
+    circuit: bytes = b""
 
 
 def subscriber_key(mac: Mac, discriminator: int = 0) -> SubscriberKey:
@@ -17,17 +51,34 @@ def subscriber_key(mac: Mac, discriminator: int = 0) -> SubscriberKey:
     return int.from_bytes(mac.to_bytes(6, "big") + discriminator.to_bytes(2, "little"), "little")
 
 
+def key_of(mac: Mac, line: Line, mode: KeyMode, discriminator: int = 0) -> SubscriberKey:
+    """Key of a subscriber's binding on a port in `mode` ("Hash" in `docs/replies.md`).
+
+    Only mode `MAC` has discriminators. In the others a stranger may have the same key (about one
+    pair in 2**56): `holder` and the value's line tell.
+    """
+    if mode is KeyMode.MAC:
+        return subscriber_key(mac, discriminator)
+    mixed = mix64(subscriber_key(mac))
+    if mode is KeyMode.LINE:
+        mixed ^= line.ifindex | line.s_vlan << 32 | line.c_vlan << 48
+        return mix64(mixed) >> 8 | LINE_TAG << 56
+    giaddr_be = int.from_bytes(line.giaddr.to_bytes(4, "big"), "little")
+    mixed ^= line.ifindex | giaddr_be << 32
+    for at in range(0, len(line.circuit), 8):
+        mixed = mix64(mixed) ^ int.from_bytes(line.circuit[at : at + 8], "little")
+    return mix64(mix64(mixed) ^ len(line.circuit)) >> 8 | CIRCUIT_TAG << 56
+
+
+def key_mode(key: SubscriberKey) -> KeyMode:
+    """The kind of a key; a tombstone of the agent is one of `MAC`."""
+    tags = {LINE_TAG: KeyMode.LINE, CIRCUIT_TAG: KeyMode.CIRCUIT}
+    return tags.get(key >> 56, KeyMode.MAC)
+
+
 def key_mac(key: SubscriberKey) -> Mac:
+    """The MAC in a key of mode `MAC`."""
     return Mac(int.from_bytes(key.to_bytes(8, "little")[:6], "big"))
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Where a subscriber is connected: interface and VLAN ids (0 = none)."""
-
-    ifindex: int
-    s_vlan: int = 0
-    c_vlan: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +89,7 @@ class Port:
     """Hardware address to answer from."""
     relays: tuple[Ipv4, ...] = ()
     """giaddr of each relay that may send here; empty = clients themselves do."""
+    key: KeyMode = KeyMode.MAC
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +102,13 @@ class Assignment:
     line: Line
     seq: int
     check_ok: bool = True
+    mac: Mac = NO_MAC
+    """Whose it is, under a key of mode `LINE` or `CIRCUIT`; else the key says it."""
+
+
+def holder(key: SubscriberKey, assignment: Assignment) -> Mac:
+    """The MAC that a binding belongs to."""
+    return assignment.mac if key_mode(key) is not KeyMode.MAC else key_mac(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def directory(kernel: None) -> Iterator[Path]:
 def datapath(kernel: None) -> Iterator[XdpDatapath]:
     """Tables that all packet tests share."""
     path = BPFFS / f"lease-test-{os.getpid()}"
-    with XdpDatapath.open(path, SUBSCRIBERS) as opened:
+    with XdpDatapath.open(path, SUBSCRIBERS, has_circuits=True) as opened:
         yield opened
     shutil.rmtree(path)
 

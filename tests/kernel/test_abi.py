@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from edge_agent.datapath import abi
 from edge_agent.datapath.pins import object_file
 from edge_agent.dhcp import fastpath, options
-from edge_agent.dhcp.tables import Port
+from edge_agent.dhcp.tables import CIRCUIT_TAG, LINE_TAG, KeyMode, Line, Port, key_of
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import BINDING, KEY, POOL_OPTIONS
-from tests.packets import PORT_MAC, RELAY
+from tests.packets import CLIENT_MAC, PORT_MAC, RELAY
 
 RECORDS = [
     abi.POOL_ASSIGNMENT,
+    abi.CIRCUIT,
     abi.IP_POOL,
     abi.PROMISE,
     abi.ACCESS_PORT,
@@ -61,6 +63,9 @@ def test_constants_are_those_of_the_header() -> None:
         "MAX_POOLS": abi.MAX_POOLS,
         "MAX_PORTS": abi.MAX_PORTS,
         "MAX_RELAYS": abi.MAX_RELAYS,
+        "CIRCUIT_MAX": abi.CIRCUIT_MAX,
+        "KEY_TAG_LINE": LINE_TAG,
+        "KEY_TAG_CIRCUIT": CIRCUIT_TAG,
         "POOL_OPTIONS_MAX": abi.POOL_OPTIONS_MAX,
         "MIN_GRANT_S": fastpath.MIN_GRANT_S,
         "OPT_AT_TYPE": options.AT_TYPE,
@@ -76,7 +81,10 @@ def test_records_round_trip() -> None:
     """What is encoded decodes to itself, and a wrong check word is noticed."""
     assert abi.unpack_assignment(KEY, abi.pack_assignment(KEY, BINDING)) == BINDING
     assert abi.unpack_pool(abi.pack_pool(POOL_OPTIONS)) == POOL_OPTIONS
-    for port in (Port(Mac(PORT_MAC)), Port(Mac(PORT_MAC), (Ipv4(RELAY), Ipv4(1), Ipv4(2)))):
+    line = Line(7, giaddr=Ipv4(RELAY), circuit=b"c" * 64)
+    assert abi.unpack_circuit(abi.pack_circuit(line), Line(7)) == line
+    plain = Port(Mac(PORT_MAC))
+    for port in (plain, Port(Mac(PORT_MAC), (Ipv4(RELAY), Ipv4(1)), KeyMode.CIRCUIT)):
         assert abi.unpack_port(abi.pack_port(port)) == port
         assert abi.unpack_port(abi.pack_port(port, enabled=False)) is None
     assert not abi.unpack_assignment(KEY + 1, abi.pack_assignment(KEY, BINDING)).check_ok
@@ -87,3 +95,24 @@ def test_relays_that_do_not_fit_are_refused(relays: tuple[int, ...]) -> None:
     """A port with too many relays, or one that is no address, is not written."""
     with pytest.raises(ValueError, match="relay"):
         abi.pack_port(Port(Mac(PORT_MAC), tuple(Ipv4(relay) for relay in relays)))
+
+
+def test_a_value_is_bound_to_key_and_holder() -> None:
+    """Under a hash neither another key nor another MAC in the value is believed."""
+    key = key_of(Mac(CLIENT_MAC), BINDING.line, KeyMode.LINE)
+    own = replace(BINDING, mac=Mac(CLIENT_MAC))
+    octets = abi.pack_assignment(key, own)
+    at = abi.POOL_ASSIGNMENT.offsets["mac"]
+
+    assert abi.unpack_assignment(key, octets) == own
+    assert not abi.unpack_assignment(key + 1, octets).check_ok
+    for i in range(6):
+        changed = octets[: at + i] + bytes((octets[at + i] ^ 1,)) + octets[at + i + 1 :]
+        assert not abi.unpack_assignment(key, changed).check_ok
+
+
+@pytest.mark.parametrize("length", [0, 65])
+def test_circuits_that_do_not_fit_are_refused(length: int) -> None:
+    """A line without circuit id, or with one too long, is not written."""
+    with pytest.raises(ValueError, match="circuit id"):
+        abi.pack_circuit(Line(7, giaddr=Ipv4(RELAY), circuit=bytes(length)))

@@ -7,13 +7,15 @@ from scapy.layers.dhcp import BOOTP
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
+from edge_agent.datapath import abi
 from edge_agent.dhcp.options import option
-from edge_agent.dhcp.tables import Line
+from edge_agent.dhcp.tables import KeyMode, Line, key_of
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, KEY, POOL_OPTIONS, Lab
 from tests.packets import (
     BROADCAST_IP,
     CIRCUIT,
+    CLIENT_MAC,
     DISCOVER,
     PORT_MAC,
     RELAY,
@@ -38,7 +40,7 @@ LINES = {
     ((0x8100, 0),): Line(IFINDEX),
     ((0x8100, 100),): Line(IFINDEX, 100),
     ((0x88A8, 0xF064),): Line(IFINDEX, 100),
-    ((0x8100, 4095),): Line(IFINDEX, 4095),
+    ((0x8100, 4094),): Line(IFINDEX, 4094),
     ((0x88A8, 7), (0x8100, 100)): Line(IFINDEX, 7, 100),
     ((0x9100, 100), (0x8100, 7)): Line(IFINDEX, 100, 7),
     ((0x8100, 0xB064), (0x8100, 0x5064)): Line(IFINDEX, 100, 100),
@@ -159,3 +161,95 @@ def test_client_says_how_long_a_reply_may_be(lab: Lab) -> None:
         judged = lab.judge(relayed(asked.with_option(57, size.to_bytes(2, "big")), info))
         assert judged.counter == counter
         assert len(judged.frame) == 14 + total or not judged.is_answered
+
+
+MAC = Mac(CLIENT_MAC)
+CIRCUITS = [
+    Line(IFINDEX, giaddr=Ipv4(giaddr), circuit=circuit)
+    for giaddr in (RELAY, RELAY + 1)
+    for circuit in (b"c", b"c\0", b"access 0/1/7:4", b"access 0/1/7:5", bytes(range(64)))
+]
+
+
+def on_circuit(client: Client, line: Line) -> Client:
+    return relayed(client, REMOTE + option(1, line.circuit)).but(giaddr=line.giaddr)
+
+
+def at_circuit_port(lab: Lab) -> None:
+    relays = [Ipv4(RELAY), Ipv4(RELAY + 1)]
+    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=KeyMode.CIRCUIT)
+
+
+def test_by_line_every_line_of_a_mac_is_answered(lab: Lab) -> None:
+    """One MAC on many VLANs gets the address of the line that it asks from."""
+    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), key=KeyMode.LINE)
+    lines = sorted(set(LINES.values()), key=repr)
+    for n, line in enumerate(lines):
+        own = replace(BINDING, ip=Ipv4(ADDRESS + n), slot=200 + n, line=line, mac=MAC)
+        lab.datapath.put(key_of(MAC, line, KeyMode.LINE), own)
+        assert lab.datapath.lookup(key_of(MAC, line, KeyMode.LINE)) == own
+
+    for tags, line in LINES.items():
+        yiaddr = lab.judge(OFFERED.but(tags=tags)).frame[4 * len(tags) :][58:62]
+        assert yiaddr == ip(ADDRESS + lines.index(line))
+    assert lab.judge(OFFERED.but(tags=((0x8100, 99),))).counter == "pass_unknown_client"
+
+
+@pytest.mark.parametrize("tags", [(), ((0x8100, 100),)])
+def test_by_circuit_every_line_of_a_mac_is_answered(
+    lab: Lab, tags: tuple[tuple[int, int], ...]
+) -> None:
+    """One MAC on many circuits of two relays gets the address of the circuit it asks from."""
+    at_circuit_port(lab)
+    for n, line in enumerate(CIRCUITS):
+        own = replace(BINDING, ip=Ipv4(ADDRESS + n), slot=300 + n, line=line, mac=MAC)
+        lab.datapath.put(key_of(MAC, line, KeyMode.CIRCUIT), own)
+        assert lab.datapath.lookup(key_of(MAC, line, KeyMode.CIRCUIT)) == own
+
+    for n, line in enumerate(CIRCUITS):
+        packet = Ether(lab.judge(on_circuit(OFFERED, line).but(tags=tags)).frame)
+        assert packet[BOOTP].yiaddr == ip_text(Ipv4(ADDRESS + n))
+    unknown = on_circuit(OFFERED, replace(CIRCUITS[0], circuit=b"d"))
+    assert lab.judge(unknown).counter == "pass_unknown_client"
+
+
+STRANGERS = {
+    "another MAC": {"mac": Mac(CLIENT_MAC + 1)},
+    "no MAC": {"mac": Mac(0)},
+    "another interface": {"line": replace(CIRCUITS[2], ifindex=IFINDEX + 1)},
+    "another relay": {"line": replace(CIRCUITS[2], giaddr=Ipv4(RELAY + 1))},
+    "another octet": {"line": CIRCUITS[3]},
+    "a zero octet more": {"line": replace(CIRCUITS[2], circuit=CIRCUITS[2].circuit + b"\0")},
+    "a VLAN": {"line": replace(CIRCUITS[2], s_vlan=7)},
+    "a slot without circuit": {"slot": 1 << 20},
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
+def test_a_key_alone_is_no_proof(lab: Lab, stranger: dict[str, object]) -> None:
+    """A value under the right key that is another's is left alone, and no MAC heals it (I8)."""
+    at_circuit_port(lab)
+    key = key_of(MAC, CIRCUITS[2], KeyMode.CIRCUIT)
+    own = replace(BINDING, slot=400, line=CIRCUITS[2], mac=MAC)
+    lab.datapath.put(key, own)
+    assert lab.judge(on_circuit(OFFERED, CIRCUITS[2])).counter == "offer"
+
+    other = replace(own, **stranger)  # type: ignore[arg-type]
+    if other.slot == own.slot:
+        lab.datapath.put(key, other)
+    else:
+        lab.datapath._subscribers.set(key, abi.pack_assignment(key, other))
+
+    assert lab.judge(on_circuit(OFFERED, CIRCUITS[2])).counter == "pass_other_line"
+
+
+def test_a_value_of_another_circuit_is_not_believed(lab: Lab) -> None:
+    """A value that moved to another key fails its check word."""
+    at_circuit_port(lab)
+    keys = [key_of(MAC, line, KeyMode.CIRCUIT) for line in CIRCUITS[:2]]
+    lab.datapath.put(keys[0], replace(BINDING, slot=401, line=CIRCUITS[0], mac=MAC))
+    octets = lab.datapath._subscribers.get(keys[0])
+    assert octets is not None
+    lab.datapath._subscribers.set(keys[1], octets)
+
+    assert lab.judge(on_circuit(OFFERED, CIRCUITS[1])).counter == "pass_check_word"

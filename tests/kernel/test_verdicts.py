@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.tables import Line
+from edge_agent.dhcp.tables import KeyMode, Line
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import (
     ADDRESS,
@@ -32,6 +32,7 @@ from tests.packets import (
     RELAY,
     RELAY_MAC,
     RELEASE,
+    REMOTE,
     REQUEST,
     SERVER,
     Client,
@@ -150,6 +151,11 @@ MISSES = {
     "a relay": (relayed(GOOD), "pass_untrusted_relay"),
     "three tags": (GOOD.but(tags=((0x8100, 7),) * 3), "pass_vlan_tags"),
     "a tag behind id 0": (GOOD.but(tags=((0x8100, 0), (0x8100, 7))), "pass_vlan_tags"),
+    "the reserved id": (GOOD.but(tags=((0x8100, 0x0FFF),)), "pass_vlan_tags"),
+    "the reserved id inside": (
+        GOOD.but(tags=((0x8100, 7), (0x8100, 0xFFFF))),
+        "pass_vlan_tags",
+    ),
     "three tags before IP options": (
         GOOD.but(tags=((0x8100, 7),) * 3, version_ihl=0x46, ip_options=b"\x94\x04\0\0"),
         "pass_vlan_tags",
@@ -202,9 +208,10 @@ def _pool(options: bytes) -> Callable[[Lab], None]:
     return change
 
 
-def _relays(*relays: int) -> Callable[[Lab], None]:
+def _relays(*relays: int, key: KeyMode = KeyMode.MAC) -> Callable[[Lab], None]:
     def change(lab: Lab) -> None:
-        lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(relay) for relay in relays])
+        allowed = [Ipv4(relay) for relay in relays]
+        lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=allowed, key=key)
 
     return change
 
@@ -265,6 +272,33 @@ TABLES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {
         "pass_relayed",
     ),
     "two circuits": (_relays(RELAY), relayed(GOOD, CIRCUIT * 2), "pass_relayed"),
+    "no option 82 on a circuit": (
+        _relays(RELAY, key=KeyMode.CIRCUIT),
+        relayed(GOOD, b""),
+        "pass_circuit",
+    ),
+    "no circuit": (_relays(RELAY, key=KeyMode.CIRCUIT), relayed(GOOD, REMOTE), "pass_circuit"),
+    "an empty circuit": (
+        _relays(RELAY, key=KeyMode.CIRCUIT),
+        relayed(GOOD, b"\x01\x00" + REMOTE),
+        "pass_circuit",
+    ),
+    "a circuit of 65 octets": (
+        _relays(RELAY, key=KeyMode.CIRCUIT),
+        relayed(GOOD, b"\x01\x41" + bytes(65)),
+        "pass_circuit",
+    ),
+    "a client on a port of circuits": (_relays(key=KeyMode.CIRCUIT), GOOD, "pass_circuit"),
+    "a MAC's binding on a port of circuits": (
+        _relays(RELAY, key=KeyMode.CIRCUIT),
+        RELAYED,
+        "pass_unknown_client",
+    ),
+    "a MAC's binding on a port of lines": (
+        _relays(key=KeyMode.LINE),
+        GOOD,
+        "pass_unknown_client",
+    ),
     "a relay without hardware address": (
         _relays(RELAY),
         RELAYED.but(src_mac=0),

@@ -7,7 +7,14 @@ from typing import Any
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import codes, options
 from edge_agent.dhcp.request import Request, parse_request
-from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, subscriber_key
+from edge_agent.dhcp.tables import (
+    Assignment,
+    KeyMode,
+    Line,
+    PoolOptions,
+    SiteState,
+    subscriber_key,
+)
 from lease_core.domain.values import NO_IP, Ipv4, Mac, ip_from_text
 
 SECOND = 10**9
@@ -50,11 +57,12 @@ def tables(
     assignment: Assignment | None = ASSIGNMENT,
     pool: PoolOptions | None = POOL,
     relays: tuple[Ipv4, ...] = (),
+    key: KeyMode = KeyMode.MAC,
     **state: Any,
 ) -> MemoryDatapath:
     """A site with one port, one pool and one binding; `state` changes fields of `STATE`."""
     made = MemoryDatapath(max_entries=8)
-    made.put_port(IFINDEX, PORT_MAC, relays=relays)
+    made.put_port(IFINDEX, PORT_MAC, relays=relays, key=key)
     made.set_state(replace(STATE, **state))
     if pool is not None:
         made.put_pool(POOL_NUMBER, pool)

@@ -15,7 +15,7 @@ from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.fastpath import Verdict, decide, grant_s, judge
 from edge_agent.dhcp.options import option
 from edge_agent.dhcp.request import Request, parse_request
-from edge_agent.dhcp.tables import Line, subscriber_key
+from edge_agent.dhcp.tables import KeyMode, Line, key_of, subscriber_key
 from lease_core.domain.values import Ipv4, Mac, ip_from_text
 from tests.unit.dhcp.clients import (
     ASSIGNMENT,
@@ -80,6 +80,7 @@ FAULTS = [
         area=option(82, b"\x05\x04abcd"),
         port={"relays": (RELAY,)},
     ),
+    Fault(Counter.PASS_CIRCUIT, port={"key": KeyMode.CIRCUIT, "relays": ()}),
     Fault(Counter.PASS_SOURCE_MAC, {"src_mac": RELAY_MAC}),
     Fault(Counter.PASS_ABI, state={"abi_ok": False}),
     Fault(Counter.PASS_GATE_CLOSED, state={"gate": False}),
@@ -333,7 +334,7 @@ LINES = {
     b"": Line(IFINDEX),
     b"\x81\x00\xe0\x00": Line(IFINDEX),
     b"\x81\x00\x00\x64": Line(IFINDEX, 100),
-    b"\x88\xa8\xff\xff": Line(IFINDEX, 4095),
+    b"\x88\xa8\xff\xfe": Line(IFINDEX, 4094),
     b"\x91\x00\x00\x07\x81\x00\x20\x64": Line(IFINDEX, 7, 100),
     b"\x88\xa8\x00\x07\x81\x00\x00\x07": Line(IFINDEX, 7, 7),
     b"\x88\xa8\x00\x64\x81\x00\x00\x07": Line(IFINDEX, 100, 7),
@@ -354,9 +355,13 @@ def test_a_binding_answers_on_its_own_line_only(tags: bytes) -> None:
             assert verdict == Verdict(Counter.PASS_OTHER_LINE)
 
 
-@pytest.mark.parametrize("tags", [TAG * 3, b"\x81\x00\x00\x00" + TAG], ids=["three", "behind 0"])
+@pytest.mark.parametrize(
+    "tags",
+    [TAG * 3, b"\x81\x00\x00\x00" + TAG, b"\x81\x00\x0f\xff", TAG + b"\x81\x00\x0f\xff"],
+    ids=["three", "behind 0", "reserved", "reserved inside"],
+)
 def test_doubtful_tags_are_passed(tags: bytes) -> None:
-    """More tags than a line has, and an id behind "no VLAN", are counted and left alone."""
+    """Tags that name no line for certain are counted and left alone."""
     sent = replace(DISCOVER, tags=tags)
     assert judge(sent.octets, IFINDEX, tables(), NOW) == Verdict(Counter.PASS_VLAN_TAGS)
 
@@ -396,6 +401,82 @@ def test_a_client_at_a_relay_port_is_left_to_the_agent() -> None:
     """Where relays stand, a message without giaddr comes from none of them."""
     verdict = judge(DISCOVER.octets, IFINDEX, tables(relays=(RELAY,)), NOW)
     assert verdict == Verdict(Counter.PASS_RELAY_UNKNOWN)
+
+
+CIRCUITS: dict[str, Line] = {
+    "mine": Line(IFINDEX, giaddr=RELAY, circuit=b"access 0/1/7:4"),
+    "one octet more": Line(IFINDEX, giaddr=RELAY, circuit=b"access 0/1/7:4\0"),
+    "one octet less": Line(IFINDEX, giaddr=RELAY, circuit=b"access 0/1/7:"),
+    "at another relay": Line(IFINDEX, giaddr=OTHER_SERVER, circuit=b"access 0/1/7:4"),
+    "the longest": Line(IFINDEX, giaddr=RELAY, circuit=bytes(range(64))),
+}
+
+
+def on_circuit(line: Line) -> Sent:
+    return replace(relayed(DISCOVER, option(1, line.circuit)), giaddr=line.giaddr)
+
+
+def test_by_circuit_every_line_of_a_mac_has_its_own_binding() -> None:
+    """One MAC on many circuits is answered on each with that circuit's address."""
+    made = tables(None, relays=(RELAY, OTHER_SERVER), key=KeyMode.CIRCUIT)
+    for slot, line in enumerate(CIRCUITS.values()):
+        binding = replace(ASSIGNMENT, ip=Ipv4(IP + slot), slot=slot, line=line, mac=MAC)
+        made.put(key_of(MAC, line, KeyMode.CIRCUIT), binding)
+    for slot, line in enumerate(CIRCUITS.values()):
+        frame = judge(on_circuit(line).octets, IFINDEX, made, NOW).frame
+        assert frame is not None
+        assert frame[58:62] == (IP + slot).to_bytes(4, "big")
+
+
+def test_by_line_every_line_of_a_mac_has_its_own_binding() -> None:
+    """One MAC on many VLANs is answered on each with that line's address."""
+    made = tables(None, key=KeyMode.LINE)
+    for slot, line in enumerate(set(LINES.values())):
+        binding = replace(ASSIGNMENT, ip=Ipv4(IP + slot), slot=slot, line=line, mac=MAC)
+        made.put(key_of(MAC, line, KeyMode.LINE), binding)
+        for tags in (tags for tags, own in LINES.items() if own == line):
+            frame = judge(replace(DISCOVER, tags=tags).octets, IFINDEX, made, NOW).frame
+            assert frame is not None
+            at = 58 + len(tags)
+            assert frame[at : at + 4] == (IP + slot).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("mode", [KeyMode.LINE, KeyMode.CIRCUIT])
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        {"mac": Mac(MAC + 1)},
+        {"mac": Mac(0)},
+        {"line": Line(IFINDEX, 7)},
+        {"line": Line(IFINDEX + 1, giaddr=RELAY, circuit=b"port")},
+        {"line": Line(IFINDEX, giaddr=RELAY, circuit=b"pork")},
+        {"line": Line(IFINDEX, giaddr=OTHER_SERVER, circuit=b"port")},
+    ],
+)
+def test_a_key_alone_is_no_proof(mode: KeyMode, stranger: dict[str, Any]) -> None:
+    """A value under the right key that is another's is left alone, and no MAC heals it."""
+    sent = relayed(DISCOVER) if mode is KeyMode.CIRCUIT else DISCOVER
+    made = tables(relays=(RELAY,) if mode is KeyMode.CIRCUIT else (), key=mode)
+    line = (
+        Line(IFINDEX, giaddr=RELAY, circuit=b"port") if mode is KeyMode.CIRCUIT else Line(IFINDEX)
+    )
+    own = replace(ASSIGNMENT, line=line, mac=MAC)
+    made.put(key_of(MAC, line, mode), own)
+    assert judge(sent.octets, IFINDEX, made, NOW).counter is Counter.OFFER
+    made.put(key_of(MAC, line, mode), replace(own, **stranger))
+    assert judge(sent.octets, IFINDEX, made, NOW) == Verdict(Counter.PASS_OTHER_LINE)
+
+
+@pytest.mark.parametrize(
+    "info", [b"", b"\x02\x01r", b"\x01\x00", option(1, bytes(65))],
+    ids=["no option 82", "no circuit", "an empty one", "65 octets"],
+)  # fmt: skip
+def test_a_circuit_that_names_no_line_is_passed(info: bytes) -> None:
+    """Without a circuit id of 1 to 64 octets a port in mode `CIRCUIT` answers nobody."""
+    made = tables(relays=(RELAY,), key=KeyMode.CIRCUIT)
+    assert judge(relayed(DISCOVER, info).octets, IFINDEX, made, NOW) == Verdict(
+        Counter.PASS_CIRCUIT
+    )
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ REFUSED = {
         {"tags": b"\x88\xa8\x00\x00\x81\x00\x00\x64"},
         Counter.PASS_VLAN_TAGS,
     ),
+    "the reserved id": ({"tags": b"\x81\x00\x0f\xff"}, Counter.PASS_VLAN_TAGS),
     "tags before IP options": (
         {"tags": b"\x81\x00\x00\x64" * 3, "version_ihl": 0x46},
         Counter.PASS_VLAN_TAGS,
