@@ -4,7 +4,6 @@ import io
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from lease_core import audit
 
@@ -16,4 +15,3 @@ def lines() -> Iterator[io.StringIO]:
     audit.configure(stream)
     yield stream
     audit.configure(None)
-    structlog.reset_defaults()

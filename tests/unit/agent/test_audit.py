@@ -167,7 +167,6 @@ class TestSink:
         for stream in (first, second, None):
             audit.configure(stream)
             log.info("some.event", number=1)
-        audit.structlog.reset_defaults()
 
         assert [json.loads(s.getvalue())["event"] for s in (first, second)] == ["some.event"] * 2
         assert json.loads(capsys.readouterr().out)["event"] == "some.event"
