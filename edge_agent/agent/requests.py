@@ -12,7 +12,7 @@ from edge_agent.dhcp import reply
 from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.request import Request, parse_request
+from edge_agent.dhcp.request import Request, parse_request, parse_request_lenient
 from lease_core.domain.commands import DeclineAddress, ReleaseLease, RequestLease, RequestOffer
 from lease_core.domain.values import NO_IP, Ipv4, ip_text, printable
 
@@ -31,6 +31,8 @@ class Requests:
     def receive(self, octets: bytes, ifindex: int, now: Now) -> Counter | None:
         """Handle one frame; return the judgement on it, None if it is not DHCP."""
         request = parse_request(octets)
+        if request is Counter.PASS_OPTIONS:
+            request = parse_request_lenient(octets)
         if request is None:
             return None
         if isinstance(request, Counter):

@@ -4,11 +4,10 @@ A test compares every name, offset and size here with the BTF of the compiled ob
 Numbers are little-endian, addresses and MACs in network byte order.
 """
 
-import struct
 from dataclasses import replace
-from itertools import accumulate
 from typing import Final
 
+from edge_agent.datapath.record import Record
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.hashing import MASK_64, mix64
 from edge_agent.dhcp.tables import (
@@ -35,22 +34,6 @@ POOL_OPTIONS_MAX: Final = 256
 
 COUNTERS: Final = tuple(counter.value for counter in Counter)
 """Names of the counters in the order of `DHCP_COUNTERS`."""
-
-
-class Record:
-    """A C structure: its fields with their `struct` codes, without padding between them."""
-
-    def __init__(self, name: str, /, **fields: str) -> None:
-        self.name = name
-        self.layout = struct.Struct("<" + "".join(fields.values()))
-        sizes = [struct.calcsize("<" + code) for code in fields.values()]
-        starts = accumulate(sizes, initial=0)
-        self.offsets = dict(zip(fields, starts, strict=False))
-        """Octets from the start of the record, by field."""
-
-    @property
-    def size(self) -> int:
-        return self.layout.size
 
 
 POOL_ASSIGNMENT: Final = Record(

@@ -11,6 +11,9 @@ from lease_core.domain.values import Ipv4, Mac, mac_from_bytes
 HEADER_LEN: Final = 240
 """Octets before the option area, the magic cookie included."""
 
+_SNAME: Final = slice(44, 108)
+_FILE: Final = slice(108, 236)
+
 _HEADER = struct.Struct("!BBBxIHHIIII16s192xI")
 
 
@@ -50,6 +53,22 @@ def parse(payload: bytes) -> Message | Counter:
     """
     if len(payload) < HEADER_LEN:
         return Counter.PASS_BOOTP_HEADER
+    return _parse(payload, options.parse(payload[HEADER_LEN:]))
+
+
+def parse_lenient(payload: bytes) -> Message | Counter:
+    """Read a message whose options may be split or overloaded; for the agent alone.
+
+    Returns what `parse` returns, by the rules of `options.parse_lenient`; never raises.
+    """
+    if len(payload) < HEADER_LEN:
+        return Counter.PASS_BOOTP_HEADER
+    found = options.parse_lenient(payload[HEADER_LEN:], payload[_FILE], payload[_SNAME])
+    return _parse(payload, found)
+
+
+def _parse(payload: bytes, found: Options | Counter) -> Message | Counter:
+    """Check the fixed fields, whose faults come before those of the options."""
     *fields, cookie = _HEADER.unpack_from(payload)
     if (
         fields[0] != codes.BOOT_REQUEST
@@ -58,7 +77,4 @@ def parse(payload: bytes) -> Message | Counter:
         or cookie != codes.MAGIC_COOKIE
     ):
         return Counter.PASS_BOOTP_HEADER
-    parsed = options.parse(payload[HEADER_LEN:])
-    if isinstance(parsed, Counter):
-        return parsed
-    return Message._make((*fields, parsed, payload))
+    return found if isinstance(found, Counter) else Message._make((*fields, found, payload))

@@ -1,11 +1,10 @@
-"""Options: a bounded walk over what a client sent, and the rendering of what a server sends.
+"""Options: a bounded walk over what a client sent, and the encoding of one.
 
 The walk follows "Option walk" of `docs/replies.md`: it reads every option once, never looks
 outside the area, and refuses whatever RFC 3396 would have it guess about (a split 61 or 82).
+`parse_lenient` is the agent's other walk, for the rare messages that are split or overloaded.
 """
 
-import struct
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from edge_agent.dhcp import codes
@@ -25,7 +24,6 @@ POOL_OPTIONS_MAX: Final = 256
 
 END: Final = bytes([codes.END])
 
-_FIXED = struct.Struct("!BBBBBIBBIBBIBBI")
 _SINGLE: Final = frozenset(
     (
         codes.REQUESTED_IP,
@@ -38,6 +36,9 @@ _SINGLE: Final = frozenset(
         codes.RELAY_INFO,
     )
 )
+
+_OVERLOADED: Final = {b"": (), b"\x01": (0,), b"\x02": (1,), b"\x03": (0, 1)}
+"""Option 52 (RFC 2132 9.3): which of `file` (0) and `sname` (1) hold options."""
 
 
 class Options(NamedTuple):
@@ -122,6 +123,50 @@ def _recognise(single: dict[int, bytes], host_name: bytes) -> Options | Counter:
     )
 
 
+def parse_lenient(area: bytes, file: bytes, sname: bytes) -> Options | Counter:
+    """Walk a message whose options are split or overloaded, as the agent may (not the kernel).
+
+    Parts of an option are joined (RFC 3396 7) in the order options, `file`, `sname`, of which the
+    latter two are read if option 52 says so (RFC 2132 9.3). Returns `PASS_OPTIONS` where a value
+    is cut, has a wrong length when joined, or is longer than one option of the reply can echo;
+    and where option 82 is not there whole and once, since a client may have written a part of it.
+    Never raises; costs a step per octet.
+    """
+    parts: dict[int, list[bytes]] = {}
+    if not _collect(area, parts):
+        return Counter.PASS_OPTIONS
+    overload = b"".join(parts.pop(codes.OVERLOAD, ()))
+    if overload not in _OVERLOADED:
+        return Counter.PASS_OPTIONS
+    relay_parts = len(parts.get(codes.RELAY_INFO, ()))
+    for field in _OVERLOADED[overload]:
+        if not _collect((file, sname)[field], parts):
+            return Counter.PASS_OPTIONS
+    if codes.OVERLOAD in parts or not relay_parts == len(parts.get(codes.RELAY_INFO, ())) <= 1:
+        return Counter.PASS_OPTIONS
+    joined = {code: b"".join(values) for code, values in parts.items()}
+    if len(joined.get(codes.CLIENT_ID, b"")) > MAX_VALUE:
+        return Counter.PASS_OPTIONS
+    return _recognise(joined, joined.get(codes.HOST_NAME, b""))
+
+
+def _collect(field: bytes, parts: dict[int, list[bytes]]) -> bool:
+    """Add the options of one field to `parts`, up to END or the field's end; False = cut."""
+    at, end = 0, len(field)
+    while at < end and field[at] != codes.END:
+        code = field[at]
+        at += 1
+        if code == codes.PAD:
+            continue
+        if at == end:
+            return False
+        value, at = at + 1, at + 1 + field[at]
+        if at > end:
+            return False
+        parts.setdefault(code, []).append(field[value:at])
+    return True
+
+
 def _ip(octets: bytes) -> Ipv4:
     return Ipv4(int.from_bytes(octets, "big"))
 
@@ -135,39 +180,3 @@ def option(code: int, value: bytes) -> bytes:
     if len(value) > MAX_VALUE:
         raise ValueError(f"option {code} has {len(value)} octets, at most {MAX_VALUE} fit")
     return bytes((code, len(value))) + value
-
-
-def fixed_options(server_id: Ipv4) -> bytes:
-    """The part that begins every pool's options: 53, 54, 51, 58, 59, in this order.
-
-    All but the server id is 0 and is patched for each packet (see `bpf/maps.h`).
-    """
-    return _FIXED.pack(
-        *(codes.MESSAGE_TYPE, 1, 0),
-        *(codes.SERVER_ID, 4, server_id),
-        *(codes.LEASE_TIME, 4, 0),
-        *(codes.RENEWAL_TIME, 4, 0),
-        *(codes.REBINDING_TIME, 4, 0),
-    )
-
-
-def render_pool_options(
-    server_id: Ipv4, netmask: Ipv4, routers: Sequence[Ipv4], dns: Sequence[Ipv4]
-) -> bytes:
-    """Render what is the same in every reply of a pool: the template, then options 1, 3 and 6.
-
-    An empty list leaves its option out. The subnet mask stands before the routers (RFC 2132 3.3).
-
-    Raises:
-        ValueError: more than `POOL_OPTIONS_MAX` octets; the operator's fault.
-    """
-    rendered = fixed_options(server_id) + option(codes.SUBNET_MASK, netmask.to_bytes(4, "big"))
-    for code, addresses in ((codes.ROUTER, routers), (codes.DNS_SERVER, dns)):
-        if addresses:
-            rendered += option(code, b"".join(ip.to_bytes(4, "big") for ip in addresses))
-    if len(rendered) > POOL_OPTIONS_MAX:
-        raise ValueError(
-            f"the options of a pool take {len(rendered)} octets, at most {POOL_OPTIONS_MAX} fit; "
-            "name fewer routers or DNS servers"
-        )
-    return rendered

@@ -1,5 +1,6 @@
 """A request: a client's message and the frame that it came in, read once for all who judge it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from edge_agent.dhcp import frame as frames
@@ -21,8 +22,22 @@ def parse_request(octets: bytes) -> Request | Counter | None:
 
     Returns None where it is not DHCP, or the reason to leave it.
     """
+    return _parse(octets, messages.parse)
+
+
+def parse_request_lenient(octets: bytes) -> Request | Counter | None:
+    """Read a frame as `parse_request`, but take split and overloaded options (RFC 3396).
+
+    For the agent, of what the kernel left to it as `pass_options`.
+    """
+    return _parse(octets, messages.parse_lenient)
+
+
+def _parse(
+    octets: bytes, parse_message: Callable[[bytes], Message | Counter]
+) -> Request | Counter | None:
     frame = frames.parse(octets)
     if frame is None or isinstance(frame, Counter):
         return frame
-    message = messages.parse(frame.payload)
+    message = parse_message(frame.payload)
     return message if isinstance(message, Counter) else Request(frame, message)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from edge_agent.datapath.port import Datapath
-from edge_agent.dhcp.options import render_pool_options
+from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.tables import PoolOptions
 from lease_core.domain.events import PoolAdded
 from lease_core.domain.ledger import LedgerError

@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_agent.datapath import dry_run, libbpf, pins
 from edge_agent.datapath.maps import Table
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.options import render_pool_options
+from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.tables import (
     Assignment,
     Line,

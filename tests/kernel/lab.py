@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from edge_agent.datapath.dry_run import XDP_TX
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.options import render_pool_options
+from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, subscriber_key
 from lease_core.domain.values import Ipv4, Mac
 from tests.packets import CLIENT_MAC, PORT_MAC, SERVER, Client

@@ -11,6 +11,7 @@ import pytest
 
 from edge_agent.datapath import abi
 from edge_agent.datapath.pins import object_file
+from edge_agent.datapath.record import Record
 from edge_agent.dhcp import fastpath, options
 from edge_agent.dhcp.tables import CIRCUIT_TAG, LINE_TAG, KeyMode, Line, Port, key_of
 from lease_core.domain.values import Ipv4, Mac
@@ -40,7 +41,7 @@ def btf(kernel: None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
-def test_layout(btf: dict[str, Any], record: abi.Record) -> None:
+def test_layout(btf: dict[str, Any], record: Record) -> None:
     """Every field has the name, the place and the size that the compiler gave it."""
     compiled = btf[record.name]
     offsets = {member["name"]: member["bits_offset"] // 8 for member in compiled["members"]}

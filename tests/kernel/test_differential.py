@@ -15,7 +15,8 @@ import pytest
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.fastpath import judge
-from edge_agent.dhcp.options import option, render_pool_options
+from edge_agent.dhcp.options import option
+from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.tables import (
     Assignment,
     KeyMode,

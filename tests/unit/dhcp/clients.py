@@ -6,6 +6,7 @@ from typing import Any
 
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import codes, options
+from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import (
     Assignment,
@@ -41,7 +42,7 @@ POOL = PoolOptions(
     netmask=NETMASK,
     server_id=SERVER,
     lease_time_s=3600,
-    options=options.render_pool_options(SERVER, NETMASK, [SERVER], DNS),
+    options=render_pool_options(SERVER, NETMASK, [SERVER], DNS),
 )
 ASSIGNMENT = Assignment(ip=IP, pool_id=POOL_NUMBER, slot=SLOT, line=Line(IFINDEX), seq=41)
 STATE = SiteState(

@@ -1,7 +1,4 @@
-"""The option walk refuses what it would have to guess; the encoders keep their limits."""
-
-import re
-from pathlib import Path
+"""The option walk refuses what it would have to guess; the encoder keeps its limit."""
 
 import pytest
 from hypothesis import given
@@ -11,10 +8,8 @@ from edge_agent.dhcp import options
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.options import Options, option
 from lease_core.domain.values import NO_IP, Ipv4
-from tests.unit.dhcp.clients import DNS, NETMASK, SERVER
 
 END = b"\xff"
-MAPS_H = Path(__file__).parents[3] / "bpf" / "maps.h"
 
 ACCEPTED = {
     "nothing but END": (END, Options()),
@@ -117,44 +112,6 @@ def test_a_cut_area_is_refused_at_every_octet(value: bytes) -> None:
     area = option(53, b"\x03") + option(61, b"\x01" + value[:200]) + END
     for length in range(len(area)):
         assert options.parse(area[:length]) is Counter.PASS_OPTIONS
-
-
-def test_pool_options_begin_with_the_template_of_the_map() -> None:
-    """The rendered octets are the template, then mask, routers and DNS servers in their order."""
-    assert options.render_pool_options(SERVER, NETMASK, [SERVER], DNS) == bytes.fromhex(
-        "350100 360464400001 330400000000 3a0400000000 3b0400000000"
-        "0104ffff0000 030464400001 06080909090901010101"
-    )
-
-
-def test_empty_lists_leave_their_option_out() -> None:
-    """A pool without routers and DNS servers has no empty options 3 and 6 (length 0 is illegal)."""
-    rendered = options.render_pool_options(SERVER, NETMASK, [], [])
-    assert len(rendered) == options.FIXED_LEN + 6
-
-
-def test_offsets_are_those_of_the_map() -> None:
-    """The patched places of the template are the constants of `bpf/maps.h`."""
-    text = MAPS_H.read_text()
-    ours = {
-        "DHCP_OPT_AT_TYPE": options.AT_TYPE,
-        "DHCP_OPT_AT_LEASE": options.AT_LEASE,
-        "DHCP_OPT_AT_T1": options.AT_T1,
-        "DHCP_OPT_AT_T2": options.AT_T2,
-        "DHCP_OPT_FIXED_LEN": options.FIXED_LEN,
-        "DHCP_POOL_OPTIONS_MAX": options.POOL_OPTIONS_MAX,
-    }
-    theirs = {name: re.search(rf"#define {name} (\d+)", text) for name in ours}
-    assert ours == {name: int(found[1]) for name, found in theirs.items() if found}
-
-
-def test_too_many_servers_are_refused_with_a_remedy() -> None:
-    """Options that the map entry cannot hold are refused before anything is written."""
-    fitting = (options.POOL_OPTIONS_MAX - options.FIXED_LEN - 6 - 2) // 4
-    most = options.render_pool_options(SERVER, NETMASK, [], [SERVER] * fitting)
-    assert len(most) <= options.POOL_OPTIONS_MAX
-    with pytest.raises(ValueError, match="fewer routers or DNS servers"):
-        options.render_pool_options(SERVER, NETMASK, [], [SERVER] * (fitting + 1))
 
 
 def test_an_option_holds_255_octets() -> None:
