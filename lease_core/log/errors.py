@@ -63,6 +63,18 @@ class OutcomeUnknownError(LogError):
     """
 
 
+class SnapshotError(LogError):
+    """A snapshot that cannot be used: half gone, damaged, or not of this log. Try another."""
+
+
+class TrimRefusedError(LogError):
+    """The log may not be cut there; `reasons` are all that stand against it."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+
+
 class UnreadableEntryError(LogError):
     """An entry of the log that this program cannot read: halt, alarm, never skip.
 

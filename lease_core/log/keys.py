@@ -58,3 +58,17 @@ class Keys:
     def edge(self, name: str) -> str:
         """Hash: the last report of one edge."""
         return f"lease:{{{self.site}}}:edge:{values.name(name)}"
+
+    @property
+    def snapshots(self) -> str:
+        """Set: seqs of the snapshots that stand or are being written."""
+        return f"lease:{{{self.site}}}:snapshots"
+
+    def snapshot(self, seq: int) -> str:
+        """Hash: one snapshot, its chunks by number and, written last, what it is of."""
+        return f"lease:{{{self.site}}}:snapshot:{seq}"
+
+    @property
+    def archive(self) -> str:
+        """Hash: how far the history outside of Redis has come."""
+        return f"lease:{{{self.site}}}:archive"

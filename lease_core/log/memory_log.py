@@ -20,6 +20,7 @@ from lease_core.log.errors import (
     LogUnavailableError,
 )
 from lease_core.log.keys import Keys
+from lease_core.log.memory_snapshots import MemorySnapshots
 from lease_core.log.memory_store import MemoryServer, Site, id_text
 from lease_core.log.port import (
     MAX_ANSWERS,
@@ -40,20 +41,15 @@ from lease_core.log.port import (
 from lease_core.log.wire import encode_command, parse_id
 
 
-class MemoryLog:
+class MemoryLog(MemorySnapshots):
     """`SiteLog` over a `MemoryServer`; without one it is alone."""
 
     def __init__(self, site: str, server: MemoryServer | None = None) -> None:
-        self._keys = Keys(site)
-        self._server = server or MemoryServer()
+        super().__init__(server or MemoryServer(), Keys(site).site)
 
     @property
     def site(self) -> str:
-        return self._keys.site
-
-    @property
-    def _site(self) -> Site:
-        return self._server.site(self.site)
+        return self._site_name
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from lease_core.log.errors import LogUnavailableError
 from lease_core.log.layout import Fields
 from lease_core.log.port import MAX_COUNT, Head
+from lease_core.log.snapshot_port import Archived, SnapshotMeta
 from lease_core.log.wire import parse_id
 
 Id = tuple[int, int]
@@ -54,6 +55,14 @@ class Stream:
 
 
 @dataclass(slots=True)
+class StoredSnapshot:
+    """A snapshot; without `meta` it is half written."""
+
+    chunks: dict[int, bytes] = field(default_factory=dict)
+    meta: SnapshotMeta | None = None
+
+
+@dataclass(slots=True)
 class Site:
     """Everything that Redis would keep of one site."""
 
@@ -63,6 +72,8 @@ class Site:
     commands: Stream = field(default_factory=Stream)
     answers: Stream = field(default_factory=Stream)
     reports: dict[str, dict[str, str]] = field(default_factory=dict)
+    snapshots: dict[int, StoredSnapshot] = field(default_factory=dict)
+    archived: Archived | None = None
     waiting: set[asyncio.Future[None]] = field(default_factory=set)
 
     @contextmanager

@@ -22,6 +22,7 @@ from lease_core.log.errors import (
     UnreadableEntryError,
 )
 from lease_core.log.layout import Fields
+from lease_core.log.snapshot_port import SnapshotStore
 
 __all__ = [
     "MAX_ANSWERS",
@@ -162,7 +163,7 @@ class Followed:
     answers: list[Answered | Unreadable]
 
 
-class SiteLog(Protocol):
+class SiteLog(SnapshotStore, Protocol):
     """One site's log. Every call may raise LogUnavailableError besides what it names itself."""
 
     @property

@@ -42,12 +42,14 @@ from lease_core.log.port import (
 from lease_core.log.redis_client import (
     READER_TIMEOUT_S,
     WRITER_TIMEOUT_S,
+    awaited,
     flat,
     load_script,
     open_client,
     settings_faults,
     translated,
 )
+from lease_core.log.redis_snapshots import RedisSnapshots
 from lease_core.log.wire import encode_command
 
 
@@ -60,13 +62,12 @@ def connect(url: str, site: str) -> "RedisLog":
     return RedisLog(open_client(url, WRITER_TIMEOUT_S), open_client(url, READER_TIMEOUT_S), site)
 
 
-class RedisLog:
+class RedisLog(RedisSnapshots):
     """`SiteLog` over two clients; see `connect`."""
 
     def __init__(self, writer: Redis, reader: Redis, site: str) -> None:
-        self._writer = writer
+        super().__init__(writer, Keys(site))
         self._reader = reader
-        self._keys = Keys(site)
         self._append = load_script(writer, "append")
         self._claim = load_script(writer, "claim")
         self._create = load_script(writer, "create")
@@ -87,7 +88,7 @@ class RedisLog:
 
     async def head(self) -> Head | None:
         with translated():
-            stored: dict[bytes, bytes] = await _awaited(self._writer.hgetall(self._keys.head))
+            stored: dict[bytes, bytes] = await awaited(self._writer.hgetall(self._keys.head))
         if not stored:
             return None
         try:
@@ -194,7 +195,7 @@ class RedisLog:
     async def reports(self) -> dict[str, dict[str, str]]:
         with translated():
             names = sorted(
-                map(bytes.decode, await _awaited(self._writer.smembers(self._keys.edges)))
+                map(bytes.decode, await awaited(self._writer.smembers(self._keys.edges)))
             )
             async with self._writer.pipeline(transaction=False) as pipe:
                 for name in names:
@@ -224,11 +225,6 @@ class RedisLog:
             )
         found: dict[str, list[tuple[bytes, Fields]]] = {key: [] for key in after}
         return found | {key.decode(): entries for key, entries in got}
-
-
-async def _awaited(reply: Any) -> Any:
-    """redis-py types some replies as perhaps not awaitable."""
-    return await reply
 
 
 def _append_arguments(batch: Batch) -> list[int | str | bytes]:

@@ -1,23 +1,63 @@
-"""Reading a whole log: the state of a site as its log tells it."""
+"""Reading a log: the state of a site as its log tells it, from a snapshot on where there is one."""
 
+from collections.abc import Callable
+
+from lease_core.domain.events import Record
 from lease_core.domain.ledger import Ledger
-from lease_core.log.port import MAX_COUNT, ForeignLogError, SiteLog
-from lease_core.log.reader import Position, advance
+from lease_core.log.port import MAX_COUNT, ForeignLogError, Head, SiteLog
+from lease_core.log.reader import GapError, Position, advance
+from lease_core.log.snapshot import newest_snapshot
+
+Visit = Callable[[Ledger, Record], None]
+"""Sees the ledger right after each record."""
+
+
+async def known_head(log: SiteLog, genesis: str = "") -> Head:
+    """The head of a log that is there. Raises ForeignLogError: no such log, or another genesis."""
+    head = await log.head()
+    if head is None or genesis not in ("", head.genesis):
+        raise ForeignLogError(f"there is no log of site {log.site} with genesis {genesis or 'any'}")
+    return head
 
 
 async def replay(log: SiteLog, genesis: str = "") -> tuple[Ledger, Position]:
     """The ledger of a site at the end of its log, and that end.
 
+    Starts from the newest snapshot that can be read and is of this log; without one, from the
+    first event.
+
     Raises:
         ForeignLogError: there is no such log, or not of that genesis.
         GapError, BrokenChainError: the log is not whole.
+        LedgerError: an event contradicts those before it.
     """
-    head = await log.head()
-    if head is None or genesis not in ("", head.genesis):
-        raise ForeignLogError(f"there is no log of site {log.site} with genesis {genesis or 'any'}")
-    ledger, position = Ledger(), Position(head.genesis)
+    head = await known_head(log, genesis)
+    start = await newest_snapshot(log, head)
+    ledger, position = start or (Ledger(), Position(head.genesis))
+    position = await fold(log, ledger, position)
+    if position.seq < head.seq:
+        raise GapError(f"the log ends after event {position.seq}, but {head.seq} were written")
+    return ledger, position
+
+
+async def fold(
+    log: SiteLog,
+    ledger: Ledger,
+    position: Position,
+    *,
+    until: int | None = None,
+    visit: Visit | None = None,
+) -> Position:
+    """Evolve a ledger from `position` to the log's end, or to event `until`; return that end.
+
+    Raises as `replay`.
+    """
     while records := await log.read(position.entry_id, MAX_COUNT):
         for record in records:
+            if until is not None and record.seq > until:
+                return position
             position = advance(position, record)
             ledger.evolve(record.seq, record.epoch, record.event)
-    return ledger, position
+            if visit:
+                visit(ledger, record)
+    return position

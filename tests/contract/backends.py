@@ -1,7 +1,7 @@
 """Three stores that must keep one contract, and what tests do to them behind the log's back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import fakeredis
@@ -53,6 +53,10 @@ class Backend(ABC):
         """Rewrite the events with one of them changed, as somebody with redis-cli could."""
 
     @abstractmethod
+    async def drop_events(self, seqs: Collection[int]) -> None:
+        """XDEL."""
+
+    @abstractmethod
     async def add_raw(self, stream: str, entry_id: str, entry: dict[bytes, bytes]) -> None:
         """XADD to `events`, `commands` or `answers` past the log."""
 
@@ -86,6 +90,13 @@ class MemoryBackend(Backend):
 
     async def edit_event(self, index: int, change: Callable[[dict[bytes, bytes]], Any]) -> None:
         change(self.server.site(SITE).events.entries[index])
+
+    async def drop_events(self, seqs: Collection[int]) -> None:
+        events = self.server.site(SITE).events
+        kept = [
+            pair for pair in zip(events.ids, events.entries, strict=True) if pair[0][1] not in seqs
+        ]
+        events.ids, events.entries = [at for at, _ in kept], [entry for _, entry in kept]
 
     async def add_raw(self, stream: str, entry_id: str, entry: dict[bytes, bytes]) -> None:
         store = getattr(self.server.site(SITE), stream)
@@ -130,6 +141,13 @@ class RedisBackend(Backend):
         await raw.delete(key)
         for entry_id, entry in entries:
             await raw.xadd(key, entry, id=entry_id)
+
+    async def drop_events(self, seqs: Collection[int]) -> None:
+        raw: Any = self.raw
+        key = Keys(SITE).events
+        for entry_id, _ in await raw.xrange(key):
+            if int(entry_id.split(b"-")[1]) in seqs:
+                await raw.xdel(key, entry_id)
 
     async def add_raw(self, stream: str, entry_id: str, entry: dict[bytes, bytes]) -> None:
         raw: Any = self.raw
