@@ -18,8 +18,8 @@ Outcome = Generator[None, Report, Report]
 
 HERE = Path(__file__).parent
 REQUIRED = frozenset(os.environ.get("LEASE_REQUIRE", "").split(","))
-ONLY_TIME_HELPS = "the host has not been up"
-"""A skip for this reason stands even where the tier is required: nothing can be installed."""
+NOTHING_HELPS = ("the host has not been up", "this kernel has no")
+"""A skip for such a reason stands even where the tier is required: nothing can be installed."""
 
 NEEDS = {
     "kernel": ("bpf",),
@@ -93,7 +93,7 @@ def _refuse_skip(report: Report, path: Path) -> None:
     if not report.skipped or tier not in REQUIRED or hasattr(report, "wasxfail"):
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    if ONLY_TIME_HELPS not in reason:
+    if not any(words in reason for words in NOTHING_HELPS):
         report.outcome = "failed"
         report.longrepr = f"tier {tier} is required, but this was skipped: {reason}"
 
