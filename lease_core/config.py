@@ -85,9 +85,12 @@ def check(raw: dict[str, object], kind: type[S], origin: str) -> S:
 def _sentence(fault: ErrorDetails) -> str:
     """Path, value and remedy of one fault."""
     path = ".".join(map(str, fault["loc"]))
+    text = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "missing":
         return f"{path}: required; add it"
+    if not path:  # several settings together; their values stand in the file
+        return text
     shown = f"{path} = {without_secret(repr(fault['input']))}"
     if fault["type"] == "extra_forbidden":
         return f"{shown}: no such setting; remove it or correct its name"
-    return f"{shown}: {fault['msg'].removeprefix('Value error, ')}"
+    return f"{shown}: {text}"

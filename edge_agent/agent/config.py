@@ -50,7 +50,9 @@ class EdgeConfig(Settings):
 
     site: Name
     edge: Name
-    interfaces: tuple[Interface, ...] = Field((), max_length=MAX_PORTS)
+    interfaces: Annotated[tuple[Interface, ...], AfterValidator(_each_once)] = Field(
+        (), max_length=MAX_PORTS
+    )
     """Short for a `[[port]]` with nothing but its name."""
     port: tuple[PortConfig, ...] = Field((), max_length=MAX_PORTS)
     redis: RedisUrl = "redis://127.0.0.1:6379/0"

@@ -1,7 +1,9 @@
 """What every command needs: the log's address, exit codes, plain and JSON output."""
 
 import asyncio
+import getpass
 import json
+import os
 import re
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
@@ -60,6 +62,14 @@ async def opened(url: str, site: str) -> AsyncIterator[SiteLog]:
         yield log
     finally:
         await log.close()
+
+
+def user() -> str:
+    """Who asks; a user without a name goes by number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

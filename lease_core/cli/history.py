@@ -61,7 +61,9 @@ def parse_time(text: str) -> int:
         return int(datetime.now(UTC).timestamp() * 1000)
     try:
         moment = datetime.fromisoformat(text.replace(" +", "+").replace("Z", "+00:00"))
-    except ValueError as error:
+        if moment.tzinfo:
+            moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise InvalidValueError(
             f"{text!r} is no time; write it like '2026-11-22T23:14:05+01:00'"
         ) from error

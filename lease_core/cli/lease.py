@@ -1,13 +1,20 @@
 """leasectl lease: the bindings of a site now, as its log tells them."""
 
-import getpass
 import secrets
 import sys
 from collections.abc import Iterator
 
 import click
 
-from lease_core.cli.common import EXIT_NOT_FOUND, json_option, opened, redis_option, run, show
+from lease_core.cli.common import (
+    EXIT_NOT_FOUND,
+    json_option,
+    opened,
+    redis_option,
+    run,
+    show,
+    user,
+)
 from lease_core.domain.commands import RevokeLease
 from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import InvalidValueError, ip_from_text, ip_text, mac_text
@@ -58,7 +65,7 @@ def lease_show(site: str, what: str, url: str, as_json: bool) -> None:
 @redis_option
 def lease_revoke(site: str, ip: str, cause: str, url: str) -> None:
     """End the binding of IP at SITE; the address rests until its last promise has passed."""
-    if not run(_revoke(url, site, ip, f"{cause}:{getpass.getuser()}")):
+    if not run(_revoke(url, site, ip, f"{cause}:{user()}")):
         click.echo(f"nobody holds {ip} at {site}", err=True)
         sys.exit(EXIT_NOT_FOUND)
     click.echo(f"asked to revoke {ip} at {site}; follow it with: leasectl events tail {site}")
@@ -79,7 +86,7 @@ async def _revoke(url: str, site: str, ip: str, cause: str) -> bool:
         ledger, _ = await replay(log)
         if address not in ledger.bound:
             return False
-        await log.send(command, f"operator:{getpass.getuser()}")
+        await log.send(command, f"operator:{user()}")
     return True
 
 

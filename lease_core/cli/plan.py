@@ -1,12 +1,11 @@
 """leasectl site and pool: change and show the plan."""
 
-import getpass
 import secrets
 from collections.abc import Callable
 
 import click
 
-from lease_core.cli.common import json_option, opened, redis_option, run, show
+from lease_core.cli.common import json_option, opened, redis_option, run, show, user
 from lease_core.domain.events import Event, PrefixPlanned, SiteAdded
 from lease_core.domain.plan import Plan, add_site, plan_prefix
 from lease_core.domain.values import ip_text, name
@@ -19,7 +18,7 @@ MAX_DNS = 8
 
 async def _change(url: str, make: Callable[[Plan], Event]) -> Event:
     async with opened(url, PLAN) as log:
-        return await change_plan(log, f"operator:{getpass.getuser()}", make)
+        return await change_plan(log, f"operator:{user()}", make)
 
 
 async def _plan(url: str) -> Plan:
