@@ -18,6 +18,7 @@ class Pools:
         """Take the pools as they are found: none, or left by a former process."""
         self._datapath = datapath
         self._found = {pool.name: (number, pool) for number, pool in datapath.pools()}
+        self._names = {number: name for name, (number, _) in self._found.items()}
 
     def __iter__(self) -> Iterator[PoolOptions]:
         return (pool for _, pool in self._found.values())
@@ -37,6 +38,10 @@ class Pools:
             raise LedgerError(f"there is no pool {name!r}")
         return found[0]
 
+    def name_of(self, number: int) -> str:
+        """The name of the pool with a number, "" where there is none."""
+        return self._names.get(number, "")
+
     def put(self, event: PoolAdded) -> None:
         """Write a pool.
 
@@ -50,6 +55,7 @@ class Pools:
         if self._found.get(event.pool) != (event.number, pool):
             self._datapath.put_pool(event.number, pool)
             self._found[event.pool] = (event.number, pool)
+            self._names[event.number] = event.pool
 
 
 def _rendered(event: PoolAdded) -> PoolOptions:

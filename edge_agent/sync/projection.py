@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 
 from edge_agent.datapath.port import Datapath, TableFullError
-from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, key_mac, subscriber_key
+from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, holder, key_mac, subscriber_key
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.pools import Pools
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, Removals, discriminator
@@ -27,6 +27,7 @@ from lease_core.domain.events import (
     RemovalAcked,
 )
 from lease_core.domain.ledger import Binding
+from lease_core.domain.rows import BindingsDigest
 from lease_core.domain.values import Ipv4, Mac, mac_text
 
 MAX_LINES_PER_MAC = 8
@@ -44,6 +45,8 @@ class Projection:
         self.lines = lines
         self.unserved = 0
         self.pools = Pools(datapath)
+        self.digest = BindingsDigest()
+        """Over the live bindings in the tables; the ledger's at the same event is equal (I4)."""
         self._max_subscribers = max_subscribers
         self._audit = structlog.get_logger("edge").bind(site=site)
         self._adopt()
@@ -55,16 +58,39 @@ class Projection:
             used.append(found.slot)
             if discriminator(key) >= TOMBSTONE:
                 tombstones.append((key, found))
-            elif discriminator(key):
+                continue
+            self._count_in(key, found)
+            if discriminator(key):
                 further.append((key, found))
         self._slots = Slots(self._max_subscribers, used)
         self.removals = Removals(self.datapath, tombstones)
         for key, found in further:
             first = self.find(key_mac(key), found.line)
             if first and first[0] != key:
+                self._count_out(key, found)
                 self._take_out(key)
 
+    def recount(self) -> None:
+        """Read the digest anew from the tables, which somebody else has changed."""
+        self.digest = BindingsDigest()
+        for key, found in self.datapath.entries():
+            if discriminator(key) < TOMBSTONE:
+                self._count_in(key, found)
+
+    def _count_in(self, key: SubscriberKey, found: Assignment) -> None:
+        if found.check_ok:
+            self.digest.add(self.binding_in(key, found))
+
+    def _count_out(self, key: SubscriberKey, found: Assignment) -> None:
+        if found.check_ok:
+            self.digest.discard(self.binding_in(key, found))
+
     # --- look-ups ---
+
+    def binding_in(self, key: SubscriberKey, found: Assignment) -> Binding:
+        """An entry of the tables in the words of the log."""
+        line, pool = self.lines.text(found.line), self.pools.name_of(found.pool_id)
+        return Binding(holder(key, found), line, found.ip, pool, found.seq)
 
     def find(self, mac: Mac, line: Line) -> tuple[SubscriberKey, Assignment] | None:
         """The binding of a subscriber, under whichever discriminator it stands."""
@@ -159,6 +185,8 @@ class Projection:
                 "table.full", binding.mac, f"it is bound on {MAX_LINES_PER_MAC} lines already"
             )
             return
+        if found:
+            self._count_out(*found)
         slot = found[1].slot if found else self._slots.take()
         if slot is None:
             self._leave_unserved(
@@ -166,7 +194,9 @@ class Projection:
             )
             return
         try:
-            self.datapath.put(key, Assignment(binding.ip, number, slot, line, binding.seq))
+            put = Assignment(binding.ip, number, slot, line, binding.seq)
+            self.datapath.put(key, put)
+            self._count_in(key, put)
         except TableFullError as error:
             self._slots.give(slot)
             self._leave_unserved("table.full", binding.mac, str(error))
@@ -182,6 +212,7 @@ class Projection:
 
     def remove(self, key: SubscriberKey, assignment: Assignment, ref: int) -> None:
         """Take a binding from the kernel and leave a tombstone; the last of the MAC fills in."""
+        self._count_out(key, assignment)
         is_kept = self.entomb(key_mac(key), assignment, ref)
         self._take_out(key)
         if not is_kept:  # the table was full; there is room now

@@ -38,6 +38,7 @@ def reconcile(projection: Projection, ledger: Ledger) -> int:
         _close_holes(projection, mac, entries)
     missing = _put_missing(projection, ledger)
     _settle_removals(projection, ledger)
+    projection.recount()
     return max(len(wrong), missing)
 
 
