@@ -66,12 +66,17 @@ struct load {
 	uint8_t replies[BATCH][REPLY_MAX];
 };
 
-static int64_t now_ns(void)
+static int64_t read_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static int64_t now_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 static void fail(const char *what)
@@ -345,7 +350,7 @@ int main(int argc, char **argv)
 {
 	static const char *const modes[] = { "discover", "new", "again" };
 	static struct load load;
-	double seconds, taken;
+	double seconds, taken, busy;
 	unsigned int mode = 0;
 
 	if (argc < 6)
@@ -366,10 +371,12 @@ int main(int argc, char **argv)
 
 	if (load.mode == MODE_AGAIN)
 		run(&load, load.clients, 60);
+	busy = read_clock(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
 	taken = run(&load, load.mode == MODE_NEW ? load.clients : 0, seconds);
-	printf("{\"done\": %llu, \"seconds\": %.3f, \"per_s\": %.1f, \"resent\": %llu, "
+	busy = read_clock(CLOCK_PROCESS_CPUTIME_ID) / 1e9 - busy;
+	printf("{\"done\": %llu, \"seconds\": %.3f, \"cpu_s\": %.3f, \"per_s\": %.1f, \"resent\": %llu, "
 	       "\"refused\": %llu, \"mean_us\": %.1f}\n",
-	       (unsigned long long)load.done, taken, load.done / taken,
+	       (unsigned long long)load.done, taken, busy, load.done / taken,
 	       (unsigned long long)load.resent, (unsigned long long)load.refused,
 	       load.done ? load.waited_ns / 1e3 / load.done : 0.0);
 	return 0;

@@ -16,10 +16,11 @@ RELAY_SIDE = "access1"
 
 @dataclass(frozen=True, slots=True)
 class Blast:
-    """What the blaster did: exchanges, in how long, how many requests it had to repeat."""
+    """What the blaster did, in how long; `resent` = requests that it had to repeat."""
 
     done: int
     seconds: float
+    cpu_s: float
     per_s: float
     resent: int
     refused: int

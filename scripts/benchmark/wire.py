@@ -21,6 +21,9 @@ RELAYED = 2_000
 FIRST_RATE = 3_000
 WINDOW = 128
 SECONDS = 2.0
+SLICE_S = 0.5
+SLICES = 4
+"""Short and many: echo and edge then meet the same neighbours on the machine."""
 CPU = 1
 ECHO = "bare XDP_TX echo"
 
@@ -46,10 +49,15 @@ def _echo(lab: BenchLab) -> Wire:
 
 
 def _round_trips(lab: BenchLab, edge: Wire, echo: Wire, rounds: int) -> Table:
+    """By processor time: request, program and reply are all worked off in the blaster's, so the
+    neighbours on the machine do not count.
+    """
+
     def trips(wire: Wire, clients: int) -> float:
-        return lab.blast(
-            wire, "discover", clients=clients, window=WINDOW, seconds=SECONDS, cpu=CPU
-        ).per_s
+        found = lab.blast(
+            wire, "discover", clients=clients, window=WINDOW, seconds=SLICE_S, cpu=CPU
+        )
+        return found.done / found.cpu_s
 
     found = run_rounds(
         {
@@ -57,10 +65,9 @@ def _round_trips(lab: BenchLab, edge: Wire, echo: Wire, rounds: int) -> Table:
             "hot": lambda: trips(edge, 1),
             "known": lambda: trips(edge, SUBSCRIBERS),
         },
-        rounds,
+        rounds * SLICES,
     )
-    title = f"Over veth, {WINDOW} requests under way, blaster and answers on one processor"
-    table = Table(title, "round trips/s")
+    table = Table(f"Over veth, {WINDOW} requests under way", "round trips per processor second")
     table.add(ECHO, found["echo"])
     table.add("edge, DISCOVER of one subscriber", found["hot"], ECHO, at_least(0.9))
     table.add(f"edge, DISCOVER of {SUBSCRIBERS:,} subscribers", found["known"], ECHO)
