@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from edge_agent.datapath.abi import MAX_RELAYS
+from edge_agent.dhcp.tables import KeyMode
 from lease_core.config import Name, RedisUrl, Settings
 from lease_core.domain.values import Ipv4
 
@@ -39,6 +40,19 @@ class PortConfig(Settings):
         (), max_length=MAX_RELAYS
     )
     """giaddr of each relay that hands requests on here; none = clients themselves."""
+    key: Literal["mac", "line", "circuit"] = "mac"
+    """What tells bindings apart: a MAC (one line of it in the kernel), MAC and VLANs, or MAC,
+    relay and circuit id."""
+
+    @model_validator(mode="after")
+    def _circuits_come_from_relays(self) -> Self:
+        if self.key == "circuit" and not self.relays:
+            raise ValueError('key = "circuit" needs relays, who say the circuit; name them')
+        return self
+
+    @property
+    def key_mode(self) -> KeyMode:
+        return KeyMode[self.key.upper()]
 
     @property
     def relay_addresses(self) -> tuple[Ipv4, ...]:
@@ -74,6 +88,11 @@ class EdgeConfig(Settings):
     def ports(self) -> tuple[PortConfig, ...]:
         """All access interfaces."""
         return (*(PortConfig(interface=name) for name in self.interfaces), *self.port)
+
+    @property
+    def has_circuits(self) -> bool:
+        """Whether the tables need room for circuit ids."""
+        return any(port.key_mode is KeyMode.CIRCUIT for port in self.ports)
 
     @property
     def pins(self) -> Path:

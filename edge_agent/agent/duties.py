@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from edge_agent.agent.answering import Now, SendCommand
-from edge_agent.dhcp.tables import Assignment, SubscriberKey, key_mac
+from edge_agent.dhcp.tables import Assignment, SubscriberKey, holder
 from edge_agent.sync.projection import Projection
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, discriminator
 from lease_core.domain.commands import AckRemoval, ReportExpiry
@@ -70,7 +70,7 @@ class Duties:
             self._send_command(
                 ReportExpiry(
                     req=f"expiry-{found.seq}",
-                    mac=key_mac(key),
+                    mac=holder(key, found),
                     line=self._projection.lines.text(found.line),
                     ip=found.ip,
                     ref=found.seq,

@@ -61,7 +61,9 @@ def open_datapath(config: EdgeConfig) -> Datapath:
 
 
 def _open_xdp(config: EdgeConfig) -> XdpDatapath:
-    datapath = XdpDatapath.open(config.pins, config.max_subscribers)
+    datapath = XdpDatapath.open(
+        config.pins, config.max_subscribers, has_circuits=config.has_circuits
+    )
     for port in config.ports:
         datapath.attach(port.interface)
     return datapath
@@ -101,7 +103,15 @@ class Runtime:
         self._holders = [hold_port(port.interface) for port in config.ports]
         self._upstream = Upstream(log, config.edge)
         self._datapath = datapath
-        lines = Lines({s.interface: ifindex for ifindex, s in self._sockets.items()})
+        # first, because bindings are found by the key modes of ports
+        for port, heard in opened:
+            datapath.put_port(
+                heard.ifindex, heard.mac, relays=port.relay_addresses, key=port.key_mode
+            )
+        lines = Lines(
+            {s.interface: ifindex for ifindex, s in self._sockets.items()},
+            {port.interface: port.key_mode for port in config.ports},
+        )
         identity = Identity(config.site, config.edge, config.max_subscribers)
         self.edge = Edge(
             identity,
@@ -111,8 +121,6 @@ class Runtime:
             send_command=self._upstream.send,
             now=now(),
         )
-        for port, heard in opened:
-            datapath.put_port(heard.ifindex, heard.mac, relays=port.relay_addresses)
 
     def _send_frame(self, ifindex: int, frame: bytes) -> None:
         try:

@@ -12,7 +12,7 @@ import click
 from edge_agent.cli.run import EXIT_UNAVAILABLE, config_option, load_config
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.tables import Assignment, SubscriberKey, key_mac
+from edge_agent.dhcp.tables import Assignment, SubscriberKey, holder
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.removals import TOMBSTONE, discriminator
 from lease_core.clock import boot_ns
@@ -107,7 +107,7 @@ def _row(
     key, found = entry
     left_ns = datapath.promise(found.slot) - boot_ns()
     return {
-        "mac": mac_text(key_mac(key)),
+        "mac": mac_text(holder(key, found)),
         "ip": ip_text(found.ip),
         "line": lines.text(found.line),
         "pool": pools.get(found.pool_id, str(found.pool_id)),

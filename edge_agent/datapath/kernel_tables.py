@@ -41,6 +41,7 @@ class KernelTables:
         self._pools = _table(maps, shapes, "ip_pools")
         self._ports = _table(maps, shapes, "access_ports")
         self._circuits = _table(maps, shapes, "circuits")
+        self._written_ports: dict[int, Port] = {}
         self._counters = Counters(maps["stats_map"], abi.COUNTERS)
         octets = self.max_subscribers * abi.PROMISE.size
         self._promises = Words(maps["promises"], octets, read_only=read_only)
@@ -126,6 +127,9 @@ class KernelTables:
         self.grace()
 
     def port(self, ifindex: int) -> Port | None:
+        """What the map says; what was written here is remembered, since nobody else writes."""
+        if ifindex in self._written_ports:
+            return self._written_ports[ifindex]
         octets = self._ports.get(ifindex)
         return None if octets is None else abi.unpack_port(octets)
 
@@ -141,7 +145,9 @@ class KernelTables:
         relays: Sequence[Ipv4] = (),
         key: KeyMode = KeyMode.MAC,
     ) -> None:
-        self._ports.set(ifindex, abi.pack_port(Port(mac, tuple(relays), key)))
+        port = Port(mac, tuple(relays), key)
+        self._ports.set(ifindex, abi.pack_port(port))
+        self._written_ports[ifindex] = port
 
     def state(self) -> SiteState:
         return abi.unpack_state(self._state.copy(_STATE_WORDS))
@@ -181,6 +187,7 @@ class KernelTables:
     def disable_port(self, ifindex: int) -> None:
         """Answer no more on an interface; one that is not ours is no error."""
         if port := self.port(ifindex):
+            self._written_ports.pop(ifindex, None)
             self._ports.set(ifindex, abi.pack_port(port, enabled=False))
 
     def unmap(self) -> None:

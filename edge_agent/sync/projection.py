@@ -1,7 +1,8 @@
 """The projection: events become entries of the datapath's tables, and nothing else does (I4).
 
-A MAC has one binding for each line it is seen on, under discriminators 0, 1, ... without holes;
-the kernel looks at 0 alone. A removed binding leaves a tombstone, see `removals`.
+A MAC has one binding for each line it is seen on. On ports in key mode `MAC` they stand under
+discriminators 0, 1, ... without holes, and the kernel looks at 0 alone; on the others each stands
+under a key of its own. A removed binding leaves a tombstone, see `removals`.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,18 @@ from dataclasses import replace
 import structlog
 
 from edge_agent.datapath.port import Datapath, TableFullError
-from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, holder, key_mac, subscriber_key
+from edge_agent.dhcp.tables import (
+    NO_MAC,
+    Assignment,
+    KeyMode,
+    Line,
+    SubscriberKey,
+    holder,
+    key_mac,
+    key_mode,
+    key_of,
+    subscriber_key,
+)
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.pools import Pools
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, Removals, discriminator
@@ -65,7 +77,7 @@ class Projection:
         self._slots = Slots(self._max_subscribers, used)
         self.removals = Removals(self.datapath, tombstones)
         for key, found in further:
-            first = self.find(key_mac(key), found.line)
+            first = self.find(holder(key, found), found.line)
             if first and first[0] != key:
                 self._count_out(key, found)
                 self._take_out(key)
@@ -93,7 +105,13 @@ class Projection:
         return Binding(holder(key, found), line, found.ip, pool, found.seq)
 
     def find(self, mac: Mac, line: Line) -> tuple[SubscriberKey, Assignment] | None:
-        """The binding of a subscriber, under whichever discriminator it stands."""
+        """The binding of a subscriber, under whichever key it stands."""
+        mode = self.mode_of(line)
+        if mode is not KeyMode.MAC:
+            key = key_of(mac, line, mode)
+            found = self.datapath.lookup(key)
+            is_own = found and holder(key, found) == mac and found.line == line
+            return (key, found) if found and is_own else None
         return next(
             ((key, found) for key, found in self._bindings(mac) if found.line == line), None
         )
@@ -102,6 +120,11 @@ class Projection:
         """Where the subscriber's binding stands; 0, what the kernel looks at, if it has none."""
         found = self.find(mac, line)
         return discriminator(found[0]) if found else 0
+
+    def mode_of(self, line: Line) -> KeyMode:
+        """What the port of a line finds subscribers by."""
+        port = self.datapath.port(line.ifindex)
+        return port.key if port else KeyMode.MAC
 
     def _bindings(self, mac: Mac) -> Iterator[tuple[SubscriberKey, Assignment]]:
         for number in range(MAX_LINES_PER_MAC):
@@ -172,18 +195,15 @@ class Projection:
     # --- bindings ---
 
     def put(self, binding: Binding, line: Line) -> None:
-        """Write a binding under the first free discriminator, or over the one of its line.
+        """Write a binding over the one of its line, or under the first free key.
 
         Raises:
             LedgerError: the log never told of its pool.
         """
         number = self.pools.number(binding.pool)
         found = self.find(binding.mac, line)
-        key = found[0] if found else subscriber_key(binding.mac, self._count(binding.mac))
-        if discriminator(key) >= MAX_LINES_PER_MAC:
-            self._leave_unserved(
-                "table.full", binding.mac, f"it is bound on {MAX_LINES_PER_MAC} lines already"
-            )
+        key = found[0] if found else self._free_key(binding.mac, line)
+        if key is None:
             return
         if found:
             self._count_out(*found)
@@ -194,12 +214,29 @@ class Projection:
             )
             return
         try:
-            put = Assignment(binding.ip, number, slot, line, binding.seq)
+            owner = NO_MAC if key_mode(key) is KeyMode.MAC else binding.mac
+            put = Assignment(binding.ip, number, slot, line, binding.seq, mac=owner)
             self.datapath.put(key, put)
             self._count_in(key, put)
         except TableFullError as error:
             self._slots.give(slot)
             self._leave_unserved("table.full", binding.mac, str(error))
+
+    def _free_key(self, mac: Mac, line: Line) -> SubscriberKey | None:
+        """The key of a new binding; None, and counted, where there is none."""
+        mode = self.mode_of(line)
+        if mode is KeyMode.MAC:
+            number = self._count(mac)
+            if number < MAX_LINES_PER_MAC:
+                return subscriber_key(mac, number)
+            reason = f"it is bound on {MAX_LINES_PER_MAC} lines already"
+        else:
+            key = key_of(mac, line, mode)
+            if self.datapath.lookup(key) is None:
+                return key
+            reason = "another subscriber has the same key"
+        self._leave_unserved("table.full", mac, reason)
+        return None
 
     def _count(self, mac: Mac) -> int:
         return sum(1 for _ in self._bindings(mac))
@@ -213,10 +250,10 @@ class Projection:
     def remove(self, key: SubscriberKey, assignment: Assignment, ref: int) -> None:
         """Take a binding from the kernel and leave a tombstone; the last of the MAC fills in."""
         self._count_out(key, assignment)
-        is_kept = self.entomb(key_mac(key), assignment, ref)
+        is_kept = self.entomb(holder(key, assignment), assignment, ref)
         self._take_out(key)
         if not is_kept:  # the table was full; there is room now
-            self.entomb(key_mac(key), assignment, ref)
+            self.entomb(holder(key, assignment), assignment, ref)
 
     def entomb(self, mac: Mac, assignment: Assignment, ref: int) -> bool:
         """Leave a tombstone of a binding; it takes over the promise of an older one."""
@@ -227,6 +264,9 @@ class Projection:
         return self.removals.owe(mac, replace(assignment, seq=ref))
 
     def _take_out(self, key: SubscriberKey) -> None:
+        if key_mode(key) is not KeyMode.MAC:
+            self.datapath.remove(key)
+            return
         bindings = list(self._bindings(key_mac(key)))
         last_key, last = bindings[-1] if bindings else (key, None)
         if last and last_key != key:

@@ -8,7 +8,17 @@ entry is carried over to whatever takes its place.
 from collections import defaultdict
 from dataclasses import replace
 
-from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, key_mac, subscriber_key
+from edge_agent.dhcp.tables import (
+    Assignment,
+    KeyMode,
+    Line,
+    SubscriberKey,
+    holder,
+    key_mac,
+    key_mode,
+    key_of,
+    subscriber_key,
+)
 from edge_agent.sync.projection import MAX_LINES_PER_MAC, Projection
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
 from lease_core.domain.ledger import Ledger
@@ -32,7 +42,7 @@ def reconcile(projection: Projection, ledger: Ledger) -> int:
             _owe(projection, key_mac(owed.key), owed.ip, slot, owed.ref)
     for key, found in wrong:
         slot = _own_slot(projection, found.slot, own_slots)
-        projection.entomb(key_mac(key), replace(found, slot=slot), ref=ledger.seq)
+        projection.entomb(holder(key, found), replace(found, slot=slot), ref=ledger.seq)
         projection.datapath.remove(key)
     for mac, entries in right.items():
         _close_holes(projection, mac, entries)
@@ -51,14 +61,14 @@ def _sorted_out(
     seen: set[tuple[Mac, Line]] = set()
     slots: set[int] = set()
     for key, found in sorted(projection.datapath.entries(), key=lambda entry: entry[0] >> 48):
-        mac = key_mac(key)
+        mac = holder(key, found)
         if discriminator(key) >= TOMBSTONE:
             continue
         if (
-            _is_right(projection, ledger, mac, found)
+            _is_right(projection, ledger, mac, (key, found))
             and (mac, found.line) not in seen
             and found.slot not in slots
-            and len(right[mac]) < MAX_LINES_PER_MAC
+            and (key_mode(key) is not KeyMode.MAC or len(right[mac]) < MAX_LINES_PER_MAC)
         ):
             right[mac].append((key, found))
             seen.add((mac, found.line))
@@ -68,12 +78,16 @@ def _sorted_out(
     return right, wrong
 
 
-def _is_right(projection: Projection, ledger: Ledger, mac: Mac, found: Assignment) -> bool:
+def _is_right(projection: Projection, ledger: Ledger, mac: Mac, entry: Entry) -> bool:
+    key, found = entry
+    mode = projection.mode_of(found.line)
     binding = ledger.bound.get(found.ip)
     return (
         binding is not None
         and found.check_ok
         and mac == binding.mac
+        and key_mode(key) is mode
+        and (mode is KeyMode.MAC or key == key_of(mac, found.line, mode))
         and found.seq == binding.seq
         and found.line == projection.lines.parse(binding.line)
         and found.pool_id == projection.pools.number(binding.pool)
@@ -91,7 +105,8 @@ def _own_slot(projection: Projection, slot: int, own: set[int]) -> int:
 
 def _close_holes(projection: Projection, mac: Mac, entries: list[Entry]) -> None:
     """Bring the bindings of a MAC, in order, to discriminators 0, 1, ..."""
-    for number, (key, found) in enumerate(entries):
+    by_mac = (entry for entry in entries if key_mode(entry[0]) is KeyMode.MAC)
+    for number, (key, found) in enumerate(by_mac):
         wanted = subscriber_key(mac, number)
         if key != wanted:
             projection.datapath.put(wanted, found)

@@ -3,6 +3,7 @@
 import pytest
 
 from edge_agent.agent.config import EdgeConfig
+from edge_agent.dhcp.tables import KeyMode
 from lease_core.config import ConfigError, check
 
 BASE: dict[str, object] = {"site": "ams01", "edge": "ams01-bng1"}
@@ -16,10 +17,12 @@ def test_both_forms_name_interfaces() -> None:
     """A name alone is a port for clients themselves; `[[port]]` says more about one."""
     config = checked(
         interfaces=["access0"],
-        port=[{"interface": "access1", "relays": ["192.0.2.7", "192.0.2.8"]}],
+        port=[{"interface": "access1", "relays": ["192.0.2.7", "192.0.2.8"], "key": "circuit"}],
     )
 
     assert [port.interface for port in config.ports] == ["access0", "access1"]
+    assert [port.key_mode for port in config.ports] == [KeyMode.MAC, KeyMode.CIRCUIT]
+    assert config.has_circuits
     assert [port.relay_addresses for port in config.ports] == [(), (0xC0000207, 0xC0000208)]
 
 
@@ -39,6 +42,8 @@ def test_both_forms_name_interfaces() -> None:
             "at most 4",
         ),
         ({"port": [{"interface": "a0", "relay": []}]}, "port.0.relay.*no such setting"),
+        ({"port": [{"interface": "a0", "key": "vlan"}]}, "port.0.key"),
+        ({"port": [{"interface": "a0", "key": "circuit"}]}, "port.0.*needs relays"),
         ({"port": [{"relays": []}]}, "port.0.interface: required"),
         ({"port": [{"interface": "much-too-long-a-name"}]}, "port.0.interface"),
     ],

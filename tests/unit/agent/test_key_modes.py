@@ -1,0 +1,163 @@
+"""Ports that tell bindings apart by line or circuit, from the first DISCOVER to the tables."""
+
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.dhcp import fastpath
+from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.options import option
+from edge_agent.dhcp.tables import KeyMode, Line, key_mode, key_of
+from edge_agent.sync.reconcile import reconcile
+from lease_core.domain.commands import ReleaseLease
+from lease_core.domain.events import LeaseAssigned
+from lease_core.domain.ledger import Binding, Ledger
+from lease_core.domain.values import Ipv4
+from tests.unit.agent.town import SERVER, Town, discover, mac_of, selecting
+from tests.unit.dhcp.clients import PORT_MAC, RELAY_MAC, Sent
+
+RELAY = Ipv4(SERVER + 100)
+IFINDEX = 7
+VLANS = {
+    "access0": b"",
+    "access0:100": bytes.fromhex("81000064"),
+    "access0:100.7": bytes.fromhex("88a8006481000007"),
+}
+CIRCUITS = {f"access0#100.64.0.101={name}": name.encode() for name in ("port-1", "port-2")}
+CIRCUITS["access0#100.64.0.101#706f7274203300"] = b"port 3\0"
+
+
+def at_line(sent: Sent, name: str) -> Sent:
+    """The client's message as it comes from that line."""
+    if name in VLANS:
+        return replace(sent, tags=VLANS[name])
+    area = sent.area + option(82, option(1, CIRCUITS[name]))
+    return replace(sent, giaddr=RELAY, src_mac=RELAY_MAC, src_ip=RELAY, area=area)
+
+
+async def exchange(town: Town, name: str) -> Ipv4:
+    """DISCOVER to ACK of one MAC on a line."""
+    ip = Ipv4(0)
+    for kind in (MessageType.OFFER, MessageType.ACK):
+        sent = discover(1) if kind is MessageType.OFFER else selecting(1, ip)
+        town.frames.clear()
+        town.edge.receive(at_line(sent, name).octets, IFINDEX, town.now)
+        await town.settle()
+        [(_, frame)] = town.frames
+        ip = Ipv4(int.from_bytes(frame[58 + len(VLANS.get(name, b"")) :][:4], "big"))
+    return ip
+
+
+def set_port(town: Town, mode: KeyMode) -> None:
+    relays = (RELAY,) if mode is KeyMode.CIRCUIT else ()
+    town.datapath.put_port(IFINDEX, PORT_MAC, relays=relays, key=mode)
+
+
+@pytest.fixture(
+    params=[(KeyMode.LINE, VLANS), (KeyMode.CIRCUIT, CIRCUITS)], ids=["line", "circuit"]
+)
+async def served(request: pytest.FixtureRequest) -> tuple[Town, KeyMode, dict[str, Ipv4]]:
+    """A town where one MAC has a lease on each of three lines."""
+    mode, names = request.param
+    town = await Town().begin()
+    set_port(town, mode)
+    return town, mode, {name: await exchange(town, name) for name in names}
+
+
+Served = tuple[Town, KeyMode, dict[str, Ipv4]]
+
+
+def judged(town: Town, name: str) -> fastpath.Verdict:
+    """What the kernel makes of a DISCOVER from a line."""
+    return fastpath.judge(at_line(discover(1), name).octets, IFINDEX, town.datapath, town.ns)
+
+
+async def test_every_line_of_a_mac_is_answered_by_the_kernel(served: Served) -> None:
+    """Each line has its own address, in the log and from the tables."""
+    town, mode, leased = served
+    assigned = {
+        e.line: e.ip for e in await town.events(LeaseAssigned) if isinstance(e, LeaseAssigned)
+    }
+
+    assert assigned == leased
+    assert len(set(leased.values())) == 3
+    assert {key_mode(key) for key, _ in town.datapath.entries()} == {mode}
+    for name, ip in leased.items():
+        frame = judged(town, name).frame
+        assert frame is not None
+        assert frame[58 + len(VLANS.get(name, b"")) :][:4] == ip.to_bytes(4, "big")
+
+
+async def test_a_line_ends_alone(served: Served) -> None:
+    """When the lease of one line is revoked, the others of the MAC go on."""
+    town, _, leased = served
+    first, *others = leased
+    town.commands.append(ReleaseLease(req="r", mac=mac_of(1), line=first, ip=leased[first]))
+    await town.settle()
+    await town.tick()
+
+    assert judged(town, first).counter is Counter.PASS_UNKNOWN_CLIENT
+    assert all(judged(town, name).counter is Counter.OFFER for name in others)
+
+
+async def test_a_new_process_finds_everything_right(served: Served) -> None:
+    """Restart and comparison with the log touch nothing of another key mode."""
+    town, _, leased = served
+    before = dict(town.datapath.entries())
+    town.restart_edge()
+    ledger = Ledger()
+    for record in await town.records():
+        ledger.evolve(record.seq, record.epoch, record.event)
+
+    assert reconcile(town.edge.projection, ledger) == 0
+    assert dict(town.datapath.entries()) == before
+    assert all(judged(town, name).counter is Counter.OFFER for name in leased)
+
+
+@pytest.mark.parametrize("old", [KeyMode.MAC, KeyMode.LINE])
+async def test_another_mode_is_reconciled(old: KeyMode) -> None:
+    """Tables of a port that was in another mode are brought under the right keys."""
+    town = await Town().begin()
+    set_port(town, old)
+    leased = {name: await exchange(town, name) for name in VLANS}
+    new = KeyMode.LINE if old is KeyMode.MAC else KeyMode.MAC
+    set_port(town, new)
+    town.restart_edge()
+    ledger = Ledger()
+    for record in await town.records():
+        ledger.evolve(record.seq, record.epoch, record.event)
+    reconcile(town.edge.projection, ledger)
+
+    bound = {found.ip: key_mode(key) for key, found in town.datapath.entries() if key >> 63 == 0}
+    assert bound == dict.fromkeys(leased.values(), new)
+    for name in VLANS:
+        town.frames.clear()
+        town.edge.receive(at_line(discover(1), name).octets, IFINDEX, town.now)
+        assert len(town.frames) == 1
+
+
+async def test_a_stranger_under_the_same_key_is_not_overwritten(served: Served) -> None:
+    """Of two subscribers with one hash the first goes on and the second is counted."""
+    town, mode, _ = served
+    projection = town.edge.projection
+    line = Line(IFINDEX, 9) if mode is KeyMode.LINE else Line(IFINDEX, giaddr=RELAY, circuit=b"9")
+    first = next(found for _, found in town.datapath.entries())
+    key = key_of(mac_of(1), line, mode)
+    town.datapath.put(key, first)
+
+    projection.put(Binding(mac_of(1), projection.lines.text(line), RELAY, "res-1", 99), line)
+
+    assert town.datapath.lookup(key) == first
+    assert projection.find(mac_of(1), line) is None
+    assert projection.unserved == 1
+
+
+def test_a_port_is_a_port_of_the_twin() -> None:
+    """The twin remembers relays and key mode."""
+    made = MemoryDatapath()
+    made.put_port(IFINDEX, PORT_MAC, relays=[RELAY], key=KeyMode.CIRCUIT)
+    port = made.port(IFINDEX)
+    assert port is not None
+    assert (port.mac, port.relays, port.key) == (PORT_MAC, (RELAY,), KeyMode.CIRCUIT)
