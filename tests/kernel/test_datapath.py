@@ -1,6 +1,7 @@
 """The life of a datapath: made, attached, left alone, opened again, refused."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,12 +21,17 @@ from edge_agent.datapath.errors import (
     FastPathError,
     LoadError,
 )
+from edge_agent.datapath.packet_socket import _with_tag
 from edge_agent.datapath.port import Datapath, TableFullError
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.tables import Line, SiteState, subscriber_key
-from lease_core.domain.values import Mac
+from edge_agent.dhcp.tables import KeyMode, Line, Port, SiteState, key_of, subscriber_key
+from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import BINDING, IFINDEX, KEY, POOL, POOL_OPTIONS, Lab
-from tests.packets import DISCOVER, PORT_MAC, dhclient
+from tests.packets import CLIENT_MAC, DISCOVER, PORT_MAC, RELAY, dhclient, relayed
+
+ETH_P_ALL = 3
+SOL_PACKET = 263
+PACKET_AUXDATA = 8
 
 STATE = SiteState(
     gate=True,
@@ -182,6 +188,38 @@ def test_another_size_is_refused(directory: Path) -> None:
         assert opened.lookup(KEY) == BINDING
 
 
+def test_room_for_circuits(directory: Path) -> None:
+    """Tables made without room for circuit ids say so; those with it serve anybody."""
+    line = Line(IFINDEX, giaddr=Ipv4(RELAY), circuit=b"port-4")
+    key = key_of(Mac(CLIENT_MAC), line, KeyMode.CIRCUIT)
+    bound = replace(BINDING, line=line, mac=Mac(CLIENT_MAC))
+    with XdpDatapath.open(directory, 64) as opened:
+        opened.put(KEY, BINDING)
+        with pytest.raises(FastPathError, match="room for circuits"):
+            opened.put(key, bound)
+        assert opened.lookup(key) is None
+    with pytest.raises(AbiMismatchError, match=r"circuits has 1 entries, not 64"):
+        XdpDatapath.open(directory, 64, has_circuits=True)
+    shutil.rmtree(directory)
+
+    with XdpDatapath.open(directory, 64, has_circuits=True) as opened:
+        opened.put_many([(key, bound)])
+    with XdpDatapath.open(directory, 64) as opened, XdpDatapath.open_pinned(directory) as reader:
+        assert opened.lookup(key) == bound
+        assert list(reader.entries()) == [(key, bound)]
+        assert reader.max_circuits == 64
+
+
+def test_a_port_is_read_back(directory: Path) -> None:
+    """Relays and key mode of a port are what was put, for the writer and for who reads beside."""
+    with XdpDatapath.open(directory, 64) as opened, XdpDatapath.open_pinned(directory) as reader:
+        opened.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT)
+        expected = Port(Mac(PORT_MAC), (Ipv4(RELAY),), KeyMode.CIRCUIT)
+        assert opened.port(IFINDEX) == reader.port(IFINDEX) == expected
+        opened.disable_port(IFINDEX)
+        assert opened.port(IFINDEX) is reader.port(IFINDEX) is None
+
+
 def test_another_abi_is_refused(directory: Path) -> None:
     """Tables that another version wrote are neither read nor written."""
     with XdpDatapath.open(directory, 64) as opened:
@@ -271,26 +309,50 @@ def test_generic_mode(directory: Path, device: str) -> None:
         opened.detach(device)
 
 
-def test_answers_on_the_wire(directory: Path, device: str) -> None:
-    """A client at the other end of a cable is answered by the kernel, with nobody at home."""
+WIRED = {
+    "untagged": ((), False),
+    "one tag": (((0x8100, 0x2064),), False),
+    "two tags": (((0x88A8, 0x2064), (0x8100, 0x4007)), False),
+    "through a relay": ((), True),
+    "through a relay on a VLAN": (((0x8100, 0x2064),), True),
+}
+
+
+def _next_reply(wire: socket.socket) -> bytes:
+    """The next frame from the port, with the tag that the kernel tells beside it."""
+    while True:
+        octets, beside, _, _ = wire.recvmsg(2048, 256)
+        if octets[6:12] == PORT_MAC.to_bytes(6, "big"):
+            return _with_tag(octets, beside)
+
+
+@pytest.mark.parametrize(("tags", "is_relayed"), WIRED.values(), ids=WIRED)
+def test_answers_on_the_wire(
+    directory: Path, device: str, tags: tuple[tuple[int, int], ...], is_relayed: bool
+) -> None:
+    """Whoever is at the other end of a cable is answered by the kernel, with nobody at home."""
+    ids = [control & 0xFFF for _, control in tags]
+    request = dhclient(DISCOVER).but(tags=tags)
+    request = relayed(request) if is_relayed else request
     client = device[:-1] + "b"
     for end in (device, client):
         subprocess.run(["ip", "link", "set", end, "up"], check=True)
     with XdpDatapath.open(directory, 4096) as opened:
         lab = Lab(opened)
         ifindex = socket.if_nametoindex(device)
-        opened.put_port(ifindex, Mac(PORT_MAC))
-        opened.put(KEY, replace(BINDING, line=Line(ifindex)))
+        opened.put_port(ifindex, Mac(PORT_MAC), relays=[Ipv4(RELAY)] if is_relayed else [])
+        opened.put(KEY, replace(BINDING, line=Line(ifindex, *ids)))
         # a veth end delivers what its peer's program sends only if it has a program itself
         for end in (device, client):
             assert opened.attach(end) is Mode.NATIVE
-        expected = lab.judge(dhclient(DISCOVER), ifindex)
+        expected = lab.judge(request, ifindex)
 
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as wire:
-        wire.bind((client, 0x0800))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)) as wire:
+        wire.bind((client, ETH_P_ALL))
+        wire.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         wire.settimeout(5)
-        wire.send(dhclient(DISCOVER).frame())
-        received = wire.recv(2048)
+        wire.send(request.frame())
+        received = _next_reply(wire)
 
     assert expected.counter == "offer"
     assert received == expected.frame
