@@ -18,6 +18,7 @@ class Clock:
     started_s: float = 0.0
     wall_step_s: float = 0.0
     slew: float = 1.0
+    was_slewed: bool = False
     _boot_base_ns: int = field(default=1_000 * SECOND)
     _boot_at_s: float = 0.0
 
@@ -34,12 +35,14 @@ class Clock:
     def set_slew(self, slew: float) -> None:
         self._boot_base_ns = self.boot_ns()
         self._boot_at_s = self.loop.now_s
+        self.was_slewed = self.was_slewed or slew != 1.0
         self.slew = slew
 
     def reboot(self) -> None:
         """Both clocks that safety may use begin anew."""
         self.started_s = self._boot_at_s = self.loop.now_s
         self._boot_base_ns, self.slew = 10 * SECOND, 1.0
+        self.was_slewed = False
 
     def monotonic_s(self) -> float:
         return self.elapsed_ns() / SECOND

@@ -8,6 +8,9 @@ FAULT_S = 240.0
 """Length of the phase with faults."""
 
 
+MANY = 25
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """At `at_s` of real time, `kind` strikes `target`; see `World.strike`."""
@@ -36,12 +39,14 @@ OTHER_KINDS = (
 )  # fmt: skip
 
 
-def draw(rng: random.Random, sites: list[str], allocators: list[str]) -> list[Fault]:
+def draw(
+    rng: random.Random, sites: list[str], allocators: list[str], only: tuple[str, ...] = ()
+) -> list[Fault]:
     """A swarm: each schedule has a few kinds of fault, and a density of its own."""
-    kinds = [kind for kind in (*SITE_KINDS, *OTHER_KINDS) if rng.random() < 0.4]
+    kinds = only or [kind for kind in (*SITE_KINDS, *OTHER_KINDS) if rng.random() < 0.4]
     if not kinds:
         return []
-    count = rng.choice((0, 3, 8, 15, 25))
+    count = MANY if only else rng.choice((0, 3, 8, 15, MANY))
     faults = []
     for _ in range(count):
         kind = rng.choice(kinds)

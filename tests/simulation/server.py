@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import copy
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from lease_core.domain.commands import Command
@@ -17,6 +17,7 @@ from lease_core.log.errors import LogError, LogUnavailableError, OutcomeUnknownE
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer, Site
 from lease_core.log.port import Answered, Appended, Batch, Claimed, Followed, Head, HeldBy
+from lease_core.log.snapshot_port import Archived, Cut, SnapshotMeta
 from tests.simulation.clocks import Clock
 from tests.simulation.loop import Process, SimLoop
 
@@ -149,7 +150,7 @@ class SimLog:
     async def _lose(self, op: Callable[[], Coroutine[Any, Any, T]], *, is_append: bool) -> None:
         """A black hole: the request, if it gets through at all, takes effect late."""
         if self._rng.random() < 0.5:
-            self._server.loop.later(self._rng.uniform(0.1, 8.0), self._late, op)
+            self._server.loop.later(self._rng.uniform(0.1, 20.0), self._late, op)
         await asyncio.sleep(WRITER_TIMEOUT_S if is_append else READER_TIMEOUT_S)
         raise self._lost(is_append=is_append)
 
@@ -256,6 +257,33 @@ class SimLog:
 
     async def report(self, edge: str, report: Mapping[str, str]) -> None:
         await self._call(lambda: self._inner.report(edge, report))
+
+    async def begin_snapshot(self, seq: int) -> None:
+        await self._call(lambda: self._inner.begin_snapshot(seq))
+
+    async def put_chunk(self, seq: int, number: int, octets: bytes) -> None:
+        await self._call(lambda: self._inner.put_chunk(seq, number, octets))
+
+    async def publish_snapshot(self, meta: SnapshotMeta) -> None:
+        await self._call(lambda: self._inner.publish_snapshot(meta))
+
+    async def snapshots(self) -> list[SnapshotMeta]:
+        return await self._call(self._inner.snapshots)
+
+    async def chunk(self, seq: int, number: int) -> bytes | None:
+        return await self._call(lambda: self._inner.chunk(seq, number))
+
+    async def keep_snapshots(self, seqs: Collection[int]) -> None:
+        await self._call(lambda: self._inner.keep_snapshots(seqs))
+
+    async def set_archived(self, archived: Archived) -> None:
+        await self._call(lambda: self._inner.set_archived(archived))
+
+    async def archived(self) -> Archived | None:
+        return await self._call(self._inner.archived)
+
+    async def trim(self, cut: Cut, lost: Collection[str] = (), *, dry_run: bool = False) -> int:
+        return await self._call(lambda: self._inner.trim(cut, lost, dry_run=dry_run))
 
     async def reports(self) -> dict[str, dict[str, str]]:
         return await self._call(self._inner.reports)

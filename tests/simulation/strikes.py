@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lease_core.domain.commands import RevokeLease
-from tests.simulation.faults import Fault
+from tests.simulation.faults import FAULT_S, Fault
 from tests.simulation.loop import Process
 from tests.simulation.server import COMMANDS, EVENTS, Link, settled
 
@@ -155,7 +155,12 @@ def _replace(world: "World", fault: Fault, copy: object) -> None:
     site, server = fault.target, world.server
     old_seq = copy.head.seq if copy else -1  # type: ignore[attr-defined]
     seen = [host.leaders[site]._position.seq for host in world.allocators.values() if host.leaders]
-    if server.is_replaced(site) or any(seq <= old_seq for seq in seen) or not seen:
+    if (
+        world.loop.now_s >= FAULT_S
+        or server.is_replaced(site)
+        or any(seq <= old_seq for seq in seen)
+        or not seen
+    ):
         return
     world.note(f"{site} log replaced by a copy at seq {old_seq}")
     server.replace(site, copy)  # type: ignore[arg-type]

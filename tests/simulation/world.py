@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from lease_core.domain.events import PrefixPlanned
@@ -96,7 +97,8 @@ def _task_ended(task: Any) -> None:
 
 
 class World:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, kinds: tuple[str, ...] = ()) -> None:
+        """`kinds` are the only faults to draw, and many of them; none = a swarm."""
         self.seed = seed
         self.rng = rng = random.Random(seed)
         self.loop = SimLoop()
@@ -107,7 +109,7 @@ class World:
         self.oracles = {site: SiteOracle(site) for site in SITES}
         self.server = Server(self.loop, rng, self._clock())
         self.server.on_append = self._appended
-        self.faults = draw(random.Random(rng.getrandbits(64)), list(SITES), list(ALLOCATORS))
+        self.faults = draw(random.Random(rng.getrandbits(64)), list(SITES), list(ALLOCATORS), kinds)
         self.air = {site: {"drop": 0.0, "twice": 0.0, "late_s": 0.0} for site in SITES}
         self.routers = {site: self._router(site) for site in SITES}
         self.allocators = {name: AllocatorHost(self, name, self._clock()) for name in ALLOCATORS}
@@ -216,9 +218,9 @@ class World:
 
     # --- the run ---
 
-    def run(self) -> None:
+    def run(self, bug: AbstractContextManager[None] | None = None) -> None:
         """One schedule: a phase with faults, then a quiet one. Raises Violation."""
-        with simulated(self.rng), self.loop.running():
+        with simulated(self.rng), self.loop.running(), bug or nullcontext():
             try:
                 self._begin()
                 self.run_to(FAULT_S)
@@ -282,6 +284,7 @@ class World:
             if router.is_up:
                 oracle.check_tables(router)
                 oracle.check_bounds(router)
+                oracle.check_nesting(router, now_s)
             for host in self.allocators.values():
                 self._check_leader(host, site, oracle, now_s)
 
@@ -291,7 +294,8 @@ class World:
         decider = host.process.leads.get(site) if host.process else None
         if decider is None or decider.epoch != oracle.ledger.epoch:
             return
-        oracle.check_nesting(self.routers[site], decider, host.clock, now_s)
+        if self.routers[site].is_up:
+            oracle.check_desk(self.routers[site], decider.desk, host.clock, now_s)
         ledger = decider.ledger
         if ledger.seq == oracle.ledger.seq and ledger.digest() != oracle.ledger.digest():
             raise Violation(f"I3: {site}: {host.name} holds another state than the log tells")

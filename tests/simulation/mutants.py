@@ -1,0 +1,237 @@
+"""Deliberate bugs: each breaks one rule of safety, so the checkers must find it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from edge_agent.agent import responses
+from edge_agent.agent.duties import Duties
+from edge_agent.agent.edge import Edge
+from edge_agent.dhcp import fastpath, reply
+from edge_agent.sync import projection
+from edge_agent.sync.horizon import SECOND_NS, Horizon
+from lease_core.domain import decide, ledger
+from lease_core.domain.desk import Desk
+from lease_core.domain.events import HorizonGranted
+from lease_core.service.leader import SiteLeader
+from tests.simulation import seams
+
+Patch = Any
+
+
+def _full_lease(lease_time_s: int, horizon_boot_ns: int, now_boot_ns: int) -> int:
+    return lease_time_s if horizon_boot_ns > now_boot_ns else 0
+
+
+def full_lease() -> list[Patch]:
+    """The kernel grants L instead of min(L, E - t)."""
+    return [mock.patch.object(fastpath, "grant_s", _full_lease)]
+
+
+def horizon_from_receipt() -> list[Patch]:
+    """E counts from when the grant came instead of when the heartbeat was sent."""
+
+    def grant(self: Horizon, event: HorizonGranted) -> bool:
+        if self._sent.pop(event.nonce, None) is None:
+            return False
+        usable_ns = int(event.horizon_s * SECOND_NS * (1 - seams.RHO))
+        now_ns = seams.here().clock.elapsed_ns()
+        self._end_elapsed_ns = max(self._end_elapsed_ns, now_ns + usable_ns)
+        return True
+
+    return [mock.patch.object(Horizon, "grant", grant)]
+
+
+def no_drift_allowance() -> list[Patch]:
+    """E is H, not H(1 - rho)."""
+    return [mock.patch("edge_agent.sync.horizon.RATE_ERROR", 0.0)]
+
+
+def horizon_after_commit() -> list[Patch]:
+    """A is raised when the append is known to have happened, not before."""
+    append = SiteLeader._append
+    raise_horizon = Desk.raise_horizon
+
+    async def late(self: SiteLeader, batch: Any) -> Any:
+        written = await append(self, batch)
+        if any(isinstance(record.event, HorizonGranted) for record in written.records):
+            raise_horizon(seams.here().leads[self.log.site].desk, self._elapsed_ns())
+        return written
+
+    return [
+        mock.patch.object(SiteLeader, "_append", late),
+        mock.patch.object(Desk, "raise_horizon", lambda *_: None),
+    ]
+
+
+def quarantine_without_guard() -> list[Patch]:
+    """An address rests for r instead of r + Q."""
+    acked = decide.RemovalAcked
+
+    def hasty(**fields: Any) -> Any:
+        return acked(**fields | {"quarantine_s": fields["remaining_s"]})
+
+    return [mock.patch.object(decide, "RemovalAcked", hasty)]
+
+
+def quarantine_without_remainder() -> list[Patch]:
+    """The edge always says that nothing is promised any more."""
+    return [mock.patch.object(projection.Projection, "remaining_s", lambda *_: 0)]
+
+
+def any_ack_will_do() -> list[Patch]:
+    """An acknowledgement is taken for whatever removal of the address stands now."""
+    ack = decide._ack
+
+    def loose(book: Any, table: Any, command: Any, now_ns: int) -> Any:
+        removal = book.removed.get(command.ip)
+        if removal:
+            command = decide.AckRemoval(
+                req=command.req, ip=command.ip, ref=removal.seq, remaining_s=command.remaining_s
+            )
+        return ack(book, table, command, now_ns)
+
+    return [mock.patch.object(decide, "_ack", loose)]
+
+
+def takeover_without_extension() -> list[Patch]:
+    """A new allocator believes that nothing was promised before it came."""
+    begin = Desk.__init__
+
+    def rash(self: Desk, book: Any, timing: Any, now_ns: int) -> None:
+        begin(self, book, timing, now_ns)
+        self.horizon_ns = now_ns
+
+    return [mock.patch.object(Desk, "__init__", rash)]
+
+
+def no_former_life() -> list[Patch]:
+    """A rebooted router's forgotten promises are not held back for."""
+    return [mock.patch.object(Desk, "retire_life", lambda _: None)]
+
+
+def promise_in_memory() -> list[Patch]:
+    """A restarted agent erases the promises that the kernel wrote."""
+    take_over = Edge._take_over
+
+    def erase(self: Edge, now: Any) -> None:
+        self.datapath._promises.clear()  # type: ignore[attr-defined]
+        take_over(self, now)
+
+    return [mock.patch.object(Edge, "_take_over", erase)]
+
+
+def double_offer() -> list[Patch]:
+    """An address that somebody else holds or held counts as free."""
+    return [
+        mock.patch.object(decide, "_is_free_for", lambda book, *_: _[1] not in book.bound),
+        mock.patch.object(ledger.Ledger, "_assign", _assign_to_anybody),
+    ]
+
+
+def _assign_to_anybody(self: ledger.Ledger, event: Any, seq: int) -> None:
+    binding = ledger.Binding(event.mac, event.line, event.ip, event.pool, seq)
+    self.removed.pop(event.ip, None)
+    self._forget_former(event.ip)
+    self._former.pop((event.mac, event.line), None)
+    self.bound[event.ip] = binding
+    self._by_mac[event.mac] = (*self._by_mac.get(event.mac, ()), binding)
+
+
+def cursor_before_tables() -> list[Patch]:
+    """The cursor moves before the events are in the tables."""
+    apply = Edge.apply
+
+    def early(self: Edge, records: Any, end: Any, now: Any) -> None:
+        self._move_to(end)
+        apply(self, records, end, now)
+
+    return [mock.patch.object(Edge, "apply", early)]
+
+
+def ack_before_removal() -> list[Patch]:
+    """The edge acknowledges a removal and goes on answering."""
+    return [mock.patch.object(projection.Projection, "_take_out", lambda *_: None)]
+
+
+def lines_ignored() -> list[Patch]:
+    """The kernel answers a binding on any line."""
+
+    def anywhere(tables: Any, mac_key: int, ifindex: int) -> Any:
+        found = tables.lookup(mac_key)
+        if found is None:
+            return fastpath.Counter.PASS_UNKNOWN_CLIENT
+        return fastpath._Binding(mac_key, found, tables.pool(found.pool_id))
+
+    return [mock.patch.object(fastpath, "_find_binding", anywhere)]
+
+
+def answered_before_appended() -> list[Patch]:
+    """A client is answered by the offer alone: ACK without an assignment in the log."""
+
+    def instead(request: Any, **fields: Any) -> Any:
+        return reply.ack(request, **fields)
+
+    return [mock.patch.object(responses.reply, "offer", instead)]
+
+
+def fenced_goes_on() -> list[Patch]:
+    """The log takes appends of any epoch."""
+    from lease_core.log.memory_log import MemoryLog
+
+    check = MemoryLog._check
+
+    def lax(self: MemoryLog, site: Any, head: Any, batch: Any) -> None:
+        from dataclasses import replace
+
+        check(
+            self,
+            site,
+            replace(head, epoch=batch.after.epoch, seq=batch.before.seq, h=batch.before.h),
+            batch,
+        )
+
+    return [mock.patch.object(MemoryLog, "_check", lax)]
+
+
+def removals_forgotten() -> list[Patch]:
+    """The edge never acknowledges what it removed."""
+    return [mock.patch.object(Duties, "acknowledge", lambda *_: None)]
+
+
+MUTANTS: dict[str, Callable[[], list[Patch]]] = {
+    mutant.__name__: mutant
+    for mutant in (
+        full_lease,
+        horizon_from_receipt,
+        no_drift_allowance,
+        horizon_after_commit,
+        quarantine_without_guard,
+        quarantine_without_remainder,
+        any_ack_will_do,
+        takeover_without_extension,
+        no_former_life,
+        promise_in_memory,
+        double_offer,
+        cursor_before_tables,
+        ack_before_removal,
+        lines_ignored,
+        answered_before_appended,
+        fenced_goes_on,
+        removals_forgotten,
+    )
+}
+
+
+@contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """The product with one deliberate bug. To be entered inside `simulated`."""
+    patches = MUTANTS[name]()
+    for patch in patches:
+        patch.start()
+    try:
+        yield
+    finally:
+        for patch in reversed(patches):
+            patch.stop()
