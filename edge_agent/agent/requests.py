@@ -123,13 +123,16 @@ class Requests:
             self._send_command(DeclineAddress(req=self._req(), mac=mac, line=line, ip=ip))
 
     def _holds(self, request: Request, ifindex: int, ip: Ipv4) -> bool:
-        """Whether the frame's own sender holds `ip` on this line."""
-        mac = request.message.mac
+        """Whether the frame's own sender, or the client a relay of ours speaks for, holds `ip`."""
+        mac, giaddr = request.message.mac, request.message.giaddr
+        port = self._answering.datapath.port(ifindex)
+        is_relayed = giaddr != NO_IP and port is not None and giaddr in port.relays
         found = self._projection.find(mac, self._answering.line_of(request, ifindex))
-        holds = found is not None and found[1].ip == ip and request.frame.src_mac == mac
-        if not holds:
+        holds = found is not None and found[1].ip == ip
+        if not holds or not (is_relayed or request.frame.src_mac == mac):
             self._answering.drop("not_holder")
-        return holds
+            return False
+        return True
 
     def _inform(self, request: Request, ifindex: int) -> None:
         """RFC 2131 4.3.5: options for a client that has its address from elsewhere."""

@@ -23,6 +23,7 @@ from tests.unit.agent.town import (
     ELSEWHERE,
     FIRST,
     GENESIS,
+    PORT_MACS,
     SECOND,
     SERVER,
     Town,
@@ -223,6 +224,20 @@ class TestEnding:
 
         assert len(await town.records()) == before
         assert town.edge.slow_path.tally["drop_not_holder"] == 8
+
+    async def test_a_relay_of_ours_hands_a_decline_on(self, town: Town) -> None:
+        """The frame's sender is the relay then; a relay that the port does not name is nobody."""
+        relay = Ipv4(SERVER + 5)
+        ip = await town.lease(1)
+        for giaddr, relays in ((relay, ()), (relay, (Ipv4(SERVER + 6),)), (relay, (relay,))):
+            assert await town.events(AddressDeclined) == []
+            town.datapath.put_port(7, PORT_MACS[7], relays=relays)
+            relayed = decline(1, ip)
+            object.__setattr__(relayed, "src_mac", mac_of(77))
+            object.__setattr__(relayed, "giaddr", giaddr)
+            await town.send(relayed)
+
+        assert len(await town.events(AddressDeclined)) == 1
 
     async def test_a_declined_address_rests(self, town: Town) -> None:
         """DECLINE by the holder: the address rests, the client gets another."""
