@@ -74,7 +74,7 @@ class SiteOracle:
         if now_s < last.end_s + guard_s:
             raise Violation(
                 f"I7: {ip_text(event.ip)} goes to {mac_text(event.mac)} on {event.line} at "
-                f"{now_s:.2f} s, but {mac_text(last.key[1])} on {last.key[0]} was promised it until "
+                f"{now_s:.2f} s, {mac_text(last.key[1])} on {last.key[0]} was promised it until "
                 f"{last.end_s:.2f} s (Q is {TIMING.reuse_guard_s} s)"
             )
 
@@ -197,7 +197,7 @@ class SiteOracle:
         ]
         if set(found) != expected or len(found) != len(expected):
             raise Violation(
-                f"I4: {self.site} at seq {seq}: only in the tables {sorted(set(found) - expected)}, "
+                f"I4: {self.site} at seq {seq}: only in tables {sorted(set(found) - expected)}, "
                 f"only in the log {sorted(expected - set(found))}"
             )
 

@@ -31,7 +31,7 @@ def _short(value: Any) -> str:
 
 SITE_KINDS = (
     "frames", "edge-link", "edge-lossy", "kill-agent", "fuse", "stop-agent", "reboot", "slew",
-    "pool", "revoke", "old-copy", "flush", "trim", "hole", "wall-edge",
+    "pool", "revoke", "old-copy", "flush", "trim", "hole", "wall-edge", "replay",
 )  # fmt: skip
 OTHER_KINDS = (
     "kill-allocator", "stop-allocator", "allocator-link", "allocator-lossy", "redis-crash",
@@ -65,7 +65,14 @@ def _more(rng: random.Random, kind: str) -> dict[str, Any]:
             return lasting | {"mode": rng.choice(("refused", "silent", "slow"))}
         case "edge-lossy" | "allocator-lossy":
             return lasting | {"share": rng.uniform(0.05, 0.7)}
-        case "kill-agent" | "kill-allocator" | "stop-agent" | "stop-allocator" | "redis-down":
+        case (
+            "kill-agent"
+            | "kill-allocator"
+            | "stop-agent"
+            | "stop-allocator"
+            | "redis-down"
+            | "replay"
+        ):
             return lasting
         case "fuse":
             return {"writes": rng.randint(1, 12)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -14,6 +15,7 @@ from edge_agent.sync.horizon import SECOND_NS, Horizon
 from lease_core.domain import decide, ledger
 from lease_core.domain.desk import Desk
 from lease_core.domain.events import HorizonGranted
+from lease_core.log.memory_log import MemoryLog
 from lease_core.service.leader import SiteLeader
 from tests.simulation import seams
 
@@ -61,7 +63,7 @@ def horizon_after_commit() -> list[Patch]:
 
     return [
         mock.patch.object(SiteLeader, "_append", late),
-        mock.patch.object(Desk, "raise_horizon", lambda *_: None),
+        mock.patch.object(Desk, "raise_horizon"),
     ]
 
 
@@ -77,7 +79,7 @@ def quarantine_without_guard() -> list[Patch]:
 
 def quarantine_without_remainder() -> list[Patch]:
     """The edge always says that nothing is promised any more."""
-    return [mock.patch.object(projection.Projection, "remaining_s", lambda *_: 0)]
+    return [mock.patch.object(projection.Projection, "remaining_s", return_value=0)]
 
 
 def any_ack_will_do() -> list[Patch]:
@@ -108,7 +110,7 @@ def takeover_without_extension() -> list[Patch]:
 
 def no_former_life() -> list[Patch]:
     """A rebooted router's forgotten promises are not held back for."""
-    return [mock.patch.object(Desk, "retire_life", lambda _: None)]
+    return [mock.patch.object(Desk, "retire_life")]
 
 
 def promise_in_memory() -> list[Patch]:
@@ -123,20 +125,20 @@ def promise_in_memory() -> list[Patch]:
 
 
 def double_offer() -> list[Patch]:
-    """An address that somebody else holds or held counts as free."""
+    """An address whose last holder may still use it counts as free."""
+    assign = ledger.Ledger._assign
+
+    def loose(self: ledger.Ledger, event: Any, seq: int) -> None:
+        self.removed.pop(event.ip, None)
+        assign(self, event, seq)
+
+    def is_free(book: ledger.Ledger, _desk: Any, ip: Any, *_: Any) -> bool:
+        return ip not in book.bound
+
     return [
-        mock.patch.object(decide, "_is_free_for", lambda book, *_: _[1] not in book.bound),
-        mock.patch.object(ledger.Ledger, "_assign", _assign_to_anybody),
+        mock.patch.object(decide, "_is_free_for", is_free),
+        mock.patch.object(ledger.Ledger, "_assign", loose),
     ]
-
-
-def _assign_to_anybody(self: ledger.Ledger, event: Any, seq: int) -> None:
-    binding = ledger.Binding(event.mac, event.line, event.ip, event.pool, seq)
-    self.removed.pop(event.ip, None)
-    self._forget_former(event.ip)
-    self._former.pop((event.mac, event.line), None)
-    self.bound[event.ip] = binding
-    self._by_mac[event.mac] = (*self._by_mac.get(event.mac, ()), binding)
 
 
 def cursor_before_tables() -> list[Patch]:
@@ -152,13 +154,13 @@ def cursor_before_tables() -> list[Patch]:
 
 def ack_before_removal() -> list[Patch]:
     """The edge acknowledges a removal and goes on answering."""
-    return [mock.patch.object(projection.Projection, "_take_out", lambda *_: None)]
+    return [mock.patch.object(projection.Projection, "_take_out")]
 
 
 def lines_ignored() -> list[Patch]:
     """The kernel answers a binding on any line."""
 
-    def anywhere(tables: Any, mac_key: int, ifindex: int) -> Any:
+    def anywhere(tables: Any, mac_key: int, *_: Any) -> Any:
         found = tables.lookup(mac_key)
         if found is None:
             return fastpath.Counter.PASS_UNKNOWN_CLIENT
@@ -177,27 +179,20 @@ def answered_before_appended() -> list[Patch]:
 
 
 def fenced_goes_on() -> list[Patch]:
-    """The log takes appends of any epoch."""
-    from lease_core.log.memory_log import MemoryLog
-
+    """The log takes appends of any epoch, at any end."""
     check = MemoryLog._check
 
     def lax(self: MemoryLog, site: Any, head: Any, batch: Any) -> None:
-        from dataclasses import replace
-
-        check(
-            self,
-            site,
-            replace(head, epoch=batch.after.epoch, seq=batch.before.seq, h=batch.before.h),
-            batch,
-        )
+        before = batch.before
+        head = replace(head, epoch=batch.after.epoch, seq=before.seq, h=before.h)
+        check(self, site, head, batch)
 
     return [mock.patch.object(MemoryLog, "_check", lax)]
 
 
 def removals_forgotten() -> list[Patch]:
     """The edge never acknowledges what it removed."""
-    return [mock.patch.object(Duties, "acknowledge", lambda *_: None)]
+    return [mock.patch.object(Duties, "acknowledge")]
 
 
 MUTANTS: dict[str, Callable[[], list[Patch]]] = {

@@ -21,6 +21,7 @@ def heal(world: "World") -> None:
     """The last fault is over."""
     world.note("healed")
     world.server.store.is_down, world.server.crash_next = False, ""
+    world.replaying.clear()
     for mend in world.menders:
         mend()
     for site in world.oracles:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import copy
 import random
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from tests.simulation.loop import Process, SimLoop
 T = TypeVar("T")
 WRITER_TIMEOUT_S = 3.0
 READER_TIMEOUT_S = 5.0
+MAX_REPLAYED = 200
 COMMANDS, EVENTS = "commands", "events"
 
 OnAppend = Callable[[str, Batch], None]
@@ -55,7 +57,7 @@ class Server:
         self.store = MemoryServer(now_ms=lambda: clock.wall_ns() // 1_000_000)
         self.crash_next = ""
         self.on_append: OnAppend = lambda _site, _batch: None
-        self.is_genuine: dict[str, bool] = {}
+        self.sent: dict[str, deque[Command]] = {}
         self._waiting: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
         self._kept: dict[str, Site] = {}
 
@@ -226,6 +228,7 @@ class SimLog:
 
     async def _send(self, commands: list[Command], by: str) -> list[str]:
         ids = settled(self._inner.send_many(commands, by))
+        self._server.sent.setdefault(self.site, deque(maxlen=MAX_REPLAYED)).extend(commands)
         self._server.wake(self.site, COMMANDS)
         return ids
 
@@ -273,8 +276,8 @@ class SimLog:
     async def chunk(self, seq: int, number: int) -> bytes | None:
         return await self._call(lambda: self._inner.chunk(seq, number))
 
-    async def keep_snapshots(self, seqs: Collection[int]) -> None:
-        await self._call(lambda: self._inner.keep_snapshots(seqs))
+    async def drop_snapshots(self, below: int, but: Collection[int]) -> None:
+        await self._call(lambda: self._inner.drop_snapshots(below, but))
 
     async def set_archived(self, archived: Archived) -> None:
         await self._call(lambda: self._inner.set_archived(archived))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lease_core.domain.commands import RevokeLease
+from lease_core.domain.commands import AckRemoval, RevokeLease
 from tests.simulation.faults import FAULT_S, Fault
 from tests.simulation.loop import Process
 from tests.simulation.server import COMMANDS, EVENTS, Link, settled
@@ -97,6 +97,20 @@ def _stop_allocator(world: "World", fault: Fault) -> None:
 def _stop(world: "World", fault: Fault, process: Process) -> None:
     process.stop()
     _after(world, fault, process.resume)
+
+
+def _replay(world: "World", fault: Fault) -> None:
+    """Old commands of the edge come again, at the worst moment: see `World._appended`."""
+    world.replaying.add(fault.target)
+    _after(world, fault, lambda: world.replaying.discard(fault.target))
+
+
+def replay_for(world: "World", site: str, ip: int) -> None:
+    """Every acknowledgement that was ever sent for an address arrives once more."""
+    old = [c for c in world.server.sent.get(site, ()) if isinstance(c, AckRemoval) and c.ip == ip]
+    if old and not world.server.store.is_down and not world.server.is_replaced(site):
+        settled(world.auditor(site).send_many(old, f"{site}-bng1"))
+        world.server.wake(site, COMMANDS)
 
 
 # --- clocks ---
@@ -215,6 +229,7 @@ _STRIKES: dict[str, Callable[["World", Fault], None]] = {
     "fuse": _fuse,
     "stop-agent": _stop_agent,
     "reboot": _reboot,
+    "replay": _replay,
     "slew": _slew,
     "pool": _pool,
     "revoke": _revoke,

@@ -1,6 +1,7 @@
-"""The whole service under faults, schedule after schedule; `python -m tests.simulation SEED` replays.
+"""The whole service under faults, schedule after schedule.
 
-`LEASE_SEED` is the first seed, `LEASE_FULL=1` runs many more of them.
+`python -m tests.simulation SEED` replays one. `LEASE_SEED` is the first seed, `LEASE_FULL=1` runs
+many more of them.
 """
 
 import os
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.checker import Violation
 from tests.simulation.mutants import MUTANTS, mutated
 from tests.simulation.world import World
 
@@ -24,7 +24,7 @@ MUTANT_TRIES = 40
 FAULTS_FOR = {
     "full_lease": ("edge-link", "allocator-link", "redis-down"),
     "horizon_after_commit": ("allocator-lossy",),
-    "any_ack_will_do": ("edge-link", "revoke"),
+    "any_ack_will_do": ("replay", "revoke"),
     "no_former_life": ("reboot",),
     "promise_in_memory": ("kill-agent", "revoke"),
     "cursor_before_tables": ("fuse",),
@@ -59,7 +59,9 @@ def test_a_deliberate_bug_is_found(name: str) -> None:
     for seed in range(FIRST_SEED, FIRST_SEED + MUTANT_TRIES):
         try:
             World(seed, FAULTS_FOR.get(name, ())).run(mutated(name))
-        except Violation:
+        except (TypeError, AttributeError):
+            raise  # the bug does not fit the product any more
+        except Exception:
             return
     pytest.fail(f"{MUTANT_TRIES} schedules did not find it: {MUTANTS[name].__doc__}")
 

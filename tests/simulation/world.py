@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from lease_core.domain.events import PrefixPlanned
+from lease_core.domain.events import Ending, PrefixPlanned
 from lease_core.domain.values import Ipv4, Mac, ip_from_text, ip_text
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.port import Batch
@@ -22,7 +22,7 @@ from tests.simulation.quiet import drain, heal, quiet_phase
 from tests.simulation.router import Router
 from tests.simulation.seams import LEASE_S, TIMING, simulated
 from tests.simulation.server import Link, Server, SimLog, settled
-from tests.simulation.strikes import strike
+from tests.simulation.strikes import replay_for, strike
 
 SITES = ("ams", "ber", "cdg")
 ALLOCATORS = ("core1", "core2")
@@ -114,6 +114,7 @@ class World:
         self.routers = {site: self._router(site) for site in SITES}
         self.allocators = {name: AllocatorHost(self, name, self._clock()) for name in ALLOCATORS}
         self.clients = self._clients()
+        self.replaying: set[str] = set()
         self.menders: list[Callable[[], None]] = []
 
     def _clock(self) -> Clock:
@@ -195,6 +196,8 @@ class World:
             raise Violation(f"I5: {site}: an append to a log that lost what was promised")
         for record in batch.records:
             self.note(f"{site} log {record.entry_id} ep={record.epoch} {record.by} {record.event}")
+            if site in self.replaying and isinstance(record.event, Ending):
+                self.loop.later(0.0, replay_for, self, site, record.event.ip)
         self.oracles[site].appended(batch, self.routers[site], self.loop.now_s)
 
     def expanded(self) -> str:
