@@ -7,6 +7,7 @@ from lease_core.cli.events import events
 from lease_core.cli.history import history, who
 from lease_core.cli.lease import lease
 from lease_core.cli.plan import pool, site
+from lease_core.cli.verify import verify_site
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,5 +15,5 @@ def main() -> None:
     """Operate the lease service: plan sites and pools, run the allocator, ask the log."""
 
 
-for command in (site, pool, allocator, lease, who, history, events):
+for command in (site, pool, allocator, lease, who, history, events, verify_site):
     main.add_command(command)

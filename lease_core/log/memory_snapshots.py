@@ -43,9 +43,9 @@ class MemorySnapshots:
         octets = self._site.snapshots.get(seq, StoredSnapshot()).chunks.get(number)
         return octets if octets is None or len(octets) <= MAX_CHUNK_OCTETS else None
 
-    async def keep_snapshots(self, seqs: Collection[int]) -> None:
+    async def drop_snapshots(self, below: int, but: Collection[int]) -> None:
         snapshots = self._site.snapshots
-        for seq in [seq for seq in snapshots if seq not in seqs]:
+        for seq in [seq for seq in snapshots if seq < below and seq not in but]:
             del snapshots[seq]
 
     async def set_archived(self, archived: Archived) -> None:

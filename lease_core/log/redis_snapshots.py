@@ -72,10 +72,10 @@ class RedisSnapshots:
             octets: bytes | None = await awaited(self._writer.hget(key, name))
         return octets
 
-    async def keep_snapshots(self, seqs: Collection[int]) -> None:
+    async def drop_snapshots(self, below: int, but: Collection[int]) -> None:
         with translated():
             for seq in await self._seqs():
-                if seq not in seqs:
+                if seq < below and seq not in but:
                     async with self._writer.pipeline(transaction=True) as pipe:
                         pipe.unlink(self._keys.snapshot(seq))
                         pipe.srem(self._keys.snapshots, seq)

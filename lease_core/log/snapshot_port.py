@@ -77,8 +77,8 @@ class SnapshotStore(Protocol):
     async def chunk(self, seq: int, number: int) -> bytes | None:
         """A chunk; None where there is none, or one of more than `MAX_CHUNK_OCTETS`."""
 
-    async def keep_snapshots(self, seqs: Collection[int]) -> None:
-        """Drop every other one, half-written ones too."""
+    async def drop_snapshots(self, below: int, but: Collection[int]) -> None:
+        """Drop those of events before `below`, half-written ones too, except some."""
 
     async def set_archived(self, archived: Archived) -> None:
         """Record how far the history outside has come."""

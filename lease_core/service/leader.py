@@ -29,8 +29,10 @@ from lease_core.log.port import (
     UnreadableEntryError,
 )
 from lease_core.log.reader import BrokenChainError, GapError, Position, advance
+from lease_core.log.snapshot import start_of
 from lease_core.log.writer import build, restamp
 from lease_core.service.site_allocator import Draft, SiteAllocator
+from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy, Taking, Verifying
 
 audit = structlog.get_logger("allocator")
 
@@ -57,6 +59,8 @@ class SiteLeader:
         timing: Timing,
         owner: str,
         elapsed_ns: Callable[[], int],
+        *,
+        policy: SnapshotPolicy = DEFAULT_POLICY,
     ) -> None:
         self.log = log
         self.planned: list[PrefixPlanned] = []
@@ -68,6 +72,8 @@ class SiteLeader:
         self._leads = False
         self._trouble = ""
         self._audit = audit.bind(site=log.site, by=owner)
+        self._taking = Taking(log, owner, policy)
+        self._verifying = Verifying(log, owner)
         self._ledger = Ledger()
         self._position = self._seen = Position(genesis)
 
@@ -90,7 +96,10 @@ class SiteLeader:
         try:
             claimed = await self._stand_by()
             self._leads = True
-            await self._lead(claimed)
+            try:
+                await self._lead(claimed)
+            finally:
+                self._taking.stop()
         except (FencedError, ConflictError) as error:
             self._leads = False
             self._audit.warning("leadership.lost", reason=str(error))
@@ -114,9 +123,13 @@ class SiteLeader:
     async def _stand_by(self) -> Claimed:
         """Follow the log until the leadership is ours; a log we cannot read is not claimed."""
         block_ms = 0
+        if not self._position.seq:
+            start = await start_of(self.log, self._genesis, self._seen)
+            self._ledger, self._position = start or (self._ledger, self._position)
         while True:
             await self._catch_up(block_ms)
             self._check_not_regressed()
+            self._verifying.step(self._ledger)
             claim = await self.log.claim(self._owner, LEADERSHIP_MS, self._genesis)
             if isinstance(claim, Claimed):
                 return claim
@@ -157,6 +170,9 @@ class SiteLeader:
             if time.monotonic() >= renew_at:
                 await self._renew(claimed)
                 renew_at = time.monotonic() + RENEW_S
+            taken = self._taking.step(self._ledger, self._position, self._elapsed_ns())
+            if taken:
+                head = await self._commit(head, site, site.note(taken, self._elapsed_ns()))
             if time.monotonic() >= tick_at:
                 head = await self._commit(head, site, site.pass_time(self._elapsed_ns()))
                 tick_at = time.monotonic() + TICK_S
@@ -231,6 +247,7 @@ class SiteLeader:
 
     async def _give_up(self) -> None:
         """Let a standby take over at once instead of after the time to live."""
+        self._verifying.stop()
         if self._leads:
             with contextlib.suppress(LogError):
                 await self.log.claim(self._owner, 1, self._genesis)

@@ -55,8 +55,12 @@ class SiteAllocator:
 
     def begin(self, cause: str, now_ns: int) -> Draft:
         """The first batch of an epoch."""
+        return self.note(EpochStarted(cause=cause), now_ns)
+
+    def note(self, event: Event, now_ns: int) -> Draft:
+        """Record what nobody asked for."""
         draft = Draft()
-        self._record(draft, EpochStarted(cause=cause), now_ns)
+        self._record(draft, event, now_ns)
         return draft
 
     def plan(self, prefixes: Sequence[PrefixPlanned], now_ns: int) -> Draft:

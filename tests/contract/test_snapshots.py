@@ -58,19 +58,19 @@ class TestStore:
         assert [await other.chunk(7, n) for n in range(3)] == [b"\x00\xff", b"", None]
         assert await other.chunk(8, 0) is None
 
-    async def test_newest_first_and_only_what_is_kept(self, log: SiteLog) -> None:
-        """Snapshots are listed newest first by number; what is not kept is gone, the half-written
-        one too."""
-        for seq in (9, 100, 20):
+    async def test_newest_first_and_old_ones_go(self, log: SiteLog) -> None:
+        """Snapshots are listed newest first by number; old ones are dropped, the half-written one
+        too, and never one that is newer than whoever drops knows."""
+        for seq in (9, 100, 20, 10):
             await log.begin_snapshot(seq)
             await log.put_chunk(seq, 0, b"x")
             await log.publish_snapshot(replace(META, seq=seq))
         await log.begin_snapshot(50)
         await log.put_chunk(50, 0, b"x")
-        assert [meta.seq for meta in await log.snapshots()] == [100, 20, 9]
-        await log.keep_snapshots({20, 7})
+        assert [meta.seq for meta in await log.snapshots()] == [100, 20, 10, 9]
+        await log.drop_snapshots(60, {20, 7})
 
-        assert [meta.seq for meta in await log.snapshots()] == [20]
+        assert [meta.seq for meta in await log.snapshots()] == [100, 20]
         assert await log.chunk(50, 0) is None
         assert await log.chunk(9, 0) is None
 
@@ -110,7 +110,7 @@ class TestStore:
                 log.publish_snapshot(META),
                 log.snapshots(),
                 log.chunk(1, 0),
-                log.keep_snapshots([]),
+                log.drop_snapshots(9, []),
                 log.archived(),
             ):
                 with pytest.raises(LogUnavailableError):
@@ -137,7 +137,7 @@ class TestReplay:
             ledger, position = await replay(log, GENESIS)
 
             assert (ledger.digest(), position) == (whole.digest(), end), f"cut {cut}"
-            await log.keep_snapshots([])
+            await log.drop_snapshots(10**9, [])
 
     async def test_the_newest_readable_one_is_taken(self, log: SiteLog) -> None:
         """A snapshot with a chunk gone or changed costs that snapshot, and no service."""
@@ -181,7 +181,7 @@ class TestReplay:
         ledger, position = await state_at(log, 20)
         await write_snapshot(log, ledger, position)
         assert await newest_snapshot(log, head)
-        await log.keep_snapshots([])
+        await log.drop_snapshots(10**9, [])
         ledger.epoch = change.get("epoch", ledger.epoch)
         ledger.seq = change.get("seq", ledger.seq)
         await write_snapshot(log, ledger, replace(position, **change))
