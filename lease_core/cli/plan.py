@@ -12,9 +12,6 @@ from lease_core.domain.values import ip_text, name
 from lease_core.log.keys import PLAN
 from lease_core.service.planner import change_plan, read_plan
 
-MAX_DNS = 8
-"""More do not fit beside the other options of a reply."""
-
 
 async def _change(url: str, make: Callable[[Plan], Event]) -> Event:
     async with opened(url, PLAN) as log:
@@ -102,8 +99,6 @@ def pool_add(
     url: str,
 ) -> None:
     """Give PREFIX to SITE as POOL."""
-    if len(dns) > MAX_DNS:
-        raise click.UsageError(f"{len(dns)} DNS servers; name at most {MAX_DNS}")
     site_name, _, pool_name = site_and_pool.partition("/")
     planned = run(
         _change(

@@ -186,7 +186,10 @@ class Ledger:
             self.resting[removal.binding.pool] -= 1
 
     def add_pool(self, event: PoolAdded, seq: int) -> None:
-        network = ipaddress.IPv4Network(event.network)
+        try:
+            network = ipaddress.IPv4Network(event.network)
+        except ValueError as error:
+            raise LedgerError(f"event {seq} adds pool {event.pool}: {error}") from error
         if event.pool in self.pools or event.number != len(self.pools) + 1:
             raise LedgerError(f"event {seq} adds pool {event.pool} twice")
         self.pools[event.pool] = event

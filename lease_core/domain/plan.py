@@ -8,6 +8,8 @@ from lease_core.domain.ledger import LedgerError
 from lease_core.domain.values import InvalidValueError, Ipv4, ip_from_text, name
 
 LEASE_TIME_S = range(300, 86_401)
+MAX_DNS = 8
+"""More do not fit beside the other options of a reply."""
 MIN_HORIZON_LEASES = 2
 
 
@@ -32,10 +34,10 @@ class Plan:
         match event:
             case SiteAdded():
                 self.sites[event.site] = event
-            case PrefixPlanned():
+            case PrefixPlanned() if event.site in self.sites:
                 self.prefixes.append(event)
             case _:
-                raise LedgerError(f"event {seq}: {type(event).__name__} is no event of a plan")
+                raise LedgerError(f"event {seq}: {type(event).__name__} fits no site of the plan")
         self.seq = seq
 
     def prefixes_of(self, site: str) -> list[PrefixPlanned]:
@@ -82,6 +84,8 @@ def plan_prefix(
             f"lease time {lease_time_s} s is more than half of the site's horizon of "
             f"{plan.sites[site].horizon_s} s; shorten the lease or add the site with a longer one"
         )
+    if len(dns) > MAX_DNS:
+        raise PlanRefusedError(f"{len(dns)} DNS servers; name at most {MAX_DNS}")
     net = _network(network)
     _check_overlap(plan, net)
     gateway_ip, first, last = _range(net, gateway)

@@ -1,5 +1,9 @@
 """Given what the log says, when a command comes, then these events and that answer."""
 
+from dataclasses import replace
+
+import pytest
+
 from lease_core.domain.commands import (
     AckRemoval,
     DeclineAddress,
@@ -22,8 +26,9 @@ from lease_core.domain.events import (
     LeaseRevoked,
     RemovalAcked,
 )
+from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.domain.values import Ipv4, Mac
-from tests.site import FIRST, Site
+from tests.site import FIRST, Site, pool_added
 
 
 def refusal(answer: object) -> str:
@@ -317,3 +322,14 @@ class TestTakeover:
         site.take_over()
 
         assert site.ledger.digest() == before
+
+
+class TestDamagedPools:
+    def test_a_pool_without_a_network_is_refused_before_anything_changes(self) -> None:
+        """An event that names no network is the log's fault, told as such, and changes nothing."""
+        ledger = Ledger()
+        broken = replace(pool_added(), network="100.64.0.0/99")
+
+        with pytest.raises(LedgerError, match="adds pool res-1"):
+            ledger.evolve(1, 1, broken)
+        assert (ledger.seq, ledger.pools) == (0, {})
