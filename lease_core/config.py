@@ -49,6 +49,11 @@ class AllocatorConfig(Settings):
     replica_lag_max_s: int = Field(0, ge=0, le=3600)
     """Largest replica lag; 0 with a single Redis. W is this plus 5 s (DESIGN section 2)."""
 
+    snapshot_events: int = Field(20_000, ge=100, le=10_000_000)
+    """A site's state is written beside its log after so many events ..."""
+    snapshot_minutes: int = Field(10, ge=1, le=1440)
+    """... and not more often than this."""
+
     @property
     def deposed_writer_s(self) -> int:
         return self.replica_lag_max_s + 5 if self.replica_lag_max_s else 0

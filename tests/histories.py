@@ -27,7 +27,9 @@ def folded(events: Sequence[Event], ledger: Ledger | None = None) -> Ledger:
     return ledger
 
 
-def random_history(seed: int, steps: int, size: int = 6, macs: int = 4) -> list[Event]:
+def random_history(
+    seed: int, steps: int, size: int = 6, macs: int = 4, *, has_snapshots: bool = True
+) -> list[Event]:
     """What happens at a small site where everybody is busy, by the real decisions."""
     chance = random.Random(seed)
     site = Site(size=size)
@@ -49,7 +51,7 @@ def random_history(seed: int, steps: int, size: int = 6, macs: int = 4) -> list[
             site.do(Heartbeat(edge="bng1", incarnation=life, nonce="n", applied=0))
         elif what == 8:
             site.wait(chance.choice((10, 200, 20_000)))
-        else:
+        elif has_snapshots:
             _snapshot(site, chance)
     return site.log
 

@@ -13,6 +13,7 @@ from lease_core.config import AllocatorConfig, check, load
 from lease_core.log.keys import PLAN
 from lease_core.log.port import SiteLog
 from lease_core.service.allocator import Allocator
+from lease_core.service.snapshots import SnapshotPolicy
 
 
 @click.command()
@@ -36,7 +37,9 @@ async def _serve(path: Path | None, url: str | None, name: str | None) -> None:
     async def opened(site: str) -> SiteLog:
         return open_log(config.redis, site)
 
-    serving = asyncio.create_task(Allocator(opened, config.name, config.deposed_writer_s).run())
+    policy = SnapshotPolicy(config.snapshot_events, config.snapshot_minutes * 60)
+    deciding = Allocator(opened, config.name, config.deposed_writer_s, policy)
+    serving = asyncio.create_task(deciding.run())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)

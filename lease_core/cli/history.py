@@ -30,6 +30,7 @@ from lease_core.domain.values import (
     mac_text,
 )
 from lease_core.log.keys import PLAN
+from lease_core.log.reader import Position
 from lease_core.service.historian import Historian
 from lease_core.service.planner import read_plan
 
@@ -81,7 +82,7 @@ def parse_time(text: str) -> int:
 def who(ip: str, at: str, url: str, database: Path, as_json: bool) -> None:
     """Tell who held IP at a time, with the events that say so."""
     address, at_ms = _checked(ip, at)
-    history = run(_caught_up(url, database.expanduser()))
+    history, _ = run(caught_up(url, database.expanduser()))
     held, before, after = history.who(address, at_ms)
     if as_json:
         show(map(_row, held), COLUMNS, as_json=True)
@@ -130,7 +131,7 @@ def history(ip_or_mac: str, url: str, database: Path, as_json: bool) -> None:
         ip = None if mac is not None else ip_from_text(ip_or_mac)
     except InvalidValueError as error:
         fail(str(error), EXIT_USAGE)
-    kept = run(_caught_up(url, database.expanduser()))
+    kept, _ = run(caught_up(url, database.expanduser()))
     found: Iterable[Holding] = kept.of_mac(mac) if mac is not None else kept.of_ip(ip or Ipv4(0))
     if not show(map(_row, found), COLUMNS, as_json=as_json):
         click.echo(f"nothing is known of {ip_or_mac}", err=True)
@@ -146,15 +147,15 @@ def _opened(database: Path) -> Historian:
         ) from error
 
 
-async def _caught_up(url: str, database: Path) -> Historian:
-    """The history with everything that the logs say now."""
-    kept = _opened(database)
+async def caught_up(url: str, database: Path) -> tuple[Historian, dict[str, Position]]:
+    """The history with everything that the logs say now, and how far that is for each site."""
+    kept, positions = _opened(database), {}
     async with opened(url, PLAN) as log:
         plan, _ = await read_plan(log)
     for site in plan.sites:
         async with opened(url, site) as log:
-            await kept.catch_up(log)
-    return kept
+            positions[site] = await kept.catch_up(log)
+    return kept, positions
 
 
 def _row(holding: Holding) -> dict[str, object]:

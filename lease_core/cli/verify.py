@@ -1,12 +1,11 @@
 """leasectl verify: whether log, snapshots and edges tell one story."""
 
-import getpass
 import secrets
 import sys
 
 import click
 
-from lease_core.cli.common import json_option, opened, redis_option, run, show
+from lease_core.cli.common import json_option, opened, redis_option, run, show, user
 from lease_core.domain.commands import ConfirmSnapshot
 from lease_core.log.port import SiteLog
 from lease_core.log.snapshot_port import SnapshotMeta
@@ -47,7 +46,7 @@ async def _confirm(log: SiteLog, meta: SnapshotMeta) -> None:
     """Ask the allocator to record that another process came to the same digest."""
     verifier = f"leasectl#{secrets.token_hex(4)}"
     command = ConfirmSnapshot(req=verifier, covers=meta.seq, digest=meta.digest, verifier=verifier)
-    await log.send(command, f"operator:{getpass.getuser()}")
+    await log.send(command, f"operator:{user()}")
 
 
 def _rows(found: Verification) -> list[dict[str, object]]:

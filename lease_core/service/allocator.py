@@ -22,6 +22,7 @@ from lease_core.log.reader import (
     standing,
 )
 from lease_core.service.leader import SiteLeader
+from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy
 
 audit = structlog.get_logger("allocator")
 
@@ -34,10 +35,17 @@ Connect = Callable[[str], Awaitable[SiteLog]]
 class Allocator:
     """`name` shows in every event as `by`; each process life claims under a token of its own."""
 
-    def __init__(self, connect: Connect, name: str, deposed_writer_s: int) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        name: str,
+        deposed_writer_s: int,
+        policy: SnapshotPolicy = DEFAULT_POLICY,
+    ) -> None:
         self._connect = connect
         self._owner = f"{name}#{secrets.token_hex(4)}"
         self._deposed_writer_s = deposed_writer_s
+        self._policy = policy
         self._plan = Plan()
         self._position: Position | None = None
         self._leaders: dict[str, SiteLeader] = {}
@@ -101,6 +109,8 @@ class Allocator:
             deposed_writer_s=self._deposed_writer_s,
         )
         log = await self._connect(added.site)
-        leader = SiteLeader(log, added.genesis, timing, self._owner, elapsed_ns)
+        leader = SiteLeader(
+            log, added.genesis, timing, self._owner, elapsed_ns, policy=self._policy
+        )
         self._leaders[added.site] = leader
         tasks.create_task(leader.run(), name=f"site {added.site}")
