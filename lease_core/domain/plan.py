@@ -34,10 +34,10 @@ class Plan:
         match event:
             case SiteAdded():
                 self.sites[event.site] = event
-            case PrefixPlanned() if event.site in self.sites:
+            case PrefixPlanned():
                 self.prefixes.append(event)
             case _:
-                raise LedgerError(f"event {seq}: {type(event).__name__} fits no site of the plan")
+                raise LedgerError(f"event {seq}: {type(event).__name__} is no event of a plan")
         self.seq = seq
 
     def prefixes_of(self, site: str) -> list[PrefixPlanned]:
