@@ -189,9 +189,10 @@ class Runtime:
     # --- the log ---
 
     async def _follow(self) -> None:
-        position = self.edge.position()
+        position, has_snapshot = self.edge.position(), False
         if position is None:
-            position = Position((await self._first_head()).genesis)
+            head, has_snapshot = await self._first_head()
+            position = Position(head.genesis)
             self.edge.adopt(position)
         follower = Follower(
             self._log,
@@ -199,18 +200,22 @@ class Runtime:
             apply=self._apply,
             rebuild=self._rebuild,
             tell=self.edge.set_following,
-            needs_rebuild=self.edge.needs_rebuild,
+            needs_rebuild=self.edge.needs_rebuild or has_snapshot,
         )
         await follower.run()
 
-    async def _first_head(self) -> Head:
-        """A fresh edge follows the log it finds; wait until there is one."""
+    async def _first_head(self) -> tuple[Head, bool]:
+        """A fresh edge follows the log it finds; wait until there is one.
+
+        Returns:
+            Its head, and whether empty tables are filled sooner from a snapshot.
+        """
         told = False
         while True:
             try:
                 head = await self._log.head()
                 if head:
-                    return head
+                    return head, bool(await self._log.snapshots())
                 reason = "no log of this site; add it with: leasectl site add"
             except (LogUnavailableError, ForeignLogError) as error:
                 reason = str(error)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from edge_agent.agent.config import EdgeConfig
 from edge_agent.cli.run import EXIT_UNAVAILABLE, config_option, load_config
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.xdp import XdpDatapath
@@ -85,8 +86,7 @@ def show_map(path: Path, *, as_json: bool) -> None:
     """Show every binding in subscriber_pools with what it was promised."""
     config = load_config(path)
     with pinned(path) as datapath:
-        attached = {port.interface: _ifindex(port.interface) for port in config.ports}
-        lines = Lines(attached)
+        lines = lines_of(config)
         pools = {number: pool.name for number, pool in datapath.pools()}
         for key, found in datapath.entries():
             row = _row(datapath, lines, pools, (key, found))
@@ -127,6 +127,14 @@ def detach(path: Path, *, yes: bool) -> None:
             if yes:
                 datapath.detach(name)
             click.echo(f"{'detached' if yes else 'would detach'} {at} from {name}")
+
+
+def lines_of(config: EdgeConfig) -> Lines:
+    """The access interfaces of an edge, with the numbers that they have now."""
+    return Lines(
+        {port.interface: _ifindex(port.interface) for port in config.ports},
+        {port.interface: port.key_mode for port in config.ports},
+    )
 
 
 def _ifindex(name: str) -> int:

@@ -5,6 +5,7 @@ import click
 from edge_agent.cli.inspect import detach, show_map, status
 from edge_agent.cli.packet import packet
 from edge_agent.cli.run import run
+from edge_agent.cli.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -12,5 +13,5 @@ def main() -> None:
     """Run the edge agent of an access router, or look at what it keeps in the kernel."""
 
 
-for command in (run, status, show_map, packet, detach):
+for command in (run, status, show_map, packet, verify, detach):
     main.add_command(command)

@@ -61,3 +61,21 @@ async def fold(
             if visit:
                 visit(ledger, record)
     return position
+
+
+async def ledger_at(
+    log: SiteLog, seq: int, genesis: str = "", *, below: int | None = None
+) -> Ledger:
+    """The ledger right after event `seq`, from a snapshot before event `below` if given.
+
+    Raises:
+        ForeignLogError: the log does not have that event any more, or is another.
+        Others as `replay`.
+    """
+    head = await known_head(log, genesis)
+    start = await newest_snapshot(log, head, below=seq + 1 if below is None else below)
+    ledger, position = start or (Ledger(), Position(head.genesis))
+    await fold(log, ledger, position, until=seq)
+    if ledger.seq != seq:
+        raise ForeignLogError(f"the log of site {log.site} holds no event {seq}")
+    return ledger

@@ -140,15 +140,3 @@ def _unconfirmed(
     if mark is None or mark.verifier or witness.states.get(mark.covers) != mark.digest:
         return None
     return next((m for m in metas if (m.seq, m.digest) == (mark.covers, mark.digest)), None)
-
-
-async def replayed_digest(log: SiteLog, seq: int) -> str:
-    """The digest after event `seq`, from the snapshot before it and the events between.
-
-    Raises as `verify`.
-    """
-    head = await known_head(log)
-    start = await newest_snapshot(log, head, below=seq)
-    ledger, position = start or (Ledger(), Position(head.genesis))
-    await fold(log, ledger, position, until=seq)
-    return ledger.digest() if ledger.seq == seq else ""

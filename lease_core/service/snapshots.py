@@ -16,9 +16,9 @@ from lease_core.domain.events import SnapshotTaken
 from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.log.port import LogError, SiteLog
 from lease_core.log.reader import BrokenChainError, GapError, Position
+from lease_core.log.replay import ledger_at
 from lease_core.log.snapshot import write_snapshot
 from lease_core.log.snapshot_port import SnapshotMeta
-from lease_core.log.verify import replayed_digest
 
 audit = structlog.get_logger("allocator")
 
@@ -114,7 +114,7 @@ class Verifying:
 
     async def _verify(self, covers: int, digest: str) -> None:
         try:
-            found = await replayed_digest(self._log, covers)
+            found = (await ledger_at(self._log, covers, below=covers)).digest()
             if found == digest:
                 command = ConfirmSnapshot(
                     req=f"verify-{secrets.token_hex(4)}",
