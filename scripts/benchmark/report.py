@@ -12,6 +12,8 @@ from scripts.benchmark.measure import Row, Series, Table
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
+LOAD_BEFORE = os.getloadavg()[0]
+"""Of the minute before the run: what the neighbours did."""
 COLUMNS = ("", "median", "min", "max", "ratio", "min", "max", "to", "goal", "")
 
 
@@ -24,6 +26,7 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "redis": _version("redis-server", "--version"),
         "kea": _version("kea-dhcp4", "-v"),
+        "load": f"{LOAD_BEFORE:.1f}",
         "commit": f"{commit}{' with uncommitted changes' if changed else ''}",
     }
 
@@ -49,7 +52,7 @@ def header() -> str:
     found = machine()
     return (
         f"{found['machine']}; Python {found['python']}, Redis {found['redis']}, "
-        f"Kea {found['kea']}; commit {found['commit']}"
+        f"Kea {found['kea']}; load before the run {found['load']}; commit {found['commit']}"
     )
 
 
