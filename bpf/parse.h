@@ -172,6 +172,8 @@ static __always_inline bool has_sound_tags(const struct frame_place *place)
 {
 	__u32 ethernet_len = READ_ONCE(place->ethernet_len);
 
+	if (ethernet_len == ETH_HLEN)
+		return true;
 	return ethernet_len <= ETH_HLEN + VLAN_TAGS_MAX * sizeof(struct vlan_tag) &&
 	       (READ_ONCE(place->s_vlan) || !READ_ONCE(place->c_vlan)) &&
 	       READ_ONCE(place->s_vlan) != VLAN_ID && READ_ONCE(place->c_vlan) != VLAN_ID;
