@@ -70,7 +70,9 @@ class Edge:
     def _take_over(self, now: Now) -> None:
         """Go on with the tables; close the gate while they may say what is not so."""
         state = self._state
-        self.horizon.resume(state.horizon_boot_ns, now.boot_ns, now.elapsed_ns)
+        self.horizon.resume(
+            state.horizon_boot_ns, now.boot_ns, now.elapsed_ns, state.touched_boot_ns
+        )
         is_whole = state.cursor_lo == state.cursor_hi and not self.needs_rebuild
         self._state = replace(
             state,

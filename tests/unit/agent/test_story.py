@@ -432,7 +432,8 @@ class TestRestarts:
         await town.settle()
 
         assert len(await town.events(HorizonGranted)) == 2
-        assert abs(town.edge.horizon.remaining_s(town.ns) - left) < 1
+        slowed_s = 5000 / 11  # what the kernel's clock may have lost meanwhile
+        assert abs(town.edge.horizon.remaining_s(town.ns) - (left - slowed_s)) < 1
 
     async def test_promises_of_a_lost_table_hold_back_reuse(self) -> None:
         """I7: a rebooted router knows no promises; the address rests as long as one may stand."""
