@@ -23,7 +23,7 @@ from tests.simulation.seams import LEASE_S, RHO, TIMING
 Key = tuple[str, Mac]
 """Line and MAC: a subscriber of a site."""
 
-MAX_SLEW = 0.085
+MAX_SLEW = 0.0917
 MAX_RATE = 1.024
 
 
@@ -154,13 +154,11 @@ class SiteOracle:
         return now_s + left_ns / SECOND / router.clock.rate
 
     def _slack_s(self, router: Router) -> float:
-        """Nothing, unless a time daemon slews the kernel's clock between two touches."""
+        """Nothing, unless a time daemon slews the kernel's clock while no agent touches E."""
         if not router.clock.was_slewed:
             return 1e-6
-        state = router.maps.state()
-        left_ns = max(0, state.horizon_boot_ns - router.clock.boot_ns())
-        untouched_ns = router.clock.boot_ns() - state.touched_boot_ns
-        return MAX_SLEW * (untouched_ns + left_ns) / SECOND + 0.2
+        untouched_ns = router.clock.boot_ns() - router.maps.state().touched_boot_ns
+        return MAX_SLEW * untouched_ns / SECOND + 0.2
 
     def check_states(self) -> None:
         """I10: every address is in one state, within its pool, and rests are counted right."""
