@@ -231,7 +231,4 @@ class Edge:
 
 def _end_of(records: Sequence[Record], before: Position) -> Position:
     """The position after records that follow `before` and were checked."""
-    if not records:
-        return before
-    last = records[-1]
-    return Position(before.genesis, last.seq, last.h, last.commit_ms, last.epoch)
+    return before.behind(records[-1]) if records else before

@@ -1,8 +1,6 @@
 """edgectl run: serve DHCP on this router."""
 
 import asyncio
-import contextlib
-import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from edge_agent.datapath.packet_socket import PacketSocketError
 from lease_core import audit
 from lease_core.config import ConfigError, load
 from lease_core.log.redis_log import connect
+from lease_core.shutdown import run_until_signal
 
 EXIT_UNAVAILABLE = 69
 EXIT_CONFIG = 78
@@ -58,10 +57,5 @@ def run(path: Path, *, check_config: bool) -> None:
 async def _serve(config: EdgeConfig) -> None:
     datapath = open_datapath(config)
     runtime = Runtime(config, connect(config.redis, config.site), datapath)
-    serving = asyncio.create_task(runtime.run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    await run_until_signal(runtime.run())
     datapath.close()

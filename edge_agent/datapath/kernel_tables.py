@@ -42,6 +42,7 @@ class KernelTables:
         self._ports = _table(maps, shapes, "access_ports")
         self._circuits = _table(maps, shapes, "circuits")
         self._written_ports: dict[int, Port] = {}
+        self._written_pools: dict[int, PoolOptions] = {}
         self._counters = Counters(maps["stats_map"], abi.COUNTERS)
         octets = self.max_subscribers * abi.PROMISE.size
         self._promises = Words(maps["promises"], octets, read_only=read_only)
@@ -109,6 +110,9 @@ class KernelTables:
             yield key, self._whole(key, octets)
 
     def pool(self, number: int) -> PoolOptions | None:
+        """What the map says; what was written here is remembered, since nobody else writes."""
+        if number in self._written_pools:
+            return self._written_pools[number]
         octets = self._pools.get(number)
         return None if octets is None else abi.unpack_pool(octets)
 
@@ -124,6 +128,7 @@ class KernelTables:
         this one's former value while a packet is still answered from it.
         """
         self._pools.set(number, abi.pack_pool(pool))
+        self._written_pools[number] = pool
         self.grace()
 
     def port(self, ifindex: int) -> Port | None:

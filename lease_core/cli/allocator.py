@@ -1,8 +1,5 @@
 """leasectl allocator: run the allocator process."""
 
-import asyncio
-import contextlib
-import signal
 from pathlib import Path
 
 import click
@@ -14,6 +11,7 @@ from lease_core.log.keys import PLAN
 from lease_core.log.port import SiteLog
 from lease_core.service.allocator import Allocator
 from lease_core.service.snapshots import SnapshotPolicy
+from lease_core.shutdown import run_until_signal
 
 
 @click.command()
@@ -39,9 +37,4 @@ async def _serve(path: Path | None, url: str | None, name: str | None) -> None:
 
     policy = SnapshotPolicy(config.snapshot_events, config.snapshot_minutes * 60)
     deciding = Allocator(opened, config.name, config.deposed_writer_s, policy)
-    serving = asyncio.create_task(deciding.run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    await run_until_signal(deciding.run())

@@ -44,6 +44,10 @@ class Position:
     def entry_id(self) -> str:
         return f"{self.commit_ms}-{self.seq}"
 
+    def behind(self, record: Record) -> "Position":
+        """The position after a record of the same log that needs no check any more."""
+        return Position(self.genesis, record.seq, record.h, record.commit_ms, record.epoch)
+
 
 def advance(position: Position, record: Record) -> Position:
     """The position after `record`.
@@ -64,7 +68,7 @@ def advance(position: Position, record: Record) -> Position:
             f"entry {record.entry_id} carries hash {record.h}, which does not "
             f"continue {position.entry_id}"
         )
-    return Position(position.genesis, record.seq, record.h, record.commit_ms, record.epoch)
+    return position.behind(record)
 
 
 def standing(position: Position, head: Head | None) -> Standing:

@@ -200,7 +200,7 @@ class SiteLeader:
             return head
         batch = await self._append(self._build(head, site, draft))
         for record in batch.records:
-            self._position = advance(self._position, record)
+            self._position = self._position.behind(record)
             name = event_name(record.event)
             fields = fields_of(record.event)
             more = {"stage": "appended", "event_id": record.entry_id}

@@ -1,0 +1,32 @@
+"""Ending a process on SIGTERM or SIGINT, for good."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+AGAIN_S = 0.2
+
+
+async def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work`; on a signal cancel it until it has ended.
+
+    Again and again, because `asyncio.wait_for`, which redis-py calls in every command, loses a
+    cancellation that comes together with its result (before Python 3.12).
+
+    Raises:
+        Exception: what `work` raised.
+    """
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    working = asyncio.create_task(work)
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    while not working.done():
+        working.cancel()
+        await asyncio.wait((working,), timeout=AGAIN_S)
+    if not working.cancelled():
+        await working
