@@ -216,6 +216,8 @@ class TestReplay:
 
         assert ledger.digest() == folded(events).digest() == meta.digest
         assert (position.seq, position.h) == (head.seq, head.h)
+        await log.publish_snapshot(replace(meta, h="00" * 8))
+        assert await newest_snapshot(log, head) is None
 
     async def test_an_end_that_is_gone_is_told(self, backend: Backend, log: SiteLog) -> None:
         """A log that ends before its head is no whole log, though every hash in it is right."""
@@ -242,6 +244,7 @@ class TestReplay:
         msgpack.packb({"a": 1}),
         msgpack.packb([["bound"], {"a": 1}]),
         msgpack.packb([("bound", b"bytes")]),
+        msgpack.packb([("bound", {"a": 1})]),
         msgpack.packb([("bound", msgpack.ExtType(4, b"x"))]),
         msgpack.packb([("bound", "x" * 600)]),
         msgpack.packb([()] * 5000),

@@ -18,7 +18,7 @@ from lease_core.log.reader import Position
 from lease_core.log.replay import fold, replay
 from lease_core.log.snapshot import load_snapshot, write_snapshot
 from lease_core.service.leader import SiteLeader
-from lease_core.service.snapshots import SnapshotPolicy, Taking
+from lease_core.service.snapshots import SnapshotPolicy, Taking, Verifying
 from tests.histories import folded, random_history
 from tests.unit.service.logs import (
     GENESIS,
@@ -149,6 +149,20 @@ class TestTaking:
 
         assert [bool(taken) for taken in stepped] == [False, True, False, False, False, True]
 
+    async def test_a_snapshot_is_of_the_moment_it_was_begun(self, server: MemoryServer) -> None:
+        """I3: events that are decided while chunks are written are not in the snapshot."""
+        log, history = MemoryLog("ams01", server), random_history(1, 90)
+        ledger = folded(history[:40])
+        digest = ledger.digest()
+        taking = Taking(log, "one#1", SnapshotPolicy(events=1, pause_s=0))
+        taking.step(*_at(ledger), 0)
+        folded(history[40:], ledger)
+        await asyncio.sleep(0.02)
+        taken = taking.step(*_at(ledger), 0)
+
+        assert taken
+        assert (taken.covers, taken.digest) == (40, digest)
+
     async def test_what_a_newer_leader_took_is_never_dropped(self, server: MemoryServer) -> None:
         """A leader that slept while another took, verified and cut comes back and drops only
         what is older than its own snapshot."""
@@ -185,12 +199,19 @@ class TestVerifying:
         assert (taken.covers, taken.digest) == (verified.covers, verified.digest)
 
     async def test_nobody_verifies_its_own_snapshot(self, server: MemoryServer) -> None:
-        """A single process, leading and following in turn, never confirms itself."""
+        """A single process, leading and following in turn, never confirms itself, nor asks to."""
         log = await busy_site(server)
         async with running(leader_of(Trying(server), "one#1")):
             await asyncio.sleep(0.1)
+        ledger, _ = await replay(log)
+        head = await log.head()
+        assert head
+        verifying = Verifying(log, "one#1")
+        verifying.step(ledger)
+        await asyncio.sleep(0.05)
 
         assert await events(log, SnapshotVerified) == []
+        assert await log.commands(head.cursor) == []
 
     async def test_a_wrong_digest_is_told_and_not_confirmed(self, server: MemoryServer) -> None:
         """I3: where a replay comes to another digest, an operator hears of it at once."""
