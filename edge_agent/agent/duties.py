@@ -36,10 +36,20 @@ class Duties:
         Call `datapath.grace` between this and `acknowledge`: a packet in flight may still be
         answered by an entry that is gone.
         """
+        if not self._has_horizon(now):
+            return []
         owed = {removal.ref: removal for removal in self._projection.removals}
         self._repeat_ns = {ref: at for ref, at in self._repeat_ns.items() if ref in owed}
         due = (r for r in owed.values() if now.elapsed_ns >= self._repeat_ns.get(r.ref, 0))
         return list(islice(due, MAX_REPORTS))
+
+    def _has_horizon(self, now: Now) -> bool:
+        """Whether the log knows this life of the tables.
+
+        Before its first horizon the allocator would take what a rebooted router says, whose
+        promises are lost, for the word of the former life that made them (I7).
+        """
+        return self._datapath.state().horizon_boot_ns > now.boot_ns
 
     def acknowledge(self, removals: Iterable[Removal], now: Now) -> None:
         """Say what removed holders are still promised."""
@@ -61,6 +71,8 @@ class Duties:
         Looks at the next `SWEPT_AT_ONCE` entries, and begins anew after the last, so that a full
         table does not keep clients waiting.
         """
+        if not self._has_horizon(now):
+            return
         self._sweep = self._sweep or self._datapath.entries()
         entries = list(islice(self._sweep, SWEPT_AT_ONCE))
         if len(entries) < SWEPT_AT_ONCE:

@@ -454,3 +454,26 @@ class TestRestarts:
 
         assert isinstance(acked, RemovalAcked)
         assert acked.remaining_s >= 7100
+
+    async def test_a_lost_heartbeat_does_not_let_a_lost_table_speak(self) -> None:
+        """I7: a rebooted router acknowledges nothing before the log knows its new life."""
+        town = await Town(size=1, timing=Timing(horizon_s=7200)).begin()
+        ip = await town.lease(1)
+        town.datapath = type(town.datapath)(64)
+        for ifindex in (7, 8):
+            town.datapath.put_port(ifindex, mac_of(200 + ifindex))
+        town.restart_edge()
+        town.edge.adopt(Position(GENESIS))
+        town.answers_after = await town.log.last_answer_id()
+        town.edge.set_following(Following.LIVE)
+        await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator")
+        await town.settle()
+        await town.tick()
+        assert await town.events(RemovalAcked) == []
+
+        await town.beat()
+        await town.settle()
+        await town.tick()
+        [acked] = await town.events(RemovalAcked)
+        assert isinstance(acked, RemovalAcked)
+        assert acked.remaining_s >= 7100
