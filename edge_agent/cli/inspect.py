@@ -30,7 +30,7 @@ def pinned(path: Path, *, writable: bool = False) -> Iterator[XdpDatapath]:
     config = load_config(path)
     try:
         opened = (
-            XdpDatapath.open(config.pins, config.max_subscribers)
+            XdpDatapath.open(config.pins, config.max_subscribers, has_circuits=config.has_circuits)
             if writable
             else XdpDatapath.open_pinned(config.pins)
         )
