@@ -5,6 +5,7 @@
  * Decide first, write after. Every rule of docs/replies.md is checked before the first store;
  * whoever is not answered is passed up, octet for octet as it came, with one counter moved.
  */
+#include <stdbool.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -23,6 +24,7 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 					  struct request_notes *notes)
 {
 	__u32 options_len, reason;
+	bool has_relays;
 
 	if (!port || !READ_ONCE(port->enabled))
 		return DHCP_pass_port_unknown;
@@ -36,10 +38,11 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 		return DHCP_pass_options;
 	if (notes->message_type != DHCPDISCOVER && notes->message_type != DHCPREQUEST)
 		return DHCP_pass_message_type;
-	reason = check_relay(frame, port, notes);
+	has_relays = READ_ONCE(port->relay); /* once: the agent may change it meanwhile */
+	reason = check_relay(frame, port, has_relays, notes);
 	if (reason != NO_REASON)
 		return reason;
-	if (!is_sender_sound(frame, frame->bootp->giaddr))
+	if (!is_sender_sound(frame, has_relays))
 		return DHCP_pass_source_mac;
 	return NO_REASON;
 }

@@ -220,13 +220,13 @@ static __always_inline bool is_station(__u64 mac)
 	return mac && !(mac & 1);
 }
 
-/* Rule 14: sender and client can be answered, and are one where no relay stands between. */
-static __always_inline bool is_sender_sound(const struct dhcp_frame *frame, bool is_relayed)
+/* Rule 14: sender and client can be answered, and are one where no relays stand between. */
+static __always_inline bool is_sender_sound(const struct dhcp_frame *frame, bool has_relays)
 {
 	__u64 client = mac_of(frame->bootp->chaddr);
 	__u64 sender = mac_of(frame->eth->h_source);
 
-	return is_station(client) && (sender == client || (is_relayed && is_station(sender)));
+	return is_station(client) && (sender == client || (has_relays && is_station(sender)));
 }
 
 #endif

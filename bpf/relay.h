@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * May this request come through a relay, and through this one: rules 10 to 13 of
+ * May this request come through a relay, and through this one, or past it: rules 10 to 13 of
  * docs/replies.md.
  */
 #ifndef DHCP_RELAY_H
@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <linux/bpf.h>
 #include <linux/types.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "maps.h"
@@ -43,7 +44,19 @@ static __always_inline bool is_allowed(const struct access_port *port, __be32 gi
 #pragma unroll
 	for (int i = 0; i < DHCP_MAX_RELAYS; i++)
 		is_listed |= READ_ONCE(port->relays_be[i]) == giaddr;
-	return giaddr && is_listed;
+	return is_listed;
+}
+
+/* Rule 11 without giaddr: a client behind a relay renews, and its router brings the frame. */
+static __always_inline bool is_routed_renewal(const struct dhcp_frame *frame,
+					      const struct request_notes *notes)
+{
+	__be32 ciaddr = frame->bootp->ciaddr;
+
+	return notes->message_type == DHCPREQUEST && !notes->times[SLOT_RELAY_AGENT] &&
+	       !notes->times[SLOT_REQUESTED_ADDRESS] && !notes->times[SLOT_SERVER_ID] &&
+	       ciaddr && ciaddr == frame->ip->saddr &&
+	       frame->ip->daddr != bpf_htonl(0xffffffff);
 }
 
 /* Rule 12, over the saved option 82: whole sub-options that are known, each once. */
@@ -94,24 +107,26 @@ static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *no
 	return true;
 }
 
-/* Rules 10 and 13 of a port without relays, where nobody says what circuit a client is on. */
-static __always_inline __u32 check_client_port(const struct dhcp_frame *frame,
-					       const struct request_notes *notes)
+/* Rules 10, 11 and 13 where no relay wrote, so that nobody says what circuit a client is on. */
+static __always_inline __u32 check_unrelayed(const struct dhcp_frame *frame, bool has_relays,
+					     const struct request_notes *notes)
 {
-	if (frame->bootp->giaddr || notes->times[SLOT_RELAY_AGENT])
+	if (!has_relays && (frame->bootp->giaddr || notes->times[SLOT_RELAY_AGENT]))
 		return DHCP_pass_untrusted_relay;
+	if (has_relays && !is_routed_renewal(frame, notes))
+		return DHCP_pass_relay_unknown;
 	return READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT ? DHCP_pass_circuit : NO_REASON;
 }
 
 /* Rules 10 to 13. */
 static __always_inline __u32 check_relay(const struct dhcp_frame *frame,
-					 const struct access_port *port,
+					 const struct access_port *port, bool has_relays,
 					 struct request_notes *notes)
 {
 	__be32 giaddr = frame->bootp->giaddr;
 
-	if (!READ_ONCE(port->relay))
-		return check_client_port(frame, notes);
+	if (!has_relays || !giaddr)
+		return check_unrelayed(frame, has_relays, notes);
 	if (!is_allowed(port, giaddr))
 		return DHCP_pass_relay_unknown;
 	if (!save_option(frame, notes, SLOT_RELAY_AGENT, &notes->relay_agent))

@@ -43,8 +43,8 @@ static __always_inline void write_mac(__u8 *to, __u64 mac)
 }
 
 /*
- * RFC 2131 4.1: a relay hands on what it is sent; a renewing client has its address, others
- * may or may not hear unicast. Tags stay as they came.
+ * RFC 2131 4.1: a relay hands on what it is sent; a renewing client has its address, perhaps
+ * behind a router; others may or may not hear unicast. Tags stay as they came.
  */
 static __always_inline void write_delivery(const struct dhcp_frame *frame, const __u8 *port_mac,
 					   __be32 yiaddr, bool is_ack)
@@ -58,6 +58,7 @@ static __always_inline void write_delivery(const struct dhcp_frame *frame, const
 		address = frame->bootp->giaddr;
 		port = DHCP_SERVER_PORT;
 	} else if (is_ack && frame->bootp->ciaddr) {
+		to = mac_of(frame->eth->h_source);
 		address = frame->bootp->ciaddr;
 	} else if (frame->bootp->flags & bpf_htons(BOOTP_FLAG_BROADCAST)) {
 		to = ~0ULL;

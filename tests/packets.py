@@ -159,8 +159,14 @@ def windows(message_type: int, *more: Option, mac: int = CLIENT_MAC) -> Client:
 
 RELAY = 0x0A090901
 RELAY_MAC = 0x02BB00000001
+ROUTER_MAC = 0x02BB00000002
 CIRCUIT = b"\x01\x0eaccess 0/1/7:4"
 REMOTE = b"\x02\x06\x02\xcc\x00\x00\x00\x01"
+
+
+def routed(client: Client) -> Client:
+    """As a router brings what a client behind it sends by unicast."""
+    return client.but(src_mac=ROUTER_MAC)
 
 
 def relayed(client: Client, info: bytes = CIRCUIT + REMOTE) -> Client:

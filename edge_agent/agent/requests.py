@@ -123,16 +123,24 @@ class Requests:
             self._send_command(DeclineAddress(req=self._req(), mac=mac, line=line, ip=ip))
 
     def _holds(self, request: Request, ifindex: int, ip: Ipv4) -> bool:
-        """Whether the frame's own sender, or the client a relay of ours speaks for, holds `ip`."""
-        mac, giaddr = request.message.mac, request.message.giaddr
-        port = self._answering.datapath.port(ifindex)
-        is_relayed = giaddr != NO_IP and port is not None and giaddr in port.relays
+        """Whether the frame's own sender holds `ip`, or the client for whom it was handed on."""
+        mac = request.message.mac
         found = self._projection.find(mac, self._answering.line_of(request, ifindex))
         holds = found is not None and found[1].ip == ip
-        if not holds or not (is_relayed or request.frame.src_mac == mac):
+        if not holds or not (request.frame.src_mac == mac or self._is_handed_on(request, ifindex)):
             self._answering.drop("not_holder")
             return False
         return True
+
+    def _is_handed_on(self, request: Request, ifindex: int) -> bool:
+        """By a relay of ours, or, of a release by unicast, by the router beside such a relay."""
+        port = self._answering.datapath.port(ifindex)
+        if port is None or not port.relays:
+            return False
+        if request.message.giaddr in port.relays:
+            return True
+        is_release = request.message.options.message_type == MessageType.RELEASE
+        return is_release and request.is_past_relays
 
     def _inform(self, request: Request, ifindex: int) -> None:
         """RFC 2131 4.3.5: options for a client that has its address from elsewhere."""

@@ -56,9 +56,9 @@ class Datapath(Tables, Protocol):
     ) -> None:
         """Answer on an interface, from `mac`.
 
-        With `relays` (at most 4) only requests with one of them as giaddr are answered there,
-        without them only those of clients themselves. `key` says under which keys bindings on
-        this interface stand, see `tables.key_of`.
+        With `relays` (at most 4) only requests with one of them as giaddr are answered there, and
+        renewals that a router brings; without them only those of clients themselves. `key` says
+        under which keys bindings on this interface stand, see `tables.key_of`.
         """
         ...
 

@@ -12,7 +12,6 @@ from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.frame import BROADCAST_IP
-from edge_agent.dhcp.message import Message
 from edge_agent.dhcp.relay import circuit_of, sub_options
 from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import (
@@ -137,29 +136,41 @@ def _refuse_message(request: Request, port: Port) -> Counter | None:
     message = request.message
     if message.options.message_type not in (MessageType.DISCOVER, MessageType.REQUEST):
         return Counter.PASS_MESSAGE_TYPE
-    reason = _refuse_relay(message, port)
+    reason = _refuse_relay(request, port)
     if reason is not None:
         return reason
     client, sender = message.mac, request.frame.src_mac
     is_sound = _is_station(client) and (
-        client == sender or (message.giaddr != NO_IP and _is_station(sender))
+        client == sender or (bool(port.relays) and _is_station(sender))
     )
     return None if is_sound else Counter.PASS_SOURCE_MAC
 
 
-def _refuse_relay(message: Message, port: Port) -> Counter | None:
+def _refuse_relay(request: Request, port: Port) -> Counter | None:
     """Rules 10 to 13: option 82 counts only from a relay that the port allows (RFC 3046 2.1)."""
+    message = request.message
     relay_info = message.options.relay_info
     if not port.relays:
         if message.giaddr != NO_IP or relay_info is not None:
             return Counter.PASS_UNTRUSTED_RELAY
-    elif message.giaddr == NO_IP or message.giaddr not in port.relays:
+    elif message.giaddr not in port.relays and not _is_routed_renewal(request):
         return Counter.PASS_RELAY_UNKNOWN
     elif sub_options(relay_info or b"") is None:
         return Counter.PASS_RELAYED
     if port.key is KeyMode.CIRCUIT and not circuit_of(relay_info):
         return Counter.PASS_CIRCUIT
     return None
+
+
+def _is_routed_renewal(request: Request) -> bool:
+    """What a client behind a relay sends by unicast at T1, as its router brings it."""
+    options = request.message.options
+    return (
+        options.message_type == MessageType.REQUEST
+        and options.requested_ip is None
+        and options.server_id is None
+        and request.is_past_relays
+    )
 
 
 def _is_station(mac: Mac) -> bool:

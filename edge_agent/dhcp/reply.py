@@ -75,7 +75,7 @@ def ack(
     message = request.message
     to = _to_newcomer(request, yiaddr)
     if message.ciaddr and not message.giaddr:
-        to = _Destination(message.mac, message.ciaddr)
+        to = _Destination(request.frame.src_mac, message.ciaddr)
     return _frame(
         request,
         to=to,

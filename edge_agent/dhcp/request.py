@@ -8,6 +8,7 @@ from edge_agent.dhcp import message as messages
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.frame import Frame
 from edge_agent.dhcp.message import Message
+from lease_core.domain.values import NO_IP
 
 
 class Request(NamedTuple):
@@ -15,6 +16,21 @@ class Request(NamedTuple):
 
     frame: Frame
     message: Message
+
+    @property
+    def is_past_relays(self) -> bool:
+        """A client with an address sent this by unicast, and no relay wrote to it.
+
+        So it is with renewals and releases; where clients stand behind a relay it is their
+        router that brings them, and the Ethernet source is the router's (RFC 2131 4.4.5, 4.4.6).
+        """
+        frame, message = self
+        return (
+            message.giaddr == NO_IP
+            and message.options.relay_info is None
+            and NO_IP != message.ciaddr == frame.src_ip
+            and frame.dst_ip != frames.BROADCAST_IP
+        )
 
 
 def parse_request(octets: bytes) -> Request | Counter | None:

@@ -22,12 +22,14 @@ from tests.packets import (
     RELAY_MAC,
     REMOTE,
     REQUEST,
+    ROUTER_MAC,
     SERVER,
     Client,
     checksum,
     dhclient,
     ip,
     relayed,
+    routed,
     udhcpc,
     windows,
 )
@@ -115,6 +117,30 @@ def test_rebinding_through_a_relay_goes_to_the_relay(lab: Lab) -> None:
     packet = Ether(lab.judge(relayed(RENEWING.but(flags=0x8000))).frame)
 
     assert (packet[IP].dst, packet[BOOTP].ciaddr) == (ip_text(Ipv4(RELAY)), ip_text(Ipv4(ADDRESS)))
+
+
+@pytest.mark.parametrize("tags", [(), ((0x8100, 100),), ((0x88A8, 7), (0x8100, 100))])
+@pytest.mark.parametrize("client", [RENEWING, RENEWING.but(flags=0x8000), RENEWING.but(hops=1)])
+def test_renewal_through_a_router_goes_back_through_it(
+    lab: Lab, client: Client, tags: tuple[tuple[int, int], ...]
+) -> None:
+    """Past the relays: to ciaddr, port 68, and the router's hardware address (RFC 2131 4.1)."""
+    at_relay_port(lab)
+    lab.datapath.put(KEY, replace(BINDING, line=LINES.get(tags, Line(IFINDEX))))
+    judged = lab.judge(routed(client).but(tags=tags))
+    packet = Ether(judged.frame)
+
+    assert judged.counter == "ack"
+    assert (packet.dst, packet.src) == (mac_text(Mac(ROUTER_MAC)), mac_text(Mac(PORT_MAC)))
+    assert (packet[IP].src, packet[IP].dst) == (ip_text(Ipv4(SERVER)), ip_text(Ipv4(ADDRESS)))
+    assert (packet[UDP].sport, packet[UDP].dport) == (67, 68)
+    assert (packet[BOOTP].ciaddr, packet[BOOTP].yiaddr) == (ip_text(Ipv4(ADDRESS)),) * 2
+    assert packet[BOOTP].giaddr == "0.0.0.0"
+    assert packet[BOOTP].chaddr[:6] == CLIENT_MAC.to_bytes(6, "big")
+    ip_at = 14 + 4 * len(tags)
+    untagged = judged.frame[:12] + judged.frame[ip_at - 2 :]
+    pseudo = untagged[26:34] + b"\0\x11" + untagged[38:40]
+    assert checksum(untagged[14:34]) == checksum(pseudo + untagged[34:]) == 0
 
 
 @pytest.mark.parametrize("length", [1, 2, 60, 120, 251])

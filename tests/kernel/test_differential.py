@@ -34,6 +34,7 @@ from tests.packets import (
     PORT_MAC,
     RELAY,
     RELAY_MAC,
+    ROUTER_MAC,
     SERVER,
     Client,
     ip,
@@ -174,6 +175,27 @@ def through_relay(pick: random.Random, client: Client) -> Client:
     return client
 
 
+def through_router(pick: random.Random, client: Client, number: int) -> Client:
+    """A renewal by unicast as a router brings it, now and then with a field of another state."""
+    for code in (50, 54):
+        if pick.random() < 0.9:
+            client = client.without_option(code)
+    if pick.random() < 0.8:
+        client = client.without_option(53).with_option(53, b"\x03")
+    address = ADDRESS + (number if pick.random() < 0.9 else pick.randrange(CLIENTS))
+    usual = {"ciaddr": address, "src_ip": address, "dst_ip": SERVER, "src_mac": ROUTER_MAC}
+    if pick.random() < 0.2:
+        flaw: dict[str, int] = pick.choice((
+            {"ciaddr": 0}, {"ciaddr": 0, "src_ip": 0}, {"src_ip": address + 1},
+            {"dst_ip": BROADCAST_IP}, {"dst_ip": SERVER + 9}, {"giaddr": RELAYS[0]},
+            {"src_mac": pick.choice((0, 1 << 40, client.mac))},
+        ))  # fmt: skip
+        usual |= flaw
+    if pick.random() < 0.05:
+        client = client.with_option(82, some_relay_info(pick))
+    return client.but(**usual)
+
+
 def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
     """A request with no, one or several things wrong, or with its octets cut or changed."""
     usual = (*range(6), 12, 13, 14)
@@ -193,6 +215,8 @@ def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
     )
     if (pick.random() < 0.9) == at_relay_port:
         client = through_relay(pick, client)
+        if pick.random() < 0.25:
+            client = through_router(pick, client.without_option(82).but(giaddr=0), number)
     if pick.random() < 0.2:
         flaw: dict[str, object] = pick.choice((
             {"area": pick.randbytes(pick.randrange(1, 100))},

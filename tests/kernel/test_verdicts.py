@@ -39,6 +39,7 @@ from tests.packets import (
     dhclient,
     ip,
     relayed,
+    routed,
     udhcpc,
     windows,
 )
@@ -172,6 +173,7 @@ MISSES = {
     "a size of one octet": (GOOD.with_option(57, b"\x05"), "pass_options"),
     "a size of three octets": (GOOD.with_option(57, b"\x05\xdc\x00"), "pass_options"),
     "another source": (GOOD.but(src_mac=CLIENT_MAC + 1), "pass_source_mac"),
+    "a renewal through a router": (routed(RENEWING), "pass_source_mac"),
     "a multicast source": (GOOD.but(mac=CLIENT_MAC | 1 << 40), "pass_source_mac"),
     "no source": (GOOD.but(mac=0), "pass_source_mac"),
     "an unknown client": (GOOD.but(mac=CLIENT_MAC + 1), "pass_unknown_client"),
@@ -217,6 +219,7 @@ def _relays(*relays: int, key: KeyMode = KeyMode.MAC) -> Callable[[Lab], None]:
 
 
 RELAYED = relayed(GOOD)
+ROUTED = routed(RENEWING)
 
 
 def long_ago() -> int:
@@ -317,6 +320,72 @@ TABLES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {
     "a stranger behind a relay": (
         _relays(RELAY),
         RELAYED.but(mac=CLIENT_MAC + 1),
+        "pass_unknown_client",
+    ),
+    "rebinding past the relays": (
+        _relays(RELAY),
+        ROUTED.but(dst_ip=BROADCAST_IP),
+        "pass_relay_unknown",
+    ),
+    "renewing past the relays from another address": (
+        _relays(RELAY),
+        ROUTED.but(src_ip=ADDRESS + 1),
+        "pass_relay_unknown",
+    ),
+    "renewing past the relays from no address": (
+        _relays(RELAY),
+        ROUTED.but(ciaddr=0, src_ip=0),
+        "pass_relay_unknown",
+    ),
+    "renewing past the relays with option 82": (
+        _relays(RELAY),
+        ROUTED.with_option(82, CIRCUIT),
+        "pass_relay_unknown",
+    ),
+    "renewing past the relays with option 50": (
+        _relays(RELAY),
+        ROUTED.with_option(*WANTED),
+        "pass_relay_unknown",
+    ),
+    "renewing past the relays with option 54": (
+        _relays(RELAY),
+        ROUTED.with_option(*OURS),
+        "pass_relay_unknown",
+    ),
+    "discovering past the relays": (
+        _relays(RELAY),
+        routed(GOOD).but(ciaddr=ADDRESS, src_ip=ADDRESS, dst_ip=SERVER),
+        "pass_relay_unknown",
+    ),
+    "renewing through a group": (
+        _relays(RELAY),
+        ROUTED.but(src_mac=RELAY_MAC | 1 << 40),
+        "pass_source_mac",
+    ),
+    "renewing through nobody": (_relays(RELAY), ROUTED.but(src_mac=0), "pass_source_mac"),
+    "renewing through a router on a port of circuits": (
+        _relays(RELAY, key=KeyMode.CIRCUIT),
+        ROUTED,
+        "pass_circuit",
+    ),
+    "renewing through a router at another server": (
+        _relays(RELAY),
+        ROUTED.but(dst_ip=SERVER + 1),
+        "pass_not_addressed",
+    ),
+    "renewing another address through a router": (
+        _relays(RELAY),
+        ROUTED.but(ciaddr=ADDRESS + 1, src_ip=ADDRESS + 1),
+        "pass_other_address",
+    ),
+    "renewing through a router on another line": (
+        _relays(RELAY),
+        ROUTED.but(tags=((0x8100, 7),)),
+        "pass_other_line",
+    ),
+    "a stranger renewing through a router": (
+        _relays(RELAY),
+        ROUTED.but(mac=CLIENT_MAC + 1),
         "pass_unknown_client",
     ),
     "slot outside": (_put(slot=4096), REBOOTING, "pass_promise"),

@@ -1,15 +1,20 @@
-"""Many clients at once: perfdhcp behind a relay, and every address given once."""
+"""Clients behind a relay: perfdhcp as many at once, and one that renews past the relay."""
 
+import json
 import re
+import sys
+import time
 
 import pytest
 
 from scripts.lab import Lab
 from tests.faults.checker import check
+from tests.packets import ACK
 
 pytestmark = pytest.mark.net
 
 RELAY = "100.66.63.254"
+SERVER = "100.66.0.1"
 
 
 def number(report: str, what: str) -> list[int]:
@@ -33,3 +38,19 @@ def test_perfdhcp_gets_every_address_once(lab: Lab) -> None:
     assert number(again, "received packets")[1] > 200
     assert 200 < len(leases) < 400
     assert check(lab, site) > 400
+
+
+def test_a_renewal_past_the_relay(lab: Lab) -> None:
+    """A client behind the relay renews by unicast, its router brings it and takes the ACK back."""
+    site = lab.sites["ber03"]
+    leases = map(json.loads, lab.leasectl("lease", "list", site.name, "--json").splitlines())
+    lease = next(leases)
+    said = len(lab.log_of(f"edge-{site.name}"))
+    words = (sys.executable, "-m", "tests.netns.renewal", "wire0")
+    reply = json.loads(site.homes.run(*words, SERVER, lease["mac"], lease["ip"]))
+    time.sleep(0.1)  # the agent writes its line after the frame has left
+    lines = lab.log_of(f"edge-{site.name}")[said:]
+    answered = [line["message"] for line in lines if line["event"] == "client.answered"]
+
+    assert reply == [ACK, lease["mac"], lease["ip"], lease["ip"], SERVER, 67]
+    assert answered == ([] if lab.datapath == "xdp" else ["ack"])

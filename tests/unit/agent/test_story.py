@@ -1,5 +1,7 @@
 """Clients, edge, allocator and log together: what a subscriber sees."""
 
+from dataclasses import replace
+
 import pytest
 
 from edge_agent.dhcp.codes import MessageType
@@ -37,6 +39,7 @@ from tests.unit.agent.town import (
     renewing,
     selecting,
 )
+from tests.unit.dhcp.clients import BROADCAST
 
 OTHER_SERVER = Ipv4(SERVER + (7 << 8))
 
@@ -238,6 +241,24 @@ class TestEnding:
             await town.send(relayed)
 
         assert len(await town.events(AddressDeclined)) == 1
+
+    async def test_a_router_beside_a_relay_brings_a_release(self, town: Town) -> None:
+        """By unicast and from the address itself; at a port of clients it is a stranger's."""
+        relays = (Ipv4(SERVER + 5),)
+        ip = await town.lease(1)
+        for allowed, changes in (
+            ((), {}),
+            (relays, {"src_ip": Ipv4(ip + 1)}),
+            (relays, {"dst_ip": BROADCAST}),
+            (relays, {"giaddr": Ipv4(SERVER + 6)}),
+            (relays, {}),
+        ):
+            assert await town.events(LeaseReleased) == []
+            town.datapath.put_port(7, PORT_MACS[7], relays=allowed)
+            await town.send(replace(release(1, ip), src_mac=mac_of(77), **changes))
+
+        assert len(await town.events(LeaseReleased)) == 1
+        assert town.edge.slow_path.tally["drop_not_holder"] == 4
 
     async def test_a_declined_address_rests(self, town: Town) -> None:
         """DECLINE by the holder: the address rests, the client gets another."""

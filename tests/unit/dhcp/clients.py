@@ -27,6 +27,7 @@ POOL_NUMBER = 1
 MAC = Mac(0x02_00_00_00_00_17)
 PORT_MAC = Mac(0x02_AA_00_00_00_01)
 RELAY_MAC = Mac(0x02_BB_00_00_00_01)
+ROUTER_MAC = Mac(0x02_BB_00_00_00_02)
 IP = ip_from_text("100.64.0.23")
 OTHER_IP = ip_from_text("100.64.0.99")
 SERVER = ip_from_text("100.64.0.1")

@@ -33,6 +33,7 @@ from tests.unit.dhcp.clients import (
     RELAY,
     RELAY_MAC,
     RENEWING,
+    ROUTER_MAC,
     SECOND,
     SELECTING,
     SERVER,
@@ -401,6 +402,53 @@ def test_a_client_at_a_relay_port_is_left_to_the_agent() -> None:
     """Where relays stand, a message without giaddr comes from none of them."""
     verdict = judge(DISCOVER.octets, IFINDEX, tables(relays=(RELAY,)), NOW)
     assert verdict == Verdict(Counter.PASS_RELAY_UNKNOWN)
+
+
+ROUTED = replace(RENEWING, src_mac=ROUTER_MAC)
+
+
+@pytest.mark.parametrize("key", [KeyMode.MAC, KeyMode.LINE])
+@pytest.mark.parametrize("flags", [0, 0x8000])
+def test_a_renewal_through_a_router_goes_back_through_it(key: KeyMode, flags: int) -> None:
+    """A client behind a relay renews by unicast, past the relay (RFC 2131 4.4.5)."""
+    made = tables(None, relays=(RELAY,), key=key)
+    made.put(key_of(MAC, ASSIGNMENT.line, key), replace(ASSIGNMENT, mac=MAC))
+    verdict = judge(replace(ROUTED, flags=flags).octets, IFINDEX, made, NOW)
+    assert verdict.frame is not None
+    assert verdict.counter is Counter.ACK
+    assert verdict.frame[:6] == ROUTER_MAC.to_bytes(6, "big")
+    assert (verdict.frame[30:34], verdict.frame[36:38]) == (IP.to_bytes(4, "big"), b"\x00\x44")
+
+
+PAST_THE_RELAYS = {
+    "by broadcast": ({"dst_ip": Ipv4(0xFFFFFFFF)}, Counter.PASS_RELAY_UNKNOWN),
+    "from another address": ({"src_ip": OTHER_IP}, Counter.PASS_RELAY_UNKNOWN),
+    "from no address": ({"ciaddr": Ipv4(0), "src_ip": Ipv4(0)}, Counter.PASS_RELAY_UNKNOWN),
+    "with option 82": ({"area": option(82, b"\x01\x01c")}, Counter.PASS_RELAY_UNKNOWN),
+    "with option 50": ({"area": requested(IP)}, Counter.PASS_RELAY_UNKNOWN),
+    "with option 54": ({"area": server(SERVER)}, Counter.PASS_RELAY_UNKNOWN),
+    "no request": ({"kind": MessageType.DISCOVER}, Counter.PASS_RELAY_UNKNOWN),
+    "a relay that is not allowed": ({"giaddr": OTHER_SERVER}, Counter.PASS_RELAY_UNKNOWN),
+    "a router that is a group": ({"src_mac": Mac(1 << 40)}, Counter.PASS_SOURCE_MAC),
+    "a router that is nobody": ({"src_mac": Mac(0)}, Counter.PASS_SOURCE_MAC),
+    "another address": ({"ciaddr": OTHER_IP, "src_ip": OTHER_IP}, Counter.PASS_OTHER_ADDRESS),
+    "another server": ({"dst_ip": OTHER_SERVER}, Counter.PASS_NOT_ADDRESSED),
+    "another line": ({"tags": TAG}, Counter.PASS_OTHER_LINE),
+}
+
+
+@pytest.mark.parametrize(("changes", "counter"), PAST_THE_RELAYS.values(), ids=PAST_THE_RELAYS)
+def test_nothing_else_comes_past_the_relays(changes: dict[str, Any], counter: Counter) -> None:
+    """What is no renewal by unicast, from the address itself, is left to the agent."""
+    sent = replace(ROUTED, **changes)
+    assert judge(sent.octets, IFINDEX, tables(relays=(RELAY,)), NOW) == Verdict(counter)
+
+
+def test_a_router_stands_beside_relays_only() -> None:
+    """On a port of clients the Ethernet source is the client; of circuits, who names it?"""
+    assert judge(ROUTED.octets, IFINDEX, tables(), NOW) == Verdict(Counter.PASS_SOURCE_MAC)
+    made = tables(relays=(RELAY,), key=KeyMode.CIRCUIT)
+    assert judge(ROUTED.octets, IFINDEX, made, NOW) == Verdict(Counter.PASS_CIRCUIT)
 
 
 CIRCUITS: dict[str, Line] = {
