@@ -32,6 +32,7 @@ def _short(value: Any) -> str:
 SITE_KINDS = (
     "frames", "edge-link", "edge-lossy", "kill-agent", "fuse", "stop-agent", "reboot", "slew",
     "pool", "revoke", "old-copy", "flush", "trim", "hole", "wall-edge", "replay",
+    "replace", "mute",
 )  # fmt: skip
 OTHER_KINDS = (
     "kill-allocator", "stop-allocator", "allocator-link", "allocator-lossy", "redis-crash",
@@ -72,21 +73,25 @@ def _more(rng: random.Random, kind: str) -> dict[str, Any]:
             | "stop-allocator"
             | "redis-down"
             | "replay"
+            | "mute"
         ):
             return lasting
+        case "revoke":
+            return {"count": rng.choice((1, 1, 4))}
         case "fuse":
             return {"writes": rng.randint(1, 12)}
         case "reboot":
-            return {"for_s": rng.uniform(1, 40), "renumber": rng.random() < 0.3}
-        case "slew":
-            return lasting | {"slew": rng.choice((0.917, 1.083))}
-        case "old-copy" | "flush" | "trim" | "hole":
+            dark_s = rng.choice((2.0, 40.0)) * rng.uniform(0.2, 1.0)
+            mute_s = rng.choice((0.0, 4.0, 8.0))
+            return {"for_s": dark_s, "renumber": rng.random() < 0.3, "mute_s": mute_s}
+        case "old-copy" | "flush" | "trim" | "hole" | "replace":
             return {"for_s": rng.uniform(2, 40)}
+        case "slew":
+            return {"for_s": rng.uniform(5, 200), "slew": rng.choice((0.917, 1.083))}
         case "redis-crash":
             return {"when": rng.choice(("before-fsync", "behind-fsync"))}
-        case "wall-edge" | "wall-allocator":
-            return {"by_s": rng.choice((-3600.0, -2.0, 2.0, 3600.0, 3e8))}
-        case "wall-redis":
-            return {"by_s": rng.choice((-4.0, 3.0, 3600.0, 3e7))}
+        case "wall-edge" | "wall-allocator" | "wall-redis":
+            back_s = -4.0 if kind == "wall-redis" else -3600.0  # Redis: see `SiteLog.claim`, a TTL
+            return {"by_s": rng.choice((back_s, -2.0, 3.0, 3600.0, 3e7))}
         case _:
             return {}

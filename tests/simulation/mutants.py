@@ -10,7 +10,7 @@ from edge_agent.agent import responses
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.edge import Edge
 from edge_agent.dhcp import fastpath, reply
-from edge_agent.sync import projection
+from edge_agent.sync import horizon, projection
 from edge_agent.sync.horizon import SECOND_NS, Horizon
 from lease_core.domain import decide, ledger
 from lease_core.domain.desk import Desk
@@ -113,6 +113,16 @@ def no_former_life() -> list[Patch]:
     return [mock.patch.object(Desk, "retire_life")]
 
 
+def speaks_before_horizon() -> list[Patch]:
+    """A rebooted router acknowledges before the log knows its new life."""
+    return [mock.patch.object(Duties, "_has_horizon", return_value=True)]
+
+
+def stretched_horizon() -> list[Patch]:
+    """A restarted agent believes what a slowed clock says of E."""
+    return [mock.patch.object(horizon, "SLEW_DIVISOR", 10**9)]
+
+
 def promise_in_memory() -> list[Patch]:
     """A restarted agent erases the promises that the kernel wrote."""
     take_over = Edge._take_over
@@ -207,6 +217,8 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
         any_ack_will_do,
         takeover_without_extension,
         no_former_life,
+        speaks_before_horizon,
+        stretched_horizon,
         promise_in_memory,
         double_offer,
         cursor_before_tables,

@@ -39,7 +39,7 @@ def _heal_site(world: "World", site: str) -> None:
     router = world.routers[site]
     world.server.restore(site)
     world.air[site].update(drop=0.0, twice=0.0, late_s=0.0)
-    router.link.mode, router.link.lose_replies = "ok", 0.0
+    router.link.mode, router.link.lose_replies, router.link.is_mute = "ok", 0.0, False
     router.boot()
     router.maps.fuse = 0
     router.clock.set_slew(1.0)
@@ -59,8 +59,19 @@ def quiet_phase(world: "World") -> None:
             raise Violation(f"I13: {site}: {AGREE_S} s after the last fault it is {following}")
         if world.routers[site].maps.state().cursor_lo < end:
             raise Violation(f"I13: {site}: the tables are behind the log")
-    sites = [site for site in ends if _free(world, site) >= ENOUGH_FREE]
+    sites = [site for site in ends if _has_room(world, site)]
     _serve_newcomers(world, sites, 1)
+
+
+def _has_room(world: "World", site: str) -> bool:
+    """Enough is free, nobody waits for it, and the router may serve.
+
+    One of another name gets no horizon before its predecessor's promises have passed.
+    """
+    life = world.oracles[site].ledger.edge
+    is_known = life is not None and life.edge == world.routers[site].config.edge
+    waiting = any(c.place[0] == site and c.state not in {"off", "bound"} for c in world.clients)
+    return is_known and not waiting and _free(world, site) >= ENOUGH_FREE
 
 
 def _free(world: "World", site: str) -> int:

@@ -171,6 +171,11 @@ class Router:
             self.interfaces = {"access0": second, "access1": first}
         self.loop.later(dark_s, self.boot)
 
+    def replace(self, dark_s: float) -> None:
+        """Other hardware takes its place, under another name."""
+        self.config = self.config.model_copy(update={"edge": f"{self.site}-bng{self.lives + 2}"})
+        self.reboot(dark_s, renumber=False)
+
     def boot(self) -> None:
         if self.is_up:
             return

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from lease_core.domain.commands import Command
+from lease_core.domain.commands import Command, Heartbeat
 from lease_core.domain.events import Record
 from lease_core.log.errors import LogError, LogUnavailableError, OutcomeUnknownError
 from lease_core.log.memory_log import MemoryLog
@@ -46,7 +46,8 @@ class Link:
 
     def __init__(self) -> None:
         self.mode = "ok"
-        self.lose_replies = 0.0
+        self.lose_replies = 0.0  # and half as many requests
+        self.is_mute = False  # heartbeats do not get through
 
 
 class Server:
@@ -122,6 +123,9 @@ class SimLog:
         """One round trip: the delay falls before the server or behind it."""
         rng, link = self._rng, self._link
         if not self._process.is_alive or link.mode == "refused":
+            await asyncio.sleep(0.01)
+            raise LogUnavailableError("connection refused")
+        if link.lose_replies and rng.random() < link.lose_replies / 2:
             await asyncio.sleep(0.01)
             raise LogUnavailableError("connection refused")
         if link.mode == "silent":
@@ -224,6 +228,9 @@ class SimLog:
         return (await self.send_many([command], by))[0]
 
     async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
+        if self._link.is_mute and any(isinstance(command, Heartbeat) for command in commands):
+            await asyncio.sleep(0.01)
+            raise LogUnavailableError("connection reset")
         return await self._call(lambda: self._send(list(commands), by))
 
     async def _send(self, commands: list[Command], by: str) -> list[str]:

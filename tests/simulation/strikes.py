@@ -50,6 +50,12 @@ def _lossy(world: "World", fault: Fault) -> None:
     _after(world, fault, lambda: setattr(link, "lose_replies", 0.0))
 
 
+def _mute(world: "World", fault: Fault) -> None:
+    link = _link_of(world, fault)
+    link.is_mute = True
+    _after(world, fault, lambda: setattr(link, "is_mute", False))
+
+
 def _link_of(world: "World", fault: Fault) -> Link:
     machines = {**world.routers, **world.allocators}
     return machines[fault.target].link
@@ -79,7 +85,18 @@ def _stop_agent(world: "World", fault: Fault) -> None:
 def _reboot(world: "World", fault: Fault) -> None:
     router = _router(world, fault)
     if router.is_up:
+        mute_s = fault.more["mute_s"]
+        if mute_s:  # the first heartbeats of the new life are lost
+            link = router.link
+            link.is_mute = True
+            world.loop.later(fault.more["for_s"] + mute_s, setattr, link, "is_mute", False)
         router.reboot(fault.more["for_s"], renumber=fault.more["renumber"])
+
+
+def _replace_router(world: "World", fault: Fault) -> None:
+    router = _router(world, fault)
+    if router.is_up:
+        router.replace(fault.more["for_s"])
 
 
 def _kill_allocator(world: "World", fault: Fault) -> None:
@@ -139,8 +156,11 @@ def _revoke(world: "World", fault: Fault) -> None:
     bound = sorted(world.oracles[fault.target].ledger.bound)
     if not bound or world.server.store.is_down or world.server.is_replaced(fault.target):
         return
-    command = RevokeLease(req=f"op-{world.loop.steps}", ip=world.rng.choice(bound), cause="test")
-    settled(world.auditor(fault.target).send(command, "operator"))
+    chosen = world.rng.sample(bound, min(fault.more["count"], len(bound)))
+    commands = [
+        RevokeLease(req=f"op-{ip}-{world.loop.steps}", ip=ip, cause="test") for ip in chosen
+    ]
+    settled(world.auditor(fault.target).send_many(commands, "operator"))
     world.server.wake(fault.target, COMMANDS)
 
 
@@ -230,6 +250,8 @@ _STRIKES: dict[str, Callable[["World", Fault], None]] = {
     "stop-agent": _stop_agent,
     "reboot": _reboot,
     "replay": _replay,
+    "mute": _mute,
+    "replace": _replace_router,
     "slew": _slew,
     "pool": _pool,
     "revoke": _revoke,

@@ -26,6 +26,8 @@ FAULTS_FOR = {
     "horizon_after_commit": ("allocator-lossy",),
     "any_ack_will_do": ("replay", "revoke"),
     "no_former_life": ("reboot",),
+    "speaks_before_horizon": ("reboot", "revoke"),
+    "stretched_horizon": ("slew", "kill-agent", "redis-down"),
     "promise_in_memory": ("kill-agent", "revoke"),
     "cursor_before_tables": ("fuse",),
     "takeover_without_extension": ("kill-allocator",),
