@@ -26,6 +26,38 @@
 /* The pool's, 61 and 82 with their longest values, END, to a multiple of 4. */
 #define OPTIONS_LEN_MAX ((DHCP_POOL_OPTIONS_MAX + 2 * (2 + DHCP_OPTION_VALUE_MAX) + 1 + 3) & ~3)
 
+/* Ethernet with two tags, IP, UDP and BOOTP to the end of chaddr, in words of 64 bits. */
+#define KEPT_WORDS ((ETH_HLEN + 8 + HEADERS_LEN + 44 + 7) / 8)
+
+/*
+ * Grow the frame in front, where it has no room behind, as small packets on a veth pair. What
+ * the reply takes from the request moves to the new front; the rest of it is written anyway.
+ */
+static __always_inline bool grow_at_head(struct xdp_md *ctx, const struct request_notes *notes,
+					 int octets)
+{
+	struct dhcp_frame frame;
+	const __u64 *from;
+	__u64 *to;
+
+	if (bpf_xdp_adjust_head(ctx, -octets))
+		return false;
+	frame = frame_of(ctx, notes);
+	to = (__u64 *)frame.eth;
+	from = (const void *)frame.eth + (octets & 1023);
+	asm volatile("" : "+r"(from));
+	/* Never true in a frame that has grown; the verifier has forgotten the length. */
+	if ((const void *)(to + KEPT_WORDS) > frame.end ||
+	    (const void *)(from + KEPT_WORDS) > frame.end ||
+	    (const void *)frame.options > frame.end)
+		return false;
+#pragma unroll
+	for (__u32 i = 0; i < KEPT_WORDS; i++)
+		to[i] = from[i];
+	frame.bootp->cookie = bpf_htonl(DHCP_COOKIE);
+	return true;
+}
+
 /* Make the frame as long as the reply. A frame that could not be resized is unchanged. */
 static __always_inline bool resize(struct xdp_md *ctx, const struct request_notes *notes,
 				   __u32 bootp_len)
@@ -33,7 +65,8 @@ static __always_inline bool resize(struct xdp_md *ctx, const struct request_note
 	int change = notes->place.ethernet_len + HEADERS_LEN + bootp_len -
 		     (int)(ctx->data_end - ctx->data);
 
-	return !change || !bpf_xdp_adjust_tail(ctx, change);
+	return !change || !bpf_xdp_adjust_tail(ctx, change) ||
+	       (change > 0 && grow_at_head(ctx, notes, change));
 }
 
 static __always_inline void write_mac(__u8 *to, __u64 mac)

@@ -19,7 +19,7 @@ LOSS_MAX = 0.002
 PROBES_MAX = 14
 PADDING = f"60,{'70' * 48}"
 """A vendor class, so that requests have 300 octets of BOOTP as real clients' have. perfdhcp's own
-are shorter than the reply, and a veth pair often has no room to make a frame longer in XDP."""
+are shorter than the reply, and making a frame longer is not what is measured."""
 
 
 @dataclass(frozen=True, slots=True)

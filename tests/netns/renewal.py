@@ -31,7 +31,7 @@ def main() -> None:
     kind = options_of(reply[240:])[53][0]
     ciaddr, yiaddr = (socket.inet_ntoa(reply[at : at + 4]) for at in (12, 16))
     mac = reply[28:34].hex(":")
-    print(json.dumps([kind, mac, ciaddr, yiaddr, *sender]))
+    print(json.dumps([kind, mac, ciaddr, yiaddr, *sender, reply.hex()]))
 
 
 if __name__ == "__main__":
