@@ -24,7 +24,7 @@ from lease_core.domain.events import (
     SnapshotVerified,
 )
 from lease_core.domain.rows import digest_of
-from lease_core.domain.state import Binding, EdgeLife, LedgerError, Removal, SnapshotMark
+from lease_core.domain.state import Binding, EdgeLife, LedgerError, Removal, SnapshotMark, State
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 
 __all__ = ["Binding", "EdgeLife", "Ledger", "LedgerError", "Removal", "SnapshotMark"]
@@ -33,26 +33,9 @@ RETIRED_INCARNATIONS = 16
 
 
 @dataclass(slots=True)
-class Ledger:
-    """Tables by address stand in the order of the events that made their entries.
+class Ledger(State):
+    """The state of one site, and the events that change it."""
 
-    `taken` is the newest snapshot that the log tells of, `verified` the newest one that another
-    process found right.
-    """
-
-    seq: int = 0
-    epoch: int = 0
-    pools: dict[str, PoolAdded] = field(default_factory=dict)
-    bound: dict[Ipv4, Binding] = field(default_factory=dict)
-    removed: dict[Ipv4, Removal] = field(default_factory=dict)
-    freed: dict[Ipv4, Binding] = field(default_factory=dict)
-    declines: dict[Ipv4, int] = field(default_factory=dict)
-    resting: dict[str, int] = field(default_factory=dict)
-    edge: EdgeLife | None = None
-    retired: tuple[str, ...] = ()
-    taken: SnapshotMark | None = None
-    verified: SnapshotMark | None = None
-    former: dict[tuple[Mac, str], Ipv4] = field(default_factory=dict)
     _by_mac: dict[Mac, tuple[Binding, ...]] = field(default_factory=dict)
     _networks: list[tuple[int, int, PoolAdded]] = field(default_factory=list)
 

@@ -8,13 +8,10 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from lease_core.domain.events import PoolAdded
-from lease_core.domain.state import Binding
-
-if TYPE_CHECKING:
-    from lease_core.domain.ledger import Ledger
+from lease_core.domain.state import Binding, State
 
 Row = tuple[str | int | bool | None, ...]
 """A word that names its kind, then values."""
@@ -28,7 +25,7 @@ POOL_FIELDS: Final = tuple(field.name for field in fields(PoolAdded))
 _MODULUS: Final = 1 << 128
 
 
-def rows_of(ledger: "Ledger") -> Iterator[Row]:
+def rows_of(ledger: State) -> Iterator[Row]:
     """Every row of a ledger, which must not change meanwhile; see `Ledger.copy`."""
     life = ledger.edge
     yield (
@@ -56,7 +53,7 @@ def rows_of(ledger: "Ledger") -> Iterator[Row]:
     yield from (("declines", ip, count) for ip, count in sorted(ledger.declines.items()))
 
 
-def portions_of(ledger: "Ledger") -> Iterator[list[Row]]:
+def portions_of(ledger: State) -> Iterator[list[Row]]:
     """The rows, `PORTION` at a time: some milliseconds of work each."""
     rows = rows_of(ledger)
     while portion := list(islice(rows, PORTION)):
@@ -77,7 +74,7 @@ class RowsDigest:
         return self._hash.hexdigest()
 
 
-def digest_of(ledger: "Ledger") -> str:
+def digest_of(ledger: State) -> str:
     """A hash over the whole state; equal ledgers have equal digests (I3)."""
     digest = RowsDigest()
     for portion in portions_of(ledger):

@@ -1,7 +1,8 @@
 """What a ledger is made of: frozen values, so that a copy of its tables is a copy of its state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from lease_core.domain.events import PoolAdded
 from lease_core.domain.values import Ipv4, Mac
 
 
@@ -55,3 +56,27 @@ class SnapshotMark:
     digest: str
     taker: str
     verifier: str = ""
+
+
+@dataclass(slots=True)
+class State:
+    """What the log tells of a site.
+
+    Tables by address stand in the order of the events that made their entries. `taken` is the
+    newest snapshot that the log tells of, `verified` the newest one that another process found
+    right.
+    """
+
+    seq: int = 0
+    epoch: int = 0
+    pools: dict[str, PoolAdded] = field(default_factory=dict)
+    bound: dict[Ipv4, Binding] = field(default_factory=dict)
+    removed: dict[Ipv4, Removal] = field(default_factory=dict)
+    freed: dict[Ipv4, Binding] = field(default_factory=dict)
+    declines: dict[Ipv4, int] = field(default_factory=dict)
+    resting: dict[str, int] = field(default_factory=dict)
+    edge: EdgeLife | None = None
+    retired: tuple[str, ...] = ()
+    taken: SnapshotMark | None = None
+    verified: SnapshotMark | None = None
+    former: dict[tuple[Mac, str], Ipv4] = field(default_factory=dict)
