@@ -176,8 +176,15 @@ class Edge:
         if self.horizon.grant(event):
             self.touch(now)
             self._tell_when_ready()
-        elif event.edge == self.identity.edge and event.incarnation != self.incarnation:
-            self._audit.warning("horizon.foreign", incarnation=event.incarnation)
+        else:
+            self.heed_life(event.incarnation, now)
+
+    def heed_life(self, incarnation: str, now: Now) -> None:
+        """Promise nothing more if the site is served by another life than ours (I1)."""
+        if incarnation != self.incarnation and self.horizon.remaining_s(now.elapsed_ns):
+            self.horizon.forfeit()
+            self.touch(now)
+            self._audit.critical("horizon.forfeited", life=incarnation)
 
     # --- time ---
 

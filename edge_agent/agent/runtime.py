@@ -235,7 +235,9 @@ class Runtime:
         position = self.edge.position()
         assert position
         ledger, end = await replay(self._log, position.genesis)
-        wrong = reconcile(self.edge.projection, ledger)
+        wrong = reconcile(self.edge.projection, ledger, now().boot_ns)
+        if ledger.edge:
+            self.edge.heed_life(ledger.edge.incarnation, now())
         self.edge.adopt(end)
         audit.warning("edge.resynced", corrected=wrong, seq=end.seq, **self._who())
         return end

@@ -50,7 +50,8 @@ def verify(path: Path, *, repair: bool, as_json: bool) -> None:
         for each in drift:
             click.echo(json.dumps(_row(each)) if as_json else _line(each))
         if repair and drift:
-            mended = reconcile(Projection(datapath, lines, config.max_subscribers), ledger)
+            projection = Projection(datapath, lines, config.max_subscribers)
+            mended = reconcile(projection, ledger, boot_ns())
             click.echo(f"{mended} bindings were wrong and are mended", err=True)
             drift = drift_of(datapath, lines, ledger)
     click.echo(f"{len(drift)} differences at event {ledger.seq}", err=True)

@@ -45,6 +45,11 @@ class Horizon:
         self._end_elapsed_ns = max(self._end_elapsed_ns, sent_ns + usable_ns)
         return True
 
+    def forfeit(self) -> None:
+        """Promise nothing more: another life of this site's tables was granted a horizon."""
+        self._end_elapsed_ns = 0
+        self._sent.clear()
+
     def end_boot_ns(self, boot_ns: int, elapsed_ns: int) -> int:
         """E on the kernel's clock as the two clocks stand now."""
         return max(0, boot_ns + self._end_elapsed_ns - elapsed_ns)

@@ -169,20 +169,26 @@ class Projection:
         found = self.find(event.mac, line)
         if found is None or found[1].seq < seq:
             self.put(Binding(event.mac, event.line, event.ip, event.pool, seq), line)
-            self._promise_as_if_answered(event.mac, line, now_boot_ns)
+            self.promise_as_if_answered(event.mac, line, now_boot_ns)
 
-    def _promise_as_if_answered(self, mac: Mac, line: Line, now_boot_ns: int) -> None:
+    def promise_as_if_answered(self, mac: Mac, line: Line, now_boot_ns: int) -> None:
         """Raise P as an ACK would now.
 
         The holder may have been promised as much under a binding of the same address that ended
         meanwhile and whose slot is gone, and it needs time to hear of this one.
         """
         found = self.find(mac, line)
-        horizon_ns = self.datapath.state().horizon_boot_ns
         pool = self.datapath.pool(found[1].pool_id) if found else None
-        if found and pool and horizon_ns > now_boot_ns:
-            end_ns = min(now_boot_ns + pool.lease_time_s * SECOND_NS, horizon_ns)
+        if found and pool:
+            end_ns = self.longest_promise(pool.lease_time_s, now_boot_ns)
             self.datapath.raise_promise(found[1].slot, end_ns)
+
+    def longest_promise(self, lease_time_s: int, now_boot_ns: int) -> int:
+        """The end of what any holder can have been promised from these tables; 0 = nothing."""
+        horizon_ns = self.datapath.state().horizon_boot_ns
+        if horizon_ns <= now_boot_ns:
+            return 0
+        return min(now_boot_ns + lease_time_s * SECOND_NS, horizon_ns)
 
     def _end(self, mac: Mac, line_text: str, ip: Ipv4, seq: int) -> None:
         line = self.lines.parse(line_text)

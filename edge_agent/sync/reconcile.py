@@ -27,10 +27,11 @@ from lease_core.domain.values import Ipv4, Mac
 Entry = tuple[SubscriberKey, Assignment]
 
 
-def reconcile(projection: Projection, ledger: Ledger) -> int:
+def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
     """Bring the tables to the ledger's state; return how many bindings were wrong.
 
-    Takes time and memory for every entry.
+    Whoever is put or removed by an event that was not followed may have been promised as much as
+    an ACK would promise now. Takes time and memory for every entry.
     """
     for pool in ledger.pools.values():
         projection.pools.put(pool)
@@ -46,8 +47,8 @@ def reconcile(projection: Projection, ledger: Ledger) -> int:
         projection.datapath.remove(key)
     for mac, entries in right.items():
         _close_holes(projection, mac, entries)
-    missing = _put_missing(projection, ledger)
-    _settle_removals(projection, ledger)
+    missing = _put_missing(projection, ledger, now_boot_ns)
+    _settle_removals(projection, ledger, now_boot_ns)
     projection.recount()
     return max(len(wrong), missing)
 
@@ -113,7 +114,7 @@ def _close_holes(projection: Projection, mac: Mac, entries: list[Entry]) -> None
             projection.datapath.remove(key)
 
 
-def _put_missing(projection: Projection, ledger: Ledger) -> int:
+def _put_missing(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
     missing = 0
     for binding in ledger.bound.values():
         line = projection.lines.parse(binding.line)
@@ -124,23 +125,26 @@ def _put_missing(projection: Projection, ledger: Ledger) -> int:
         owed, put = projection.removals.of(binding.ip), projection.find(binding.mac, line)
         if owed and put:
             projection.carry_promise(owed.slot, put[1].slot)
+        projection.promise_as_if_answered(binding.mac, line, now_boot_ns)
     return missing
 
 
-def _settle_removals(projection: Projection, ledger: Ledger) -> None:
-    """Owe exactly the acknowledgements that the log still waits for, with the promises known."""
-    awaited: dict[Ipv4, tuple[Mac, int]] = {
-        ip: (removal.binding.mac, removal.seq)
-        for ip, removal in ledger.removed.items()
-        if removal.quarantine_s is None
-    }
+def _settle_removals(projection: Projection, ledger: Ledger, now_boot_ns: int) -> None:
+    """Owe exactly the acknowledgements that the log still waits for."""
+    awaited = {ip: r for ip, r in ledger.removed.items() if r.quarantine_s is None}
     for owed in projection.removals:
         if owed.ip not in awaited:
             projection.bury(owed.ip, owed.ref)
-    for ip, (mac, seq) in awaited.items():
+    for ip, removal in awaited.items():
         standing = projection.removals.of(ip)
-        if standing is None or standing.ref != seq:
-            _owe(projection, mac, ip, standing.slot if standing else NO_SLOT, seq)
+        if standing and standing.ref == removal.seq:
+            continue
+        slot = standing.slot if standing else NO_SLOT
+        slot = projection.take_slot(NO_SLOT) if slot == NO_SLOT else slot
+        lease_time_s = ledger.pools[removal.binding.pool].lease_time_s
+        end_ns = projection.longest_promise(lease_time_s, now_boot_ns)
+        projection.datapath.raise_promise(slot, end_ns)
+        _owe(projection, removal.binding.mac, ip, slot, removal.seq)
 
 
 def _owe(projection: Projection, mac: Mac, ip: Ipv4, slot: int, ref: int) -> None:

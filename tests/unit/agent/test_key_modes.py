@@ -18,6 +18,9 @@ from lease_core.domain.values import Ipv4
 from tests.unit.agent.town import SERVER, Town, discover, mac_of, selecting
 from tests.unit.dhcp.clients import PORT_MAC, RELAY_MAC, Sent
 
+NOW_NS = 1 << 62
+"""After every horizon: nothing is promised anew."""
+
 RELAY = Ipv4(SERVER + 100)
 IFINDEX = 7
 VLANS = {
@@ -111,7 +114,7 @@ async def test_a_new_process_finds_everything_right(served: Served) -> None:
     for record in await town.records():
         ledger.evolve(record.seq, record.epoch, record.event)
 
-    assert reconcile(town.edge.projection, ledger) == 0
+    assert reconcile(town.edge.projection, ledger, NOW_NS) == 0
     assert dict(town.datapath.entries()) == before
     assert all(judged(town, name).counter is Counter.OFFER for name in leased)
 
@@ -128,7 +131,7 @@ async def test_another_mode_is_reconciled(old: KeyMode) -> None:
     ledger = Ledger()
     for record in await town.records():
         ledger.evolve(record.seq, record.epoch, record.event)
-    reconcile(town.edge.projection, ledger)
+    reconcile(town.edge.projection, ledger, NOW_NS)
 
     bound = {found.ip: key_mode(key) for key, found in town.datapath.entries() if key >> 63 == 0}
     assert bound == dict.fromkeys(leased.values(), new)

@@ -16,6 +16,7 @@ from lease_core.domain.events import (
     LeaseAssigned,
     LeaseExpired,
     LeaseReleased,
+    Record,
     RemovalAcked,
 )
 from lease_core.domain.values import Ipv4
@@ -40,6 +41,9 @@ from tests.unit.agent.town import (
     selecting,
 )
 from tests.unit.dhcp.clients import BROADCAST
+
+NOW_NS = 1 << 62
+"""After every horizon: nothing is promised anew."""
 
 OTHER_SERVER = Ipv4(SERVER + (7 << 8))
 
@@ -433,7 +437,7 @@ class TestRestarts:
             assert await town.send(renewing(1, ip)) == []
             assert await town.send(renewing(1, ip), ifindex=8) == []
         ledger, end = await replay(town.log, GENESIS)
-        reconcile(town.edge.projection, ledger)
+        reconcile(town.edge.projection, ledger, NOW_NS)
         town.edge.adopt(end)
         town.edge.set_following(Following.LIVE)
         town.edge.touch(town.now)
@@ -455,6 +459,22 @@ class TestRestarts:
         assert len(await town.events(HorizonGranted)) == 2
         slowed_s = 5000 / 11  # what the kernel's clock may have lost meanwhile
         assert abs(town.edge.horizon.remaining_s(town.ns) - (left - slowed_s)) < 1
+
+    async def test_another_lifes_horizon_ends_this_ones(self, town: Town) -> None:
+        """I1: an edge that reads that another life of its site serves promises nothing more."""
+        await town.lease(1)
+        granted = HorizonGranted(
+            edge="ams01-bng1", incarnation="00ff", nonce="theirs", horizon_s=14_400
+        )
+        seq = town.edge._state.cursor_lo + 1
+        record = Record(seq=seq, commit_ms=1, epoch=1, by="a", h="0" * 16, event=granted)
+        position = town.edge.position()
+        assert position
+        assert town.edge.horizon.remaining_s(town.ns)
+        town.edge.apply([record], position.behind(record), town.now)
+
+        assert town.edge.horizon.remaining_s(town.ns) == 0
+        assert town.edge.datapath.state().horizon_boot_ns <= town.now.boot_ns
 
     async def test_promises_of_a_lost_table_hold_back_reuse(self) -> None:
         """I7: a rebooted router knows no promises; the address rests as long as one may stand."""

@@ -20,6 +20,9 @@ from tests.unit.sync.histories import (
 )
 from tests.unit.sync.test_reconcile import MUTILATIONS
 
+NOW_NS = 1 << 62
+"""After every horizon: nothing is promised anew."""
+
 
 def log_says(records: tuple[Record, ...]) -> str:
     bound = ledger_of(records).bound.values()
@@ -57,7 +60,7 @@ def test_digest_of_mutilated_tables_differs_until_they_are_mended() -> None:
         projection = Projection(datapath, LINES, 64)
         if kind not in {"hole", "twice"}:
             assert projection.digest.text() != log_says(records), kind
-        reconcile(projection, ledger_of(records))
+        reconcile(projection, ledger_of(records), NOW_NS)
 
         assert projection.digest.text() == log_says(records) == tables_say(datapath), kind
 

@@ -19,6 +19,9 @@ from tests.unit.sync.histories import (
 )
 from tests.unit.sync.test_reconcile import MUTILATIONS
 
+NOW_NS = 1 << 62
+"""After every horizon: nothing is promised anew."""
+
 UNSEEN = {"hole", "slot outside", "no slot", "shared slot"}
 """Faults of how an entry stands, not of what it says."""
 
@@ -41,7 +44,7 @@ def test_every_wrong_entry_is_shown_until_it_is_mended() -> None:
         MUTILATIONS[kind](random.Random(1), datapath, *live[0])
         ledger = ledger_of(records)
         assert drift_of(datapath, LINES, ledger), kind
-        reconcile(projection_of(datapath), ledger)
+        reconcile(projection_of(datapath), ledger, NOW_NS)
 
         assert drift_of(datapath, LINES, ledger) == [], kind
 

@@ -22,6 +22,9 @@ from tests.histories import folded, random_history
 from tests.unit.sync.histories import GENESIS, NOW_BOOT, expected, open_tables, projection_of, view
 from tests.unit.sync.test_follower import until
 
+NOW_NS = 1 << 62
+"""After every horizon: nothing is promised anew."""
+
 EVENTS = random_history(3, 200, has_snapshots=False)
 HALF = len(EVENTS) // 2
 
@@ -73,7 +76,7 @@ class Town:
 
     async def _rebuild(self) -> Position:
         ledger, end = await replay(self.log)
-        reconcile(self.projection, ledger)
+        reconcile(self.projection, ledger, NOW_NS)
         self.position = end
         return end
 

@@ -27,6 +27,9 @@ from tests.unit.sync.histories import (
     view,
 )
 
+NOW_NS = 1 << 62
+"""After every horizon: nothing is promised anew."""
+
 
 class WatchedDatapath(MemoryDatapath):
     """Remembers which keys were written or removed."""
@@ -101,18 +104,18 @@ class TestAnyTable:
             entries = list(datapath.entries())
             if entries:
                 MUTILATIONS[kind](chance, datapath, *chance.choice(entries))
-        reconcile(projection_of(datapath), ledger)
+        reconcile(projection_of(datapath), ledger, NOW_NS)
 
         assert view(datapath) == expected(ledger), f"seed {seed}: {kinds}"
         again = projection_of(datapath)
-        assert reconcile(again, ledger) == 0
+        assert reconcile(again, ledger, NOW_NS) == 0
         assert {r.ip: r.ref for r in again.removals} == expected(ledger).owed
 
     def test_an_empty_table_is_filled(self) -> None:
         """A new router learns everything that is bound, and owes what the log waits for."""
         records = records_of(random_events(3, 80))
         ledger, datapath = ledger_of(records), open_tables()
-        reconcile(projection_of(datapath), ledger)
+        reconcile(projection_of(datapath), ledger, NOW_NS)
 
         assert view(datapath) == expected(ledger)
 
@@ -131,7 +134,7 @@ class TestAnyTable:
             datapath.put(wrong, replace(found, seq=1))
             right = {key for key, _ in entries if key_mac(key) != key_mac(wrong)}
             datapath.touched.clear()
-            reconcile(projection_of(datapath), ledger_of(records))
+            reconcile(projection_of(datapath), ledger_of(records), NOW_NS)
 
             assert not datapath.touched & right
 
@@ -145,7 +148,7 @@ class TestAnyTable:
         datapath.remove(subscriber_key(Mac(1)))
         datapath.put(subscriber_key(Mac(9)), Assignment(FIRST + 60, 1, 50, Line(7), 2))
 
-        assert reconcile(projection_of(datapath), ledger_of(records)) == 1
+        assert reconcile(projection_of(datapath), ledger_of(records), NOW_NS) == 1
 
 
 class TestPromises:
@@ -160,7 +163,7 @@ class TestPromises:
         assert found
         datapath.raise_promise(found[1].slot, NOW_BOOT + 9999 * SECOND)
         moved = projection_of(datapath, lines=Lines({"access0": 70, "access1": 80}))
-        reconcile(moved, ledger_of(records))
+        reconcile(moved, ledger_of(records), NOW_NS)
         after = moved.find(Mac(1), Line(70))
 
         assert moved.find(Mac(1), Line(7)) is None
@@ -178,7 +181,7 @@ class TestPromises:
         assert found
         datapath.raise_promise(found[1].slot, NOW_BOOT + 9999 * SECOND)
         site.do(RevokeLease(req="x", ip=ip, cause="operator"))
-        reconcile(projection, ledger_of(records_of(site.log)))
+        reconcile(projection, ledger_of(records_of(site.log)), NOW_NS)
         [owed] = projection.removals
 
         assert owed.ref == site.ledger.seq
@@ -195,11 +198,38 @@ class TestPromises:
         datapath.raise_promise(before.slot, NOW_BOOT + 9999 * SECOND)
         site.lease(1)
         site.do(ReleaseLease(req="y", mac=Mac(1), line="access0", ip=ip))
-        reconcile(projection, ledger_of(records_of(site.log)))
+        reconcile(projection, ledger_of(records_of(site.log)), NOW_NS)
         [after] = projection.removals
 
         assert after.ref == site.ledger.seq != before.ref
         assert projection.remaining_s(after, NOW_BOOT) == 9999
+
+    def test_whoever_came_and_went_in_a_gap_may_hold_a_promise(self) -> None:
+        """I7: ended, acknowledged, back and ended again: the first promise is not forgotten."""
+        site = Site()
+        ip = site.lease(1)
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        site.ack(ip, remaining_s=3600)
+        datapath = open_tables()
+        projection = projection_of(datapath, records_of(site.log))
+        site.lease(1)
+        site.do(RevokeLease(req="y", ip=ip, cause="operator"))
+        reconcile(projection, ledger_of(records_of(site.log)), NOW_BOOT)
+        [owed] = projection.removals
+
+        assert projection.remaining_s(owed, NOW_BOOT) == 3600
+
+    def test_whoever_came_in_a_gap_has_a_promise(self) -> None:
+        """I7: a binding put by a rebuild may stand for an older one that was promised more."""
+        site = Site()
+        datapath = open_tables()
+        projection = projection_of(datapath, records_of(site.log))
+        site.lease(1)
+        reconcile(projection, ledger_of(records_of(site.log)), NOW_BOOT)
+        found = projection.find(Mac(1), Line(7))
+
+        assert found
+        assert datapath.promise(found[1].slot) == NOW_BOOT + 3600 * SECOND
 
     def test_a_line_that_is_not_ours_is_not_put(self) -> None:
         """Bindings of interfaces that this edge does not have stay out of its tables."""
@@ -207,6 +237,6 @@ class TestPromises:
         site.lease(1, "access9")
         datapath = open_tables()
 
-        assert reconcile(projection_of(datapath), ledger_of(records_of(site.log))) == 0
+        assert reconcile(projection_of(datapath), ledger_of(records_of(site.log)), NOW_NS) == 0
         assert view(datapath).bindings == {}
         assert LINES.parse("access9") is None
