@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -102,7 +102,6 @@ class Home:
     namespace: Namespace
     results: Path
     site: Site
-    addresses: list[str] = field(default_factory=list)
 
 
 class Lab:

@@ -1,12 +1,8 @@
 """What can go wrong with a log, and whose fault it is."""
 
-from typing import ClassVar
-
 
 class LogError(Exception):
-    """Base of all of them; never raised itself. `retryable`: the same call may succeed later."""
-
-    retryable: ClassVar[bool] = False
+    """Base of all of them; never raised itself."""
 
 
 class FencedError(LogError):
@@ -35,8 +31,6 @@ class ClockError(LogError):
     Nothing was written. The time is part of each entry's hash, so only the writer can mend it.
     """
 
-    retryable = True
-
     def __init__(self, commit_ms: int) -> None:
         super().__init__(f"commit time is off the log's clock; use {commit_ms} ms")
         self.commit_ms = commit_ms
@@ -51,8 +45,6 @@ class ForeignLogError(LogError):
 
 class LogUnavailableError(LogError):
     """The log gives no service now, and the call had no effect or may be repeated safely."""
-
-    retryable = True
 
 
 class OutcomeUnknownError(LogError):
