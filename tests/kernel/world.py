@@ -1,0 +1,113 @@
+"""The tables of the differential test: bindings, pools, ports and site states, some flawed."""
+
+import random
+from dataclasses import replace
+
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.options import option
+from edge_agent.dhcp.pool_options import render_pool_options
+from edge_agent.dhcp.tables import (
+    Assignment,
+    KeyMode,
+    Line,
+    SiteState,
+    SubscriberKey,
+    key_of,
+    subscriber_key,
+)
+from lease_core.domain.values import Ipv4, Mac
+from tests.kernel.lab import ADDRESS, IFINDEX, POOL_OPTIONS, SECOND
+from tests.packets import CLIENT_MAC, PORT_MAC, RELAY, SERVER
+
+CLIENTS = 16
+SLOTS = 300
+RELAYS = (Ipv4(RELAY), Ipv4(RELAY + 1))
+LINES = (
+    Line(IFINDEX),
+    Line(IFINDEX, 7),
+    Line(IFINDEX, 7, 100),
+    Line(IFINDEX, giaddr=RELAYS[0], circuit=b"c"),
+    Line(IFINDEX, giaddr=RELAYS[0], circuit=b"c\0"),
+    Line(IFINDEX, giaddr=RELAYS[1], circuit=b"c"),
+    Line(IFINDEX, giaddr=RELAYS[0], circuit=b"access 0/1/7:4"),
+    Line(IFINDEX, giaddr=RELAYS[1], circuit=bytes(range(64))),
+)
+
+POOLS = {
+    1: POOL_OPTIONS,
+    2: replace(POOL_OPTIONS, lease_time_s=86_400, options=render_pool_options(
+        Ipv4(SERVER), Ipv4(0xFFFF0000), (Ipv4(SERVER),), ())),
+    3: replace(POOL_OPTIONS, options=POOL_OPTIONS.options + option(43, b"v" * 190)),
+    4: replace(POOL_OPTIONS, options=POOL_OPTIONS.options[:26]),
+    5: replace(POOL_OPTIONS, server_id=Ipv4(SERVER + 9), lease_time_s=119),
+}  # fmt: skip
+
+
+def binding(number: int) -> Assignment:
+    """Every client has another flaw, the first ones have none."""
+    assignment = Assignment(
+        Ipv4(ADDRESS + number), 1 + number % 3, 100 + number, Line(IFINDEX), seq=1000 + number
+    )
+    flaws = {
+        6: replace(assignment, check_ok=False),
+        7: replace(assignment, line=Line(IFINDEX + 1)),
+        8: replace(assignment, pool_id=4),
+        9: replace(assignment, pool_id=5),
+        10: replace(assignment, slot=1 << 30),
+        12: replace(assignment, line=Line(IFINDEX, 7)),
+        13: replace(assignment, line=Line(IFINDEX, 7, 100)),
+        14: replace(assignment, line=Line(IFINDEX, 100)),
+    }
+    return flaws.get(number, assignment)
+
+
+def by_line(number: int, line: Line, mode: KeyMode) -> tuple[SubscriberKey, Assignment]:
+    """A binding on a port of another mode; a few are somebody else's under the same key."""
+    mac = Mac(CLIENT_MAC + number)
+    at = LINES.index(line)
+    own = Assignment(
+        Ipv4(ADDRESS + number), 1 + at % 3, 200 + at * 8 + number, line, seq=9, mac=mac
+    )
+    near = replace(line, circuit=line.circuit[:-1] + b"!") if line.circuit else Line(IFINDEX, 9)
+    flaws = {
+        6: replace(own, mac=Mac(mac + 1)),
+        7: replace(own, line=near),
+        8: replace(own, check_ok=False),
+    }
+    return key_of(mac, line, mode), flaws.get(number, own)
+
+
+def fill(datapath: XdpDatapath | MemoryDatapath) -> None:
+    for line in LINES:
+        for number in range(9):
+            datapath.put(*by_line(number, line, KeyMode.CIRCUIT if line.circuit else KeyMode.LINE))
+    for number, pool in POOLS.items():
+        datapath.put_pool(number, pool)
+    for number in range(CLIENTS - 1):
+        datapath.put(subscriber_key(Mac(CLIENT_MAC + number)), binding(number))
+
+
+def some_state(pick: random.Random, now: int) -> SiteState:
+    """Mostly open; the horizon is far, past, or so near that the grant is read off the reply."""
+    left_s = (
+        pick.choice((90_000, 90_000, 1800, 300)) if pick.random() < 0.9 else pick.choice((100, -5))
+    )
+    silent_s = pick.choice((0, 800, -50)) if pick.random() < 0.9 else 950
+    return SiteState(
+        gate=pick.random() > 0.05,
+        horizon_boot_ns=now + left_s * SECOND + SECOND // 2,
+        touched_boot_ns=max(0, now - silent_s * SECOND),
+        abi_ok=pick.random() > 0.03,
+    )
+
+
+def set_port(pick: random.Random, *sides: XdpDatapath | MemoryDatapath) -> bool:
+    """Make the port one for clients themselves, or for one or two relays; tell which."""
+    relays = pick.choice(((), (), (RELAYS[0],), RELAYS, RELAYS))
+    key = pick.choice(tuple(KeyMode)) if relays else pick.choice((KeyMode.MAC, KeyMode.LINE))
+    if pick.random() < 0.05:
+        key = KeyMode.CIRCUIT
+    for side in sides:
+        side.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=key)
+    return bool(relays)
