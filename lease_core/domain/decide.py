@@ -232,7 +232,7 @@ def _ack(ledger: Ledger, desk: Desk, command: AckRemoval, now_ns: int) -> Decisi
     if removal is None or removal.seq != command.ref or removal.quarantine_s is not None:
         return NOTHING
     remaining_s = max(0, command.remaining_s)
-    if ledger.edge and removal.binding.seq < ledger.edge.since_seq:
+    if ledger.edge and ledger.first_seq(removal.binding) < ledger.edge.since_seq:
         former_s = -(-(desk.former_life_ns - now_ns) // SECOND)
         remaining_s = max(remaining_s, former_s)
     binding = removal.binding

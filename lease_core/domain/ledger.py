@@ -48,6 +48,14 @@ class Ledger(State):
         """Every binding of a MAC: more than one means that it is seen on more than one line."""
         return self._by_mac.get(mac, ())
 
+    def first_seq(self, binding: Binding) -> int:
+        """The event since which the holder may be promised the address, however often it ended.
+
+        Whoever comes back out of a removal is as old as before: what a former life of the edge
+        promised him still counts (I7).
+        """
+        return self.held_since.get(binding.ip, binding.seq)
+
     def former_ip(self, mac: Mac, line: str) -> Ipv4 | None:
         """The address this subscriber held last, while nobody else was given it."""
         return self.former.get((mac, line))
@@ -116,7 +124,9 @@ class Ledger(State):
             raise LedgerError(
                 f"event {seq} gives {mac_text(event.mac)} on {event.line} a second address"
             )
-        self._stop_resting(self.removed.pop(event.ip, None))
+        if removal:
+            self._stop_resting(self.removed.pop(event.ip))
+            self.held_since.setdefault(event.ip, removal.binding.seq)
         self._forget_former(event.ip)
         self.former.pop(key, None)
         self.bind(Binding(event.mac, event.line, event.ip, event.pool, seq))
@@ -162,10 +172,11 @@ class Ledger(State):
                 f"event {seq} frees {ip_text(event.ip)}, which was not in quarantine (I7)"
             )
         self._stop_resting(removal)
+        self.held_since.pop(event.ip, None)
         self.freed[event.ip] = removal.binding
 
-    def _stop_resting(self, removal: Removal | None) -> None:
-        if removal and removal.declined_s:
+    def _stop_resting(self, removal: Removal) -> None:
+        if removal.declined_s:
             self.resting[removal.binding.pool] -= 1
 
     def add_pool(self, event: PoolAdded, seq: int) -> None:
@@ -219,6 +230,7 @@ class Ledger(State):
             declines=dict(self.declines),
             resting=dict(self.resting),
             former=dict(self.former),
+            held_since=dict(self.held_since),
             _by_mac=dict(self._by_mac),
             _networks=list(self._networks),
         )

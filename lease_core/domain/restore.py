@@ -26,6 +26,7 @@ _TYPES: Final[dict[object, set[tuple[type, ...]]]] = {
     "removed": {(*_HELD, int, *two, bool) for two in product(_OPTIONAL, _OPTIONAL)},
     "freed": {(*_HELD, bool)},
     "declines": {(str, int, int)},
+    "since": {(str, int, int)},
 }
 """The types that a row of each kind may have."""
 
@@ -37,7 +38,7 @@ class Restoring:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self._has_site = False
+        self._version = 0
         self._take: dict[object, Callable[..., None]] = {
             "site": self._site,
             "retired": self._retired,
@@ -47,6 +48,7 @@ class Restoring:
             "removed": self._removed,
             "freed": self._freed,
             "declines": self._declines,
+            "since": self._since,
         }
 
     def add(self, rows: Iterable[Row]) -> None:
@@ -67,9 +69,9 @@ class Restoring:
 
     def _site(self, version: int, seq: int, epoch: int, *life: Any) -> None:
         edge, incarnation, since_seq = life
-        is_right = version == ROWS_VERSION and not self._has_site and 0 <= since_seq <= seq
+        is_right = 0 < version <= ROWS_VERSION and not self._version and 0 <= since_seq <= seq
         self._check(is_right=is_right and seq < _MAX_INT > epoch >= 0, what="site")
-        self._has_site = True
+        self._version = version
         self.ledger.seq, self.ledger.epoch = seq, epoch
         self.ledger.edge = EdgeLife(edge, incarnation, since_seq) if since_seq else None
 
@@ -133,6 +135,14 @@ class Restoring:
     def _declines(self, ip: int, count: int) -> None:
         self._check(is_right=0 <= ip < 1 << 32 and 0 < count < _MAX_INT, what="declines")
         self.ledger.declines[Ipv4(ip)] = count
+
+    def _since(self, ip: int, seq: int) -> None:
+        address = Ipv4(ip)
+        removal = self.ledger.removed.get(address)
+        binding = removal.binding if removal else self.ledger.bound.get(address)
+        is_older = binding is not None and 0 < seq < binding.seq
+        self._check(is_right=is_older and self._version > 1, what="since")
+        self.ledger.held_since[address] = seq
 
 
 def restore(rows: Iterable[Row]) -> Ledger:

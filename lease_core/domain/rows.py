@@ -16,8 +16,12 @@ from lease_core.domain.state import Binding, State
 Row = tuple[str | int | bool | None, ...]
 """A word that names its kind, then values."""
 
-ROWS_VERSION: Final = 1
-"""Changes whenever older programs could not read the rows, or would make other ones."""
+ROWS_VERSION: Final = 2
+"""Changes whenever older programs could not read the rows.
+
+Version 2 added kinds of rows to version 1. A ledger that needs none of them is written as version
+1, so that older programs read it, and digests that they wrote stay right.
+"""
 
 PORTION: Final = 4096
 
@@ -29,7 +33,7 @@ def rows_of(ledger: State) -> Iterator[Row]:
     """Every row of a ledger, which must not change meanwhile; see `Ledger.copy`."""
     life = ledger.edge
     yield (
-        *("site", ROWS_VERSION, ledger.seq, ledger.epoch),
+        *("site", _version(ledger), ledger.seq, ledger.epoch),
         *((life.edge, life.incarnation, life.since_seq) if life else ("", "", 0)),
     )
     yield from (("retired", incarnation) for incarnation in ledger.retired)
@@ -51,6 +55,11 @@ def rows_of(ledger: State) -> Iterator[Row]:
     for ip, b in ledger.freed.items():
         yield ("freed", b.mac, b.line, ip, b.pool, b.seq, former.get((b.mac, b.line)) == ip)
     yield from (("declines", ip, count) for ip, count in sorted(ledger.declines.items()))
+    yield from (("since", ip, seq) for ip, seq in sorted(ledger.held_since.items()))
+
+
+def _version(ledger: State) -> int:
+    return ROWS_VERSION if ledger.held_since else 1
 
 
 def portions_of(ledger: State) -> Iterator[list[Row]]:

@@ -64,7 +64,7 @@ class State:
 
     Tables by address stand in the order of the events that made their entries. `taken` is the
     newest snapshot that the log tells of, `verified` the newest one that another process found
-    right.
+    right. `held_since` has the seq of the first binding of a holder who came back out of a removal.
     """
 
     seq: int = 0
@@ -80,3 +80,4 @@ class State:
     taken: SnapshotMark | None = None
     verified: SnapshotMark | None = None
     former: dict[tuple[Mac, str], Ipv4] = field(default_factory=dict)
+    held_since: dict[Ipv4, int] = field(default_factory=dict)

@@ -288,6 +288,37 @@ class TestHorizon:
         assert isinstance(acked, RemovalAcked)
         assert acked.remaining_s == 14_400
 
+    def test_who_comes_back_out_of_a_removal_is_as_old_as_before(self) -> None:
+        """I7: the former life's promises count for a holder who came back under a new seq."""
+        site = Site()
+        ip = site.lease(1)
+        site.do(Heartbeat(edge="bng1", incarnation="b", nonce="1", applied=0))
+        for _ in range(2):
+            site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+            assert site.request(1, ip)[0]
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        [acked] = site.ack(ip, remaining_s=0)
+
+        assert isinstance(acked, RemovalAcked)
+        assert acked.remaining_s == 14_400
+
+    def test_a_stranger_is_not_as_old_as_who_had_the_address_before(self) -> None:
+        """Once an address was freed, whoever gets it begins anew."""
+        site = Site(size=1)
+        ip = site.lease(1)
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        site.request(1, ip)
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        site.ack(ip)
+        site.wait(121)
+        site.do(Heartbeat(edge="bng1", incarnation="b", nonce="1", applied=0))
+        site.lease(2)
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        [acked] = site.ack(ip, remaining_s=0)
+
+        assert isinstance(acked, RemovalAcked)
+        assert acked.remaining_s == 0
+
 
 class TestTakeover:
     def test_takeover_extends_before_it_expires(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lease_core.domain.commands import ReleaseLease
 from lease_core.domain.events import AddressDeclined, LeaseAssigned
 from lease_core.domain.ledger import Binding, Ledger, LedgerError
 from lease_core.domain.restore import restore
@@ -37,7 +38,7 @@ print(whole.digest(), bindings_digest(whole.bound.values()))
 """
 
 
-KINDS = {"site", "retired", "snapshot", "pool", "bound", "removed", "freed", "declines"}
+KINDS = {"site", "retired", "snapshot", "pool", "bound", "removed", "freed", "declines", "since"}
 
 
 @cache
@@ -87,7 +88,7 @@ class TestRestore:
     def test_rows_hold_every_field_of_a_ledger(self) -> None:
         """A field that is added to the ledger is either in the rows or follows from them."""
         in_rows = {"seq", "epoch", "pools", "bound", "removed", "freed", "declines", "edge"}
-        in_rows |= {"retired", "taken", "verified", "former"}
+        in_rows |= {"retired", "taken", "verified", "former", "held_since"}
         derived = {"resting", "_by_mac", "_networks"}
 
         assert {field.name for field in fields(Ledger)} == in_rows | derived
@@ -119,7 +120,8 @@ class TestStrictness:
         ("kind", "at", "value"),
         [
             ("site", 0, "state"),
-            ("site", 1, 2),
+            ("site", 1, 1),
+            ("site", 1, 3),
             ("site", 2, -1),
             ("site", 2, True),
             ("site", 6, 10**9),
@@ -143,6 +145,9 @@ class TestStrictness:
             ("removed", 9, 1),
             ("freed", 6, None),
             ("declines", 2, 0),
+            ("since", 2, 0),
+            ("since", 2, 10**9),
+            ("since", 1, 7),
         ],
     )
     def test_a_row_of_another_form_is_refused(self, kind: str, at: int, value: Any) -> None:
@@ -150,6 +155,15 @@ class TestStrictness:
         rows = list(rows_of(a_ledger()))
         with pytest.raises(LedgerError):
             restore(_damaged(rows, kind, at, value))
+
+    def test_a_ledger_that_needs_nothing_newer_is_written_as_version_1(self) -> None:
+        """Older programs read it, and digests that they wrote stay right."""
+        site = Site()
+        site.lease(1)
+        assert next(rows_of(site.ledger))[1] == 1
+        site.do(ReleaseLease(req="x", mac=Mac(1), line="access0", ip=site.lease(2)))
+
+        assert next(rows_of(restore(rows_of(site.ledger))))[1] == 1
 
     def test_an_address_stands_once(self) -> None:
         """I10: no rows make an address bound twice, or bound and removed."""
