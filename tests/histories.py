@@ -11,7 +11,7 @@ from lease_core.domain.commands import (
     ReportExpiry,
     RevokeLease,
 )
-from lease_core.domain.events import Event, SnapshotTaken
+from lease_core.domain.events import Event, PoolOptionsSet, SnapshotTaken
 from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import Mac
 from tests.site import Site, pool_added
@@ -46,6 +46,8 @@ def random_history(
             _end(site, chance, binding)
         elif what == 6 and site.ledger.removed:
             site.ack(chance.choice(list(site.ledger.removed)), chance.randint(0, 50))
+        elif what == 6:
+            _set_options(site, chance)
         elif what == 7:
             life = chance.choice("aaaab")
             site.do(Heartbeat(edge="bng1", incarnation=life, nonce="n", applied=0))
@@ -54,6 +56,16 @@ def random_history(
         elif has_snapshots:
             _snapshot(site, chance)
     return site.log
+
+
+def _set_options(site: Site, chance: random.Random) -> None:
+    pool = chance.choice(list(site.ledger.pools.values()))
+    text = f"mtu={chance.randint(1400, 1500)}"
+    site.record(
+        PoolOptionsSet(
+            pool=pool.pool, cause="plan", dns="", options=text, plan_seq=pool.plan_seq + 1
+        )
+    )
 
 
 def _end(site: Site, chance: random.Random, held: Binding) -> None:

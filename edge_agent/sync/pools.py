@@ -1,12 +1,14 @@
 """Pools: what the log says of them, rendered once for every reply."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 from edge_agent.datapath.port import Datapath
 from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.tables import PoolOptions
-from lease_core.domain.events import PoolAdded
+from lease_core.domain.dhcp_options import ROUTERS, SUBNET_MASK, read_options
+from lease_core.domain.events import PoolAdded, PoolOptionsSet
 from lease_core.domain.ledger import LedgerError
 from lease_core.domain.values import Ipv4, ip_from_text
 
@@ -49,24 +51,38 @@ class Pools:
             LedgerError: it cannot be told to clients; the fault of whoever wrote the event.
         """
         try:
-            pool = _rendered(event)
+            network = IPv4Network(event.network)
         except ValueError as error:
-            raise LedgerError(f"pool {event.pool!r} cannot be rendered: {error}") from error
-        if self._found.get(event.pool) != (event.number, pool):
-            self._datapath.put_pool(event.number, pool)
-            self._found[event.pool] = (event.number, pool)
-            self._names[event.number] = event.pool
+            raise LedgerError(f"pool {event.pool!r}: {error}") from error
+        first, mask = Ipv4(int(network.network_address)), Ipv4(int(network.netmask))
+        pool = PoolOptions(first, mask, event.gateway, event.lease_time_s, b"", event.pool)
+        self._write(event.number, _told(pool, event))
+
+    def set_options(self, event: PoolOptionsSet) -> None:
+        """Tell clients of a pool something else from now on. Raises LedgerError as `put`."""
+        number = self.number(event.pool)
+        self._write(number, _told(self._found[event.pool][1], event))
+
+    def _write(self, number: int, pool: PoolOptions) -> None:
+        if self._found.get(pool.name) != (number, pool):
+            self._datapath.put_pool(number, pool)
+            self._found[pool.name] = (number, pool)
+            self._names[number] = pool.name
 
 
-def _rendered(event: PoolAdded) -> PoolOptions:
-    network = IPv4Network(event.network)
-    netmask = Ipv4(int(network.netmask))
-    dns = [ip_from_text(server) for server in event.dns.split(",") if server]
-    return PoolOptions(
-        Ipv4(int(network.network_address)),
-        netmask,
-        event.gateway,
-        event.lease_time_s,
-        render_pool_options(event.gateway, netmask, [event.gateway], dns),
-        event.pool,
-    )
+def _told(pool: PoolOptions, event: PoolAdded | PoolOptionsSet) -> PoolOptions:
+    """The pool with what the event says rendered for replies."""
+    try:
+        dns = [ip_from_text(server) for server in event.dns.split(",") if server]
+        extra = read_options(event.options)
+        mask = _addresses(extra.pop(SUBNET_MASK, b"")) or [pool.netmask]
+        routers = _addresses(extra.pop(ROUTERS, b"")) or [pool.server_id]
+        rendered = render_pool_options(pool.server_id, mask[0], routers, dns, extra)
+    except ValueError as error:
+        raise LedgerError(f"pool {event.pool!r} cannot be rendered: {error}") from error
+    return replace(pool, options=rendered)
+
+
+def _addresses(value: bytes) -> list[Ipv4]:
+    """The addresses in an option's value."""
+    return [Ipv4(int.from_bytes(value[at : at + 4], "big")) for at in range(0, len(value), 4)]

@@ -35,6 +35,7 @@ from lease_core.domain.events import (
     LeaseReleased,
     LeaseRevoked,
     PoolAdded,
+    PoolOptionsSet,
     Record,
     RemovalAcked,
 )
@@ -153,6 +154,8 @@ class Projection:
                 self.bury(freed.ip, record.seq)
             case PoolAdded() as added:
                 self.pools.put(added)
+            case PoolOptionsSet() as changed:
+                self.pools.set_options(changed)
             case _:
                 pass
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import click
 
 from lease_core.cli.common import json_option, opened, redis_option, run, show, user
+from lease_core.domain.dhcp_options import show_options
 from lease_core.domain.events import Event, PrefixPlanned, SiteAdded
-from lease_core.domain.plan import Plan, add_site, plan_prefix
+from lease_core.domain.plan import Plan, add_site, options_of, plan_options, plan_prefix
 from lease_core.domain.values import ip_text, name
 from lease_core.log.keys import PLAN
 from lease_core.service.planner import change_plan, read_plan
@@ -82,12 +83,23 @@ def pool() -> None:
     """Pools: the prefixes that sites assign from; they never overlap."""
 
 
+option_option = click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What clients are told, by name or code: mtu=1500, dns=192.0.2.53,192.0.2.54, "
+    "121='10.0.0.0/8 via 192.0.2.1', 43=hex:0104c0000201; may be repeated.",
+)
+
+
 @pool.command("add")
 @click.argument("site_and_pool", metavar="SITE/POOL")
 @click.argument("prefix")
 @click.option("--gateway", help="First or last usable address; the first unless told.")
 @click.option("--dns", multiple=True, help="A DNS server; may be repeated.")
 @click.option("--lease-time", "lease_time_s", type=int, default=3600, show_default=True)
+@option_option
 @redis_option
 def pool_add(
     *,
@@ -96,6 +108,7 @@ def pool_add(
     gateway: str | None,
     dns: tuple[str, ...],
     lease_time_s: int,
+    options: tuple[str, ...],
     url: str,
 ) -> None:
     """Give PREFIX to SITE as POOL."""
@@ -112,12 +125,44 @@ def pool_add(
                 dns=dns,
                 lease_time_s=lease_time_s,
                 cause="leasectl",
+                options=options,
             ),
         )
     )
     assert isinstance(planned, PrefixPlanned)
     size = planned.last - planned.first + 1
     click.echo(f"pool {site_and_pool} added: {size} addresses, gateway {ip_text(planned.gateway)}")
+
+
+@pool.command("set")
+@click.argument("site_and_pool", metavar="SITE/POOL")
+@option_option
+@click.option("--unset", multiple=True, metavar="NAME", help="Tell it no more; may be repeated.")
+@redis_option
+def pool_set(
+    site_and_pool: str, options: tuple[str, ...], unset: tuple[str, ...], url: str
+) -> None:
+    """Change what clients of POOL are told; those that are not named stay as they are.
+
+    Clients hear of it with their next renewal.
+    """
+    if not options and not unset:
+        raise click.UsageError("nothing to change; name it with --option or --unset")
+    site_name, _, pool_name = site_and_pool.partition("/")
+    run(
+        _change(
+            url,
+            lambda plan: plan_options(
+                plan,
+                site=site_name,
+                pool=pool_name,
+                changed=options,
+                unset=unset,
+                cause="leasectl",
+            ),
+        )
+    )
+    click.echo(f"pool {site_and_pool} set; see: leasectl pool list")
 
 
 @pool.command("list")
@@ -133,8 +178,9 @@ def pool_list(url: str, as_json: bool) -> None:
             "last": ip_text(planned.last),
             "gateway": ip_text(planned.gateway),
             "lease_time_s": planned.lease_time_s,
+            "options": show_options(options_of(planned)),
         }
         for planned in run(_plan(url)).prefixes
     )
-    columns = ("pool", "network", "first", "last", "gateway", "lease_time_s")
+    columns = ("pool", "network", "first", "last", "gateway", "lease_time_s", "options")
     show(rows, columns, as_json=as_json)

@@ -20,7 +20,11 @@ class EpochStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolAdded:
-    """The site may assign `first`..`last` of `network`, told for at most `lease_time_s` seconds."""
+    """The site may assign `first`..`last` of `network`, told for at most `lease_time_s` seconds.
+
+    Clients are told `dns` and `options` too, see `dhcp_options`; `plan_seq` is the plan's event
+    that changed these, 0 = the one that gave the prefix.
+    """
 
     VERSION: ClassVar[int] = 1
     pool: str
@@ -32,6 +36,20 @@ class PoolAdded:
     dns: str
     lease_time_s: int
     cause: str
+    options: str = ""
+    plan_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptionsSet:
+    """From now on clients of the pool are told `dns` and `options`, as the plan said."""
+
+    VERSION: ClassVar[int] = 1
+    pool: str
+    cause: str
+    dns: str
+    options: str
+    plan_seq: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +191,7 @@ Ending = LeaseReleased | LeaseExpired | LeaseRevoked | AddressDeclined
 SiteEvent = (
     EpochStarted
     | PoolAdded
+    | PoolOptionsSet
     | HorizonGranted
     | LeaseAssigned
     | Ending
@@ -209,9 +228,22 @@ class PrefixPlanned:
     dns: str
     lease_time_s: int
     cause: str
+    options: str = ""
 
 
-PlanEvent = SiteAdded | PrefixPlanned
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionsPlanned:
+    """Clients of pool `pool` of `site` are to be told `dns` and `options`, and no others."""
+
+    VERSION: ClassVar[int] = 1
+    site: str
+    pool: str
+    cause: str
+    dns: str
+    options: str
+
+
+PlanEvent = SiteAdded | PrefixPlanned | OptionsPlanned
 Event = SiteEvent | PlanEvent
 
 

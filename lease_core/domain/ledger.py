@@ -19,6 +19,7 @@ from lease_core.domain.events import (
     LeaseReleased,
     LeaseRevoked,
     PoolAdded,
+    PoolOptionsSet,
     RemovalAcked,
     SnapshotTaken,
     SnapshotVerified,
@@ -37,7 +38,7 @@ class Ledger(State):
     """The state of one site, and the events that change it."""
 
     _by_mac: dict[Mac, tuple[Binding, ...]] = field(default_factory=dict)
-    _networks: list[tuple[int, int, PoolAdded]] = field(default_factory=list)
+    _networks: list[tuple[int, int, str]] = field(default_factory=list)
 
     # --- look-ups ---
 
@@ -68,7 +69,7 @@ class Ledger(State):
         """Pools whose network holds `link`, in the order they were added; all for link 0."""
         if not link:
             return list(self.pools.values())
-        return [pool for network, mask, pool in self._networks if link & mask == network]
+        return [self.pools[p] for network, mask, p in self._networks if link & mask == network]
 
     # --- evolution ---
 
@@ -100,6 +101,8 @@ class Ledger(State):
                 self._free(event, seq)
             case PoolAdded():
                 self.add_pool(event, seq)
+            case PoolOptionsSet():
+                self._set_options(event, seq)
             case HorizonGranted():
                 self._grant_horizon(event, seq)
             case SnapshotTaken():
@@ -187,7 +190,15 @@ class Ledger(State):
         if event.pool in self.pools or event.number != len(self.pools) + 1:
             raise LedgerError(f"event {seq} adds pool {event.pool} twice")
         self.pools[event.pool] = event
-        self._networks.append((int(network.network_address), int(network.netmask), event))
+        self._networks.append((int(network.network_address), int(network.netmask), event.pool))
+
+    def _set_options(self, event: PoolOptionsSet, seq: int) -> None:
+        pool = self.pools.get(event.pool)
+        if pool is None or event.plan_seq <= pool.plan_seq:
+            raise LedgerError(f"event {seq} sets options of pool {event.pool} out of turn")
+        self.pools[event.pool] = replace(
+            pool, dns=event.dns, options=event.options, plan_seq=event.plan_seq
+        )
 
     def _grant_horizon(self, event: HorizonGranted, seq: int) -> None:
         if self.edge and self.edge.incarnation == event.incarnation:

@@ -1,15 +1,30 @@
 """The plan: which site owns which prefix. Prefixes never overlap, whoever asks."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from lease_core.domain.events import Event, PrefixPlanned, SiteAdded
+from lease_core.domain.dhcp_options import (
+    DNS,
+    MAX_OCTETS,
+    ROUTERS,
+    SUBNET_MASK,
+    code_of,
+    read_options,
+    show_options,
+    size_of,
+)
+from lease_core.domain.events import (
+    Event,
+    OptionsPlanned,
+    PoolAdded,
+    PrefixPlanned,
+    SiteAdded,
+)
 from lease_core.domain.ledger import LedgerError
 from lease_core.domain.values import InvalidValueError, Ipv4, ip_from_text, name
 
 LEASE_TIME_S = range(300, 86_401)
-MAX_DNS = 8
-"""More do not fit beside the other options of a reply."""
 MIN_HORIZON_LEASES = 2
 
 
@@ -36,9 +51,18 @@ class Plan:
                 self.sites[event.site] = event
             case PrefixPlanned():
                 self.prefixes.append(event)
+            case OptionsPlanned():
+                self._set_options(seq, event)
             case _:
                 raise LedgerError(f"event {seq}: {type(event).__name__} is no event of a plan")
         self.seq = seq
+
+    def _set_options(self, seq: int, event: OptionsPlanned) -> None:
+        for at, prefix in enumerate(self.prefixes):
+            if (prefix.site, prefix.pool) == (event.site, event.pool):
+                self.prefixes[at] = replace(prefix, dns=event.dns, options=event.options)
+                return
+        raise LedgerError(f"event {seq} sets options of pool {event.site}/{event.pool}: none such")
 
     def prefixes_of(self, site: str) -> list[PrefixPlanned]:
         return [prefix for prefix in self.prefixes if prefix.site == site]
@@ -67,11 +91,13 @@ def plan_prefix(
     dns: tuple[str, ...],
     lease_time_s: int,
     cause: str,
+    options: Iterable[str] = (),
 ) -> PrefixPlanned:
     """Give a prefix to a site: all of it but network, broadcast and gateway is assignable.
 
     The gateway is the first address unless told, and must be the first or the last usable one so
-    that the rest is one range. Raises PlanRefusedError or InvalidValueError.
+    that the rest is one range. `options` are `name=value` each, see `dhcp_options`. Raises
+    PlanRefusedError or InvalidValueError.
     """
     if site not in plan.sites:
         raise PlanRefusedError(f"there is no site {site}; add it with: leasectl site add {site}")
@@ -84,8 +110,8 @@ def plan_prefix(
             f"lease time {lease_time_s} s is more than half of the site's horizon of "
             f"{plan.sites[site].horizon_s} s; shorten the lease or add the site with a longer one"
         )
-    if len(dns) > MAX_DNS:
-        raise PlanRefusedError(f"{len(dns)} DNS servers; name at most {MAX_DNS}")
+    told = (*options, f"dns={','.join(dns)}") if dns else options
+    shown_dns, shown_options = _shown(read_options("; ".join(told)))
     net = _network(network)
     _check_overlap(plan, net)
     gateway_ip, first, last = _range(net, gateway)
@@ -96,10 +122,50 @@ def plan_prefix(
         first=first,
         last=last,
         gateway=gateway_ip,
-        dns=",".join(str(ipaddress.IPv4Address(ip_from_text(server))) for server in dns),
+        dns=shown_dns,
         lease_time_s=lease_time_s,
         cause=cause,
+        options=shown_options,
     )
+
+
+def plan_options(
+    plan: Plan, *, site: str, pool: str, changed: Iterable[str], unset: Iterable[str], cause: str
+) -> OptionsPlanned:
+    """Change what clients of a pool are told: `changed` are `name=value` each, `unset` names.
+
+    Raises PlanRefusedError or InvalidValueError; both the operator's to mend.
+    """
+    prefix = next((p for p in plan.prefixes_of(site) if p.pool == pool), None)
+    if prefix is None:
+        raise PlanRefusedError(f"there is no pool {site}/{pool}; see: leasectl pool list")
+    values = options_of(prefix) | read_options("; ".join(changed))
+    for name_or_code in unset:
+        if values.pop(code_of(name_or_code), None) is None:
+            raise PlanRefusedError(f"option {name_or_code} of {site}/{pool} is not set")
+    shown_dns, shown_options = _shown(values)
+    return OptionsPlanned(site=site, pool=pool, cause=cause, dns=shown_dns, options=shown_options)
+
+
+def options_of(pool: PrefixPlanned | PoolAdded) -> dict[int, bytes]:
+    """All that an operator set for a pool, code to value.
+
+    Raises:
+        InvalidValueError: the event holds what no operator could set; the fault of its writer.
+    """
+    return read_options(f"dns={pool.dns}; {pool.options}" if pool.dns else pool.options)
+
+
+def _shown(values: dict[int, bytes]) -> tuple[str, str]:
+    """DNS servers, which have a field of their own, and the other options, as events tell them."""
+    room = {SUBNET_MASK: bytes(4), ROUTERS: bytes(4)} | values
+    if size_of(room) > MAX_OCTETS:
+        raise PlanRefusedError(
+            f"the pool's options take {size_of(room)} octets of a reply, at most {MAX_OCTETS} are "
+            "sent; shorten or unset one"
+        )
+    dns = show_options({DNS: values[DNS]}).removeprefix("dns=") if DNS in values else ""
+    return dns, show_options({code: values[code] for code in values if code != DNS})
 
 
 def _network(text: str) -> ipaddress.IPv4Network:

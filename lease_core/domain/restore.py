@@ -16,12 +16,13 @@ from lease_core.domain.state import Binding, EdgeLife, LedgerError, Removal, Sna
 from lease_core.domain.values import Ipv4, Mac
 
 _HELD: Final = (str, int, str, int, str, int)
+_POOL: Final = (str, str, int, str, int, int, int, str, int, str)
 _OPTIONAL: Final = (int, NoneType)
 _TYPES: Final[dict[object, set[tuple[type, ...]]]] = {
     "site": {(str, int, int, int, str, str, int)},
     "retired": {(str, str)},
     "snapshot": {(str, int, str, str, str)},
-    "pool": {(str, str, int, str, int, int, int, str, int, str)},
+    "pool": {_POOL, (*_POOL, str, int)},
     "bound": {_HELD},
     "removed": {(*_HELD, int, *two, bool) for two in product(_OPTIONAL, _OPTIONAL)},
     "freed": {(*_HELD, bool)},
@@ -88,7 +89,7 @@ class Restoring:
 
     def _pool(self, *values: Any) -> None:
         try:
-            added = PoolAdded(**dict(zip(POOL_FIELDS, values, strict=True)))
+            added = PoolAdded(**dict(zip(POOL_FIELDS, values, strict=False)))
             self.ledger.add_pool(added, self.ledger.seq)
         except ValueError as error:
             raise LedgerError(f"a row of kind pool: {error}") from error

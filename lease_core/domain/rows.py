@@ -26,6 +26,8 @@ Version 2 added kinds of rows to version 1. A ledger that needs none of them is 
 PORTION: Final = 4096
 
 POOL_FIELDS: Final = tuple(field.name for field in fields(PoolAdded))
+OPTION_FIELDS: Final = 2
+"""So many of them, the last ones, stand in a row only if one of them was ever set."""
 _MODULUS: Final = 1 << 128
 
 
@@ -41,7 +43,8 @@ def rows_of(ledger: State) -> Iterator[Row]:
         if mark:
             yield ("snapshot", mark.covers, mark.digest, mark.taker, mark.verifier)
     for pool in ledger.pools.values():
-        yield ("pool", *(getattr(pool, name) for name in POOL_FIELDS))
+        row = ("pool", *(getattr(pool, name) for name in POOL_FIELDS))
+        yield row if pool.options or pool.plan_seq else row[:-OPTION_FIELDS]
     for b in ledger.bound.values():
         yield ("bound", b.mac, b.line, b.ip, b.pool, b.seq)
     former = ledger.former

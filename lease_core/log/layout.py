@@ -22,7 +22,7 @@ from lease_core.domain.values import (
 Fields = dict[bytes, bytes]
 """The fields of one entry in wire order."""
 
-MAX_VALUE_OCTETS: Final = 512
+MAX_VALUE_OCTETS: Final = 2048
 _MAX_DIGITS: Final = 18
 _FIRST_ATTRIBUTES: Final = ("mac", "ip", "pool", "line", "cause", "req")
 _WIRE_MAC: Final = re.compile(rb"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")

@@ -42,6 +42,7 @@ EVENTS: Final[_Table[Event]] = _table(
     (
         events.EpochStarted,
         events.PoolAdded,
+        events.PoolOptionsSet,
         events.HorizonGranted,
         events.LeaseAssigned,
         events.LeaseReleased,
@@ -54,6 +55,7 @@ EVENTS: Final[_Table[Event]] = _table(
         events.SnapshotVerified,
         events.SiteAdded,
         events.PrefixPlanned,
+        events.OptionsPlanned,
     )
 )
 COMMANDS: Final[_Table[Command]] = _table(

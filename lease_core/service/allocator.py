@@ -8,7 +8,7 @@ import structlog
 
 from lease_core.clock import elapsed_ns
 from lease_core.domain.desk import Timing
-from lease_core.domain.events import PrefixPlanned, Record, SiteAdded
+from lease_core.domain.events import OptionsPlanned, PrefixPlanned, Record, SiteAdded
 from lease_core.domain.ledger import LedgerError
 from lease_core.domain.plan import Plan
 from lease_core.log.keys import PLAN
@@ -99,6 +99,8 @@ class Allocator:
                 await self._start(added, tasks)
             case PrefixPlanned() as prefix if prefix.site in self._leaders:
                 self._leaders[prefix.site].planned.append(prefix)
+            case OptionsPlanned() as planned if planned.site in self._leaders:
+                self._leaders[planned.site].planned_options[planned.pool] = (record.seq, planned)
             case _:
                 raise LedgerError(f"event {record.entry_id} of the plan fits no site")
 

@@ -12,7 +12,7 @@ import structlog
 
 from lease_core.audit import event_name, fields_of
 from lease_core.domain.desk import Timing
-from lease_core.domain.events import PrefixPlanned
+from lease_core.domain.events import OptionsPlanned, PrefixPlanned
 from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.log.port import (
     Batch,
@@ -64,6 +64,8 @@ class SiteLeader:
     ) -> None:
         self.log = log
         self.planned: list[PrefixPlanned] = []
+        self.planned_options: dict[str, tuple[int, OptionsPlanned]] = {}
+        """Changed options by pool, with the seq of the plan's event."""
         self._genesis = genesis
         self._timing = timing
         self._owner = owner
@@ -167,6 +169,8 @@ class SiteLeader:
         while True:
             if len(self.planned) > len(self._ledger.pools):
                 head = await self._commit(head, site, site.plan(self.planned, self._elapsed_ns()))
+            while self.planned_options:
+                head = await self._set_options(head, site)
             if time.monotonic() >= renew_at:
                 await self._renew(claimed)
                 renew_at = time.monotonic() + RENEW_S
@@ -178,6 +182,13 @@ class SiteLeader:
                 tick_at = time.monotonic() + TICK_S
             commands = await self.log.commands(head.cursor, READ_COUNT, int(TICK_S * 500))
             head = await self._commit(head, site, site.handle(commands, self._elapsed_ns()))
+
+    async def _set_options(self, head: Head, site: SiteAllocator) -> Head:
+        pool, (seq, planned) = next(iter(self.planned_options.items()))
+        head = await self._commit(head, site, site.set_options(planned, seq, self._elapsed_ns()))
+        if self.planned_options[pool][0] == seq:
+            del self.planned_options[pool]
+        return head
 
     async def _own_head(self, claimed: Claimed) -> Head:
         head = await self.log.head()

@@ -16,7 +16,15 @@ from lease_core.audit import Quota, event_name, fields_of
 from lease_core.domain.commands import Answer, Refused, Sent
 from lease_core.domain.decide import decide, tick
 from lease_core.domain.desk import Desk, Timing
-from lease_core.domain.events import EpochStarted, Event, LeaseAssigned, PoolAdded, PrefixPlanned
+from lease_core.domain.events import (
+    EpochStarted,
+    Event,
+    LeaseAssigned,
+    OptionsPlanned,
+    PoolAdded,
+    PoolOptionsSet,
+    PrefixPlanned,
+)
 from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.domain.values import mac_text
 from lease_core.log.port import Unreadable
@@ -79,9 +87,27 @@ class SiteAllocator:
                 dns=prefix.dns,
                 lease_time_s=prefix.lease_time_s,
                 cause="plan",
+                options=prefix.options,
             )
             self._record(draft, added, now_ns)
         return draft
+
+    def set_options(self, planned: OptionsPlanned, plan_seq: int, now_ns: int) -> Draft:
+        """Tell clients what event `plan_seq` of the plan said, unless a newer one is in the log.
+
+        An allocator that has not read all of the plan yet must not take it back.
+        """
+        pool = self.ledger.pools.get(planned.pool)
+        if pool is None or pool.plan_seq >= plan_seq:
+            return Draft()
+        options_set = PoolOptionsSet(
+            pool=planned.pool,
+            cause="plan",
+            dns=planned.dns,
+            options=planned.options,
+            plan_seq=plan_seq,
+        )
+        return self.note(options_set, now_ns)
 
     def handle(self, commands: Sequence[Sent | Unreadable], now_ns: int) -> Draft:
         """Decide commands in their order; the draft's cursor stands behind the last of them.

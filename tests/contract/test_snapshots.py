@@ -11,6 +11,7 @@ import pytest
 from lease_core.domain.events import Event
 from lease_core.domain.ledger import Ledger
 from lease_core.log.errors import LogUnavailableError, SnapshotError
+from lease_core.log.layout import MAX_VALUE_OCTETS
 from lease_core.log.port import Head, SiteLog
 from lease_core.log.reader import GapError, Position
 from lease_core.log.replay import fold, replay
@@ -246,7 +247,7 @@ class TestReplay:
         msgpack.packb([("bound", b"bytes")]),
         msgpack.packb([("bound", {"a": 1})]),
         msgpack.packb([("bound", msgpack.ExtType(4, b"x"))]),
-        msgpack.packb([("bound", "x" * 600)]),
+        msgpack.packb([("bound", "x" * (MAX_VALUE_OCTETS + 1))]),
         msgpack.packb([()] * 5000),
         msgpack.packb([()]) + b"\x00",
         msgpack.packb(7),

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from lease_core.cli import common
 from lease_core.cli.main import main
 from lease_core.domain.commands import RevokeLease, Sent
+from lease_core.domain.dhcp_options import MAX_OCTETS
 from lease_core.domain.events import EpochStarted, LeaseAssigned
 from lease_core.domain.values import Mac
 from lease_core.log.keys import PLAN
@@ -21,7 +22,10 @@ from lease_core.log.memory_store import MemoryServer
 from lease_core.log.writer import build
 from tests.site import FIRST, Site
 
-NINE_SERVERS = ("--dns", "9.9.9.9") * 9
+NEW_POOL = ("pool", "add", "ams01/new", "100.70.0.0/24")
+HALF = (MAX_OCTETS - 15) // 2
+LONG = f"43=hex:{'00' * HALF}; 125=hex:{'00' * (MAX_OCTETS - 15 - HALF)}"
+"""One octet too much beside mask and router."""
 MINUTE = 60_000
 T0 = 1_763_800_000_000
 ISO = "2025-11-22T08:26:41+00:00"
@@ -147,7 +151,15 @@ class TestPlan:
             (("pool", "add", "ams01/new", "nonsense"), "is no prefix"),
             (("pool", "add", "ams01/new", "100.70.0.0/24", "--gateway", "1.2.3.4"), "the first or"),
             (("pool", "add", "ams01/new", "100.70.0.0/24", "--dns", "x"), "is no IPv4 address"),
-            (("pool", "add", "ams01/new", "100.70.0.0/24", *NINE_SERVERS), "at most 8"),
+            ((*NEW_POOL, "--option", LONG), f"at most {MAX_OCTETS} are sent"),
+            ((*NEW_POOL, "--option", "53=hex:01"), "the service's own"),
+            ((*NEW_POOL, "--option", "mtu"), "write mtu=VALUE"),
+            ((*NEW_POOL, "--dns", "9.9.9.9", "--option", "6=9.9.9.9"), "named twice"),
+            (("pool", "set", "ams01/new", "--option", "mtu=1500"), "no pool ams01/new"),
+            (("pool", "set", "ams01/res-1"), "nothing to change"),
+            (("pool", "set", "ams01/res-1", "--unset", "mtu"), "option mtu of ams01/res-1 is not"),
+            (("pool", "set", "ams01/res-1", "--unset", "x"), "is no option"),
+            (("pool", "set", "ams01/res-1", "--option", LONG), "shorten or unset one"),
             (("pool", "add", "ams01/new", "100.70.0.0/24", "--lease-time", "7201"), "half of"),
         ],
     )  # fmt: skip
@@ -174,6 +186,26 @@ class TestPlan:
         assert "253 addresses, gateway 100.64.0.1" in added.stdout
         assert (first["first"], first["last"]) == ("100.64.0.2", "100.64.0.254")
         assert (second["first"], second["last"]) == ("100.65.0.1", "100.65.0.253")
+
+    def test_options_of_a_pool_are_told_and_changed(self, leasectl: Leasectl) -> None:
+        """What is named changes, what is not stays; DNS servers are an option like others."""
+        leasectl("site", "add", "ams01")
+        words = ("--dns", "9.9.9.9", "--dns", "1.1.1.1", "--option", "mtu=1500")
+        leasectl("pool", "add", "ams01/res-1", "100.64.0.0/24", *words)
+        [added] = leasectl.rows("pool", "list")
+        leasectl(
+            *("pool", "set", "ams01/res-1", "--option", "43=hex:0104", "--unset", "26"),
+            *("--option", "121=10.0.0.0/8 via 100.64.0.1", "--option", "dns=192.0.2.53"),
+        )
+        [changed] = leasectl.rows("pool", "list")
+        leasectl("pool", "set", "ams01/res-1", "--unset", "dns")
+        [without] = leasectl.rows("pool", "list")
+
+        assert added["options"] == "dns=9.9.9.9,1.1.1.1; mtu=1500"
+        assert changed["options"] == (
+            "dns=192.0.2.53; 43=hex:0104; routes=10.0.0.0/8 via 100.64.0.1"
+        )
+        assert without["options"] == "43=hex:0104; routes=10.0.0.0/8 via 100.64.0.1"
 
     def test_the_plan_says_who_changed_it(
         self, leasectl: Leasectl, monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,9 @@ from lease_core.domain.events import (
     LeaseExpired,
     LeaseReleased,
     LeaseRevoked,
+    OptionsPlanned,
     PoolAdded,
+    PoolOptionsSet,
     PrefixPlanned,
     RemovalAcked,
     SiteAdded,
@@ -70,6 +72,11 @@ BINDING: dict[str, Any] = {
     "line": "access0:100.200",
     "req": "bng1-42",
 }
+OPTIONS: dict[str, Any] = {
+    "pool": "res-1",
+    "dns": "192.0.2.53",
+    "options": "mtu=1500; 43=hex:0104c0000201; routes=10.0.0.0/8 via 100.64.0.1",
+}
 NETWORK: dict[str, Any] = {
     "pool": "res-1",
     "network": "100.64.0.0/16",
@@ -95,6 +102,10 @@ SAMPLES: tuple[Event, ...] = (
     PrefixPlanned(**NETWORK, site="ams01", cause="op"),
     SnapshotTaken(covers=9, digest="0f" * 16, chunks=2, taker="allocator-1#5f0c"),
     SnapshotVerified(req="v1", covers=9, digest="0f" * 16, verifier="allocator-2#77aa"),
+    PoolAdded(**(NETWORK | OPTIONS), number=2, cause="plan", plan_seq=5),
+    PoolOptionsSet(**OPTIONS, cause="plan", plan_seq=7),
+    PrefixPlanned(**(NETWORK | OPTIONS), site="ams01", cause="op"),
+    OptionsPlanned(**OPTIONS, site="ams01", cause="op"),
 )
 HEAD = Head(
     genesis="g",
@@ -306,7 +317,10 @@ def test_nothing_unreadable_is_written(event: Event) -> None:
     with pytest.raises(ValueError):
         stored(event)
     with pytest.raises(ValueError):
-        encode_command(Heartbeat(edge="e", incarnation="i", nonce="n" * 600, applied=0), "bng1")
+        encode_command(
+            Heartbeat(edge="e", incarnation="i", nonce="n" * (MAX_VALUE_OCTETS + 1), applied=0),
+            "bng1",
+        )
 
 
 @given(any_of(EVENT_CLASSES), st.data())

@@ -11,11 +11,13 @@ from structlog.testing import capture_logs
 from lease_core.domain.events import (
     HorizonGranted,
     LeaseAssigned,
+    OptionsPlanned,
     PoolAdded,
+    PoolOptionsSet,
     PrefixPlanned,
     SiteAdded,
 )
-from lease_core.domain.plan import Plan, PlanRefusedError, add_site, plan_prefix
+from lease_core.domain.plan import Plan, PlanRefusedError, add_site, plan_options, plan_prefix
 from lease_core.domain.values import InvalidValueError, ip_from_text
 from lease_core.log.keys import PLAN
 from lease_core.log.memory_log import MemoryLog
@@ -58,6 +60,12 @@ def a_pool(site: str, pool: str, network: str, **more: Any) -> Callable[[Plan], 
     return lambda plan: plan_prefix(plan, site=site, pool=pool, network=network, **(fields | more))
 
 
+def options(site: str, pool: str, *changed: str) -> Callable[[Plan], OptionsPlanned]:
+    return lambda plan: plan_options(
+        plan, site=site, pool=pool, changed=changed, unset=(), cause="test"
+    )
+
+
 async def add(server: MemoryServer, change: Callable[[Plan], Any]) -> None:
     event = await change_plan(MemoryLog(PLAN, server), "operator", change)
     if isinstance(event, SiteAdded):
@@ -97,6 +105,26 @@ class TestPlan:
             await until(lambda: _has(fra, PoolAdded))
 
         assert {r.by for r in await records(ams)} == {"one"}
+
+    async def test_options_are_set_while_the_site_is_led(self, server: MemoryServer) -> None:
+        """Each change of the plan comes into the site's log once, whichever allocator leads."""
+        await add(server, a_site("ams01"))
+        await add(server, a_pool("ams01", "res-1", "100.64.0.0/24", options=("mtu=1300",)))
+        await add(server, options("ams01", "res-1", "mtu=1400"))
+        ams = MemoryLog("ams01", server)
+        async with allocator(server):
+            await until(lambda: _has(ams, PoolOptionsSet))
+            await add(server, options("ams01", "res-1", "mtu=1500", "dns=192.0.2.53"))
+            await until(lambda: _has(ams, PoolOptionsSet, 2))
+        async with allocator(server, "two"):
+            await ams.send(beat(), "bng1")
+            await until(lambda: _has(ams, HorizonGranted))
+
+        told = await events(ams, PoolOptionsSet)
+        assert [(e.options, e.dns) for e in told if isinstance(e, PoolOptionsSet)] == [
+            ("mtu=1400", ""),
+            ("mtu=1500", "192.0.2.53"),
+        ]
 
     async def test_the_plans_outage_does_not_stop_the_sites(self, server: MemoryServer) -> None:
         """What is led is led on while the plan cannot be read; that is said once."""

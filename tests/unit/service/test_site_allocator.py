@@ -31,7 +31,9 @@ from lease_core.domain.events import (
     HorizonGranted,
     LeaseAssigned,
     LeaseRevoked,
+    OptionsPlanned,
     PoolAdded,
+    PoolOptionsSet,
     RemovalAcked,
 )
 from lease_core.domain.ledger import Ledger
@@ -62,6 +64,10 @@ def site(size: int = 10) -> SiteAllocator:
     made.begin("first-start", NOW)
     made.plan([prefix(size=size)], NOW)
     return made
+
+
+def options(text: str, pool: str = "res-1") -> OptionsPlanned:
+    return OptionsPlanned(site="ams01", pool=pool, cause="test", dns="", options=text)
 
 
 def sent(*wanted: Command) -> list[Sent | Unreadable]:
@@ -105,6 +111,21 @@ class TestDrafts:
             ("one", 1),
             ("two", 2),
         ]
+
+    def test_options_of_the_plan_are_set_once(self) -> None:
+        """What the plan said last stands, whoever reads the plan again from its beginning."""
+        allocator = site()
+        first = allocator.set_options(options("mtu=1400"), 7, NOW)
+        second = allocator.set_options(options("mtu=1500"), 9, NOW)
+
+        [told, _] = first.events + second.events
+        assert isinstance(told, PoolOptionsSet)
+        assert (told.pool, told.options, told.plan_seq) == ("res-1", "mtu=1400", 7)
+        assert not allocator.set_options(options("mtu=1400"), 7, NOW)
+        assert not allocator.set_options(options("mtu=1500"), 9, NOW)
+        assert not allocator.set_options(options("mtu=1500", pool="ghost"), 10, NOW)
+        assert allocator.ledger.pools["res-1"].options == "mtu=1500"
+        assert allocator.ledger.pools_on_link(FIRST) == [allocator.ledger.pools["res-1"]]
 
     def test_time_alone_frees(self) -> None:
         """A quarantine that is over comes out of `pass_time`."""

@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.dhcp.options import FIXED_LEN
 from edge_agent.dhcp.tables import (
     Assignment,
     Line,
@@ -17,7 +19,7 @@ from edge_agent.dhcp.tables import (
 from edge_agent.sync.projection import MAX_LINES_PER_MAC, Projection
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE
 from lease_core.domain.commands import ReleaseLease, RevokeLease
-from lease_core.domain.events import LeaseAssigned, LeaseRevoked, PoolAdded, Record
+from lease_core.domain.events import LeaseAssigned, LeaseRevoked, PoolAdded, PoolOptionsSet, Record
 from lease_core.domain.ledger import LedgerError
 from lease_core.domain.values import Ipv4, Mac
 from tests.site import FIRST, Site, pool_added
@@ -101,6 +103,37 @@ class TestEvents:
         assert pool == projection.datapath.pool(1)
         assert pool.server_id == FIRST - 1
 
+    def test_what_clients_are_told_changes_with_the_log(self) -> None:
+        """Options and DNS servers of an event stand in the tables, also for the next process."""
+        tables = open_tables()
+        projection = projection_of(tables)
+        added = replace(pool_added(), dns="192.0.2.53", options="mtu=1500")
+        projection.apply(_record(1, added), NOW_BOOT)
+        before = tables.pool(1)
+        changed = PoolOptionsSet(
+            pool="res-1",
+            cause="plan",
+            dns="192.0.2.54",
+            options="mask=255.255.255.255; routers=100.64.0.9; 43=hex:0104",
+            plan_seq=3,
+        )
+        projection_of(tables).apply(_record(2, changed), NOW_BOOT)
+        after = tables.pool(1)
+
+        assert before is not None
+        assert after == projection_of(tables).pools.named("res-1")
+        assert b"\x1a\x02\x05\xdc" in before.options
+        assert after.options[FIXED_LEN:] == bytes.fromhex(
+            "0104ffffffff0304644000090604c00002362b020104"
+        )
+        assert replace(after, options=before.options) == before
+
+    def test_options_of_no_pool_are_refused(self) -> None:
+        """An event about an unknown pool is a fault of the log."""
+        ghost = PoolOptionsSet(pool="ghost", cause="plan", dns="", options="", plan_seq=1)
+        with pytest.raises(LedgerError):
+            projection_of(open_tables()).apply(_record(1, ghost), NOW_BOOT)
+
     def test_a_line_that_is_not_ours_is_not_served_but_its_end_is_acknowledged(self) -> None:
         """An edge that lost an interface does not hold up the reuse of its addresses."""
         site = Site()
@@ -122,7 +155,9 @@ class TestContradictions:
             {"network": "100.64.0.0/99"},
             {"network": "no network"},
             {"dns": "9.9.9.9,nonsense"},
-            {"dns": ",".join(["9.9.9.9"] * 31) + ",9.9.9.9" * 30},
+            {"options": "mtu=nonsense"},
+            {"options": "53=hex:01"},
+            {"dns": ",".join(["9.9.9.9"] * 64)},
         ],
     )
     def test_a_pool_that_cannot_be_told_is_refused(self, change: dict[str, str]) -> None:
@@ -148,7 +183,7 @@ class TestContradictions:
         assert list(projection.datapath.entries()) == []
 
 
-def _record(seq: int, event: LeaseAssigned | PoolAdded) -> Record:
+def _record(seq: int, event: LeaseAssigned | PoolAdded | PoolOptionsSet) -> Record:
     return Record(seq=seq, commit_ms=1, epoch=1, by="x", h="00" * 8, event=event)
 
 
