@@ -75,7 +75,9 @@ def _end(site: Site, chance: random.Random, held: Binding) -> None:
             (
                 ReleaseLease(req="x", mac=mac, line=line, ip=ip),
                 DeclineAddress(req="x", mac=mac, line=line, ip=ip),
-                ReportExpiry(req="x", mac=mac, line=line, ip=ip, ref=held.seq),
+                ReportExpiry(
+                    req="x", mac=mac, line=line, ip=ip, ref=held.seq, incarnation=site.life()
+                ),
                 RevokeLease(req="x", ip=ip, cause="operator"),
             )
         )

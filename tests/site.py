@@ -70,6 +70,10 @@ class Site:
         self.ledger = ledger
         self.desk = Desk(ledger, self.timing, self.now_ns)
 
+    def life(self) -> str:
+        """The incarnation of the edge that serves the site now."""
+        return self.ledger.edge.incarnation if self.ledger.edge else ""
+
     # --- short forms ---
 
     def offer(self, mac: int, line: str = "access0", wanted: int = 0) -> Ipv4 | None:
@@ -94,6 +98,12 @@ class Site:
     def ack(self, ip: int, remaining_s: int = 0) -> tuple[Event, ...]:
         removal = self.ledger.removed[Ipv4(ip)]
         events, _ = self.do(
-            AckRemoval(req="a", ip=Ipv4(ip), ref=removal.seq, remaining_s=remaining_s)
+            AckRemoval(
+                req="a",
+                ip=Ipv4(ip),
+                ref=removal.seq,
+                remaining_s=remaining_s,
+                incarnation=self.life(),
+            )
         )
         return events

@@ -53,6 +53,7 @@ class Duties:
 
     def acknowledge(self, removals: Iterable[Removal], now: Now) -> None:
         """Say what removed holders are still promised."""
+        incarnation = self._datapath.state().life
         for removal in removals:
             if self._projection.removals.of(removal.ip) != removal:
                 continue
@@ -61,6 +62,7 @@ class Duties:
                 ip=removal.ip,
                 ref=removal.ref,
                 remaining_s=self._projection.remaining_s(removal, now.boot_ns),
+                incarnation=incarnation,
             )
             if self._send_command(command):
                 self._repeat_ns[removal.ref] = now.elapsed_ns + REPEAT_ACK_NS
@@ -77,6 +79,7 @@ class Duties:
         entries = list(islice(self._sweep, SWEPT_AT_ONCE))
         if len(entries) < SWEPT_AT_ONCE:
             self._sweep = None
+        incarnation = self._datapath.state().life
         over = (each for each in entries if self._is_over(*each, now))
         for key, found in islice(over, MAX_REPORTS):
             self._send_command(
@@ -86,6 +89,7 @@ class Duties:
                     line=self._projection.lines.text(found.line),
                     ip=found.ip,
                     ref=found.seq,
+                    incarnation=incarnation,
                 )
             )
 

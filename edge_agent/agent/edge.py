@@ -190,7 +190,7 @@ class Edge:
 
     @property
     def incarnation(self) -> str:
-        return f"{self._state.incarnation:016x}"
+        return self._state.life
 
     def heartbeat(self, now: Now) -> Heartbeat:
         """The next heartbeat; the horizon counts from this moment."""

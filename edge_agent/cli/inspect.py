@@ -74,7 +74,7 @@ def _status(datapath: XdpDatapath) -> dict[str, object]:
         "epoch": state.epoch,
         "cursor": f"{state.cursor_commit_ms}-{state.cursor_lo}",
         "log": state.genesis.hex(),
-        "incarnation": f"{state.incarnation:016x}",
+        "incarnation": state.life,
         "counters": counters,
     }
 

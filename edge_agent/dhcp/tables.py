@@ -141,6 +141,11 @@ class SiteState:
     """Fingerprint of the interface names and numbers that the tables were made for."""
     abi_ok: bool = True
 
+    @property
+    def life(self) -> str:
+        """The incarnation as commands and events write it."""
+        return f"{self.incarnation:016x}"
+
 
 class Tables(Protocol):
     """The reading side of the datapath, and the one thing that an ACK writes."""

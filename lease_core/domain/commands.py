@@ -57,25 +57,33 @@ class DeclineAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportExpiry:
-    """The edge saw every promise for the binding assigned by event `ref` pass."""
+    """The edge saw every promise for the binding assigned by event `ref` pass.
 
-    VERSION: ClassVar[int] = 1
+    `incarnation` names the life of the tables that were looked at.
+    """
+
+    VERSION: ClassVar[int] = 2
     req: str
     mac: Mac
     line: str
     ip: Ipv4
     ref: int
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AckRemoval:
-    """The edge answers no more for what event `ref` ended; `remaining_s` was still promised."""
+    """The edge answers no more for what event `ref` ended; `remaining_s` was still promised.
 
-    VERSION: ClassVar[int] = 1
+    `incarnation` names the life of the tables that promised it.
+    """
+
+    VERSION: ClassVar[int] = 2
     req: str
     ip: Ipv4
     ref: int
     remaining_s: int
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

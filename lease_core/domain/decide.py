@@ -5,7 +5,6 @@ read; the desk is written (an offer is kept, a horizon raised). Asking twice giv
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from lease_core.domain.commands import (
     AckRemoval,
@@ -37,27 +36,11 @@ from lease_core.domain.events import (
     SnapshotVerified,
 )
 from lease_core.domain.ledger import Binding, Ledger
+from lease_core.domain.reasons import Reason
 from lease_core.domain.values import Ipv4, Mac
 
 FREED_PER_TICK = 256
 SELECTING = "selecting"
-
-
-class Reason(StrEnum):
-    """Why a command was refused; a value that is counted and logged, not an error."""
-
-    NO_POOL = "no-pool"
-    POOL_FULL = "pool-full"
-    NOT_OURS = "not-ours"
-    IN_USE = "in-use"
-    OTHER_ADDRESS = "other-address"
-    UNKNOWN_CLIENT = "unknown-client"
-    NOT_HOLDER = "not-holder"
-    OTHER_EDGE = "other-edge"
-    FORMER_LIFE = "former-life"
-    NO_SNAPSHOT = "no-snapshot"
-    OTHER_DIGEST = "other-digest"
-    OWN_SNAPSHOT = "own-snapshot"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ KINDS: Final = frozenset(("selecting", "init-reboot", "renewing", "rebinding"))
 MAX_REMAINING_S: Final = 604_800
 """No promise outlives the longest horizon that a site can have."""
 
+_TOKENS: Final = ("req", "nonce", "incarnation", "verifier")
 _TOKEN: Final = re.compile(r"[!-~]{1,64}")
 _HOST: Final = re.compile(r"[!-~]{0,64}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
@@ -35,7 +36,7 @@ _MULTICAST: Final = 1 << 40
 def fault_of(command: Command) -> str:
     """Why a command cannot be decided, whatever the state of the site; "" if it can."""
     try:
-        return _fault_of(command)
+        return _malformed_token(command) or _fault_of(command)
     except InvalidValueError as error:
         return str(error)
 
@@ -44,27 +45,24 @@ def _fault_of(command: Command) -> str:
     match command:
         case Heartbeat():
             name(command.edge)
-            return _token(command.nonce) or _token(command.incarnation)
-        case RequestOffer():
-            return _token(command.req) or _subscriber(command.mac, command.line, command.host)
-        case RequestLease():
-            if command.kind not in KINDS:
-                return f"{command.kind!r} is no state of a client"
-            return _token(command.req) or _subscriber(command.mac, command.line, command.host)
+        case RequestLease() if command.kind not in KINDS:
+            return f"{command.kind!r} is no state of a client"
+        case RequestOffer() | RequestLease():
+            return _subscriber(command.mac, command.line, command.host)
         case ReleaseLease() | DeclineAddress() | ReportExpiry():
-            return _token(command.req) or _subscriber(command.mac, command.line)
-        case AckRemoval():
-            if command.remaining_s > MAX_REMAINING_S:
-                return f"{command.remaining_s} s are longer than any promise"
-            return _token(command.req)
-        case RevokeLease():
-            if not _CAUSE.fullmatch(command.cause):
-                return f"{command.cause!r} is no cause; use 1-160 printable characters"
-            return _token(command.req)
-        case ConfirmSnapshot():
-            if not _DIGEST.fullmatch(command.digest):
-                return f"{command.digest!r} is no digest"
-            return _token(command.req) or _token(command.verifier)
+            return _subscriber(command.mac, command.line)
+        case AckRemoval() if command.remaining_s > MAX_REMAINING_S:
+            return f"{command.remaining_s} s are longer than any promise"
+        case RevokeLease() if not _CAUSE.fullmatch(command.cause):
+            return f"{command.cause!r} is no cause; use 1-160 printable characters"
+        case ConfirmSnapshot() if not _DIGEST.fullmatch(command.digest):
+            return f"{command.digest!r} is no digest"
+    return ""
+
+
+def _malformed_token(command: Command) -> str:
+    tokens = (getattr(command, name) for name in _TOKENS if hasattr(command, name))
+    return next(filter(None, map(_token, tokens)), "")
 
 
 def _token(text: str) -> str:

@@ -26,6 +26,7 @@ from lease_core.domain.events import (
     PrefixPlanned,
 )
 from lease_core.domain.ledger import Ledger, LedgerError
+from lease_core.domain.speakers import may_not_say
 from lease_core.domain.values import mac_text
 from lease_core.log.port import Unreadable
 from lease_core.service.border import fault_of
@@ -121,6 +122,8 @@ class SiteAllocator:
                 self._refuse("unreadable", sent.by, now_ns, detail=sent.reason)
             elif fault := fault_of(sent.command):
                 self._refuse("malformed", sent.by, now_ns, detail=fault)
+            elif reason := may_not_say(self.ledger, sent.by, sent.command):
+                self._refuse(reason, sent.by, now_ns, command=type(sent.command).__name__)
             else:
                 self._decide(draft, sent, now_ns)
         return draft

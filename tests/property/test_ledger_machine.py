@@ -88,7 +88,12 @@ class History(RuleBasedStateMachine):
         if binding and self.promised[ip][1] <= self.site.now_ns:
             self.site.do(
                 ReportExpiry(
-                    req="x", mac=binding.mac, line=binding.line, ip=binding.ip, ref=binding.seq
+                    req="x",
+                    mac=binding.mac,
+                    line=binding.line,
+                    ip=binding.ip,
+                    ref=binding.seq,
+                    incarnation="a",
                 )
             )
 
@@ -103,6 +108,7 @@ class History(RuleBasedStateMachine):
                     ip=Ipv4(ip),
                     ref=removal.seq - late,
                     remaining_s=-(-left_ns // SECOND),
+                    incarnation="a",
                 )
             )
 

@@ -12,7 +12,7 @@ from edge_agent.agent.edge import Edge
 from edge_agent.dhcp import fastpath, reply
 from edge_agent.sync import horizon, projection
 from edge_agent.sync.horizon import SECOND_NS, Horizon
-from lease_core.domain import decide, ledger
+from lease_core.domain import decide, ledger, speakers
 from lease_core.domain.desk import Desk
 from lease_core.domain.events import HorizonGranted
 from lease_core.log.memory_log import MemoryLog
@@ -90,7 +90,11 @@ def any_ack_will_do() -> list[Patch]:
         removal = book.removed.get(command.ip)
         if removal:
             command = decide.AckRemoval(
-                req=command.req, ip=command.ip, ref=removal.seq, remaining_s=command.remaining_s
+                req=command.req,
+                ip=command.ip,
+                ref=removal.seq,
+                remaining_s=command.remaining_s,
+                incarnation=command.incarnation,
             )
         return ack(book, table, command, now_ns)
 
@@ -114,8 +118,11 @@ def no_former_life() -> list[Patch]:
 
 
 def speaks_before_horizon() -> list[Patch]:
-    """A rebooted router acknowledges before the log knows its new life."""
-    return [mock.patch.object(Duties, "_has_horizon", return_value=True)]
+    """A rebooted router acknowledges before the log knows its new life, and nobody asks which."""
+    return [
+        mock.patch.object(Duties, "_has_horizon", return_value=True),
+        mock.patch.object(speakers, "_other_life", return_value=None),
+    ]
 
 
 def stretched_horizon() -> list[Patch]:

@@ -160,7 +160,7 @@ def _revoke(world: "World", fault: Fault) -> None:
     commands = [
         RevokeLease(req=f"op-{ip}-{world.loop.steps}", ip=ip, cause="test") for ip in chosen
     ]
-    settled(world.auditor(fault.target).send_many(commands, "operator"))
+    settled(world.auditor(fault.target).send_many(commands, "operator:test"))
     world.server.wake(fault.target, COMMANDS)
 
 

@@ -311,7 +311,7 @@ class TestEnding:
     async def test_a_revoked_client_is_told_and_may_come_back(self, town: Town) -> None:
         """After a revoke the renewal is a newcomer's; the same holder may have it again."""
         ip = await town.lease(1)
-        await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator")
+        await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator:test")
         await town.settle()
 
         assert [r.yiaddr for r in await town.send(renewing(1, ip))] == [ip]
@@ -488,7 +488,7 @@ class TestRestarts:
         town.answers_after = await town.log.last_answer_id()
         await town.beat()
         town.edge.set_following(Following.LIVE)
-        await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator")
+        await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator:test")
         await town.settle()
         await town.tick()
         [acked] = await town.events(RemovalAcked)
@@ -507,7 +507,7 @@ class TestRestarts:
         town.edge.adopt(Position(GENESIS))
         town.answers_after = await town.log.last_answer_id()
         town.edge.set_following(Following.LIVE)
-        await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator")
+        await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator:test")
         await town.settle()
         await town.tick()
         assert await town.events(RemovalAcked) == []

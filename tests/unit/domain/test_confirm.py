@@ -3,9 +3,9 @@
 import pytest
 
 from lease_core.domain.commands import ConfirmSnapshot, Refused
-from lease_core.domain.decide import Reason
 from lease_core.domain.events import Event, SnapshotTaken, SnapshotVerified
 from lease_core.domain.ledger import LedgerError
+from lease_core.domain.reasons import Reason
 from tests.site import Site
 
 DIGEST = "0f" * 16

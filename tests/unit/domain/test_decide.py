@@ -14,7 +14,6 @@ from lease_core.domain.commands import (
     ReportExpiry,
     RevokeLease,
 )
-from lease_core.domain.decide import Reason
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import (
     AddressDeclined,
@@ -27,6 +26,7 @@ from lease_core.domain.events import (
     RemovalAcked,
 )
 from lease_core.domain.ledger import Ledger, LedgerError
+from lease_core.domain.reasons import Reason
 from lease_core.domain.values import Ipv4, Mac
 from tests.site import FIRST, Site, pool_added
 
@@ -180,7 +180,7 @@ class TestReuse:
         old = site.ledger.removed[ip].seq
         site.lease(1)
         site.do(RevokeLease(req="y", ip=ip, cause="operator"))
-        events, _ = site.do(AckRemoval(req="a", ip=ip, ref=old, remaining_s=0))
+        events, _ = site.do(AckRemoval(req="a", ip=ip, ref=old, remaining_s=0, incarnation="a"))
 
         assert events == ()
         assert site.ledger.removed[ip].quarantine_s is None
@@ -202,7 +202,9 @@ class TestReuse:
         stale = site.ledger.bound[ip].seq
         site.do(ReleaseLease(req="x", mac=Mac(1), line="access0", ip=ip))
         site.lease(1)
-        report = ReportExpiry(req="x", mac=Mac(1), line="access0", ip=ip, ref=stale)
+        report = ReportExpiry(
+            req="x", mac=Mac(1), line="access0", ip=ip, ref=stale, incarnation="a"
+        )
 
         assert refusal(site.do(report)[1]) == Reason.NOT_HOLDER
 
@@ -211,7 +213,9 @@ class TestReuse:
         site = Site()
         ip = site.lease(1)
         seq = site.ledger.bound[ip].seq
-        events, _ = site.do(ReportExpiry(req="x", mac=Mac(1), line="access0", ip=ip, ref=seq))
+        events, _ = site.do(
+            ReportExpiry(req="x", mac=Mac(1), line="access0", ip=ip, ref=seq, incarnation="a")
+        )
 
         assert [type(e) for e in events] == [LeaseExpired]
 

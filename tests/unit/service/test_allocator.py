@@ -99,7 +99,7 @@ class TestPlan:
             await ams.send(request(1), "bng1")
             await until(lambda: _has(ams, LeaseAssigned))
             await add(server, a_site("fra01", "0d" * 16))
-            await fra.send(beat(), "bng2")
+            await fra.send(beat(), "bng1")
             await until(lambda: _has(fra, HorizonGranted))
             await add(server, a_pool("fra01", "res-1", "100.65.0.0/24"))
             await until(lambda: _has(fra, PoolAdded))

@@ -71,7 +71,11 @@ def options(text: str, pool: str = "res-1") -> OptionsPlanned:
 
 
 def sent(*wanted: Command) -> list[Sent | Unreadable]:
-    return [Sent(entry_id=f"7-{n}", by="bng1", command=c) for n, c in enumerate(wanted, 1)]
+    return [Sent(entry_id=f"7-{n}", by=sender(c), command=c) for n, c in enumerate(wanted, 1)]
+
+
+def sender(command: Command) -> str:
+    return "operator:test" if isinstance(command, RevokeLease) else "bng1"
 
 
 def do(allocator: SiteAllocator, *wanted: Command, now_ns: int = NOW) -> Draft:
@@ -130,10 +134,12 @@ class TestDrafts:
     def test_time_alone_frees(self) -> None:
         """A quarantine that is over comes out of `pass_time`."""
         allocator = site()
-        do(allocator, request(1))
+        do(allocator, beat(), request(1))
         [revoked] = do(allocator, RevokeLease(req="x", ip=Ipv4(FIRST + 1), cause="op")).events
         assert isinstance(revoked, LeaseRevoked)
-        ack = AckRemoval(req="a", ip=revoked.ip, ref=allocator.ledger.seq, remaining_s=10)
+        ack = AckRemoval(
+            req="a", ip=revoked.ip, ref=allocator.ledger.seq, remaining_s=10, incarnation="a"
+        )
         [acked] = do(allocator, ack).events
         assert isinstance(acked, RemovalAcked)
         freed = allocator.pass_time(NOW + 131 * SECOND).events
@@ -156,15 +162,15 @@ class TestBorder:
             replace(OFFER, mac=Mac(0)),
             replace(OFFER, mac=Mac(0xFFFFFFFFFFFF)),
             RequestLease(req="r", mac=Mac(1), line="l", ip=FIRST, kind="stealing"),
-            AckRemoval(req="a", ip=FIRST, ref=1, remaining_s=10**18 - 1),
-            AckRemoval(req="a\n", ip=FIRST, ref=1, remaining_s=1),
+            AckRemoval(req="a", ip=FIRST, ref=1, remaining_s=10**18 - 1, incarnation="a"),
+            AckRemoval(req="a\n", ip=FIRST, ref=1, remaining_s=1, incarnation="a"),
             RevokeLease(req="r", ip=FIRST, cause=""),
             RevokeLease(req="r", ip=FIRST, cause="\x1b]0;owned\x07"),
             Heartbeat(edge="BNG 1", incarnation="a", nonce="n", applied=0),
             Heartbeat(edge="bng1", incarnation="a\0", nonce="n", applied=0),
             Heartbeat(edge="bng1", incarnation="a", nonce="n" * 65, applied=0),
             ReleaseLease(req="r", mac=Mac(1), line="\u2028", ip=FIRST),
-            ReportExpiry(req="r", mac=Mac(1), line="a b", ip=FIRST, ref=1),
+            ReportExpiry(req="r", mac=Mac(1), line="a b", ip=FIRST, ref=1, incarnation="a"),
             DeclineAddress(req="r", mac=Mac(1 << 40), line="a", ip=FIRST),
         ],
     )  # fmt: skip
@@ -184,7 +190,7 @@ class TestBorder:
             replace(OFFER, host=""),
             request(1),
             beat(),
-            AckRemoval(req="ack-7", ip=FIRST, ref=7, remaining_s=604_800),
+            AckRemoval(req="ack-7", ip=FIRST, ref=7, remaining_s=604_800, incarnation="a"),
             RevokeLease(req="ab12", ip=FIRST, cause="abuse, case 17:anna"),
             ReleaseLease(req="r", mac=Mac(1), line="access0:100.200", ip=FIRST),
         ],
@@ -192,6 +198,17 @@ class TestBorder:
     def test_what_our_edges_say_is_decided(self, command: Command) -> None:
         """The border lets pass what edges and operators send."""
         assert fault_of(command) == ""
+
+    def test_who_may_not_speak_changes_nothing_and_is_counted(self) -> None:
+        """I7: an acknowledgement of another life than the present one frees no address."""
+        allocator = site()
+        do(allocator, beat(), request(1))
+        do(allocator, RevokeLease(req="x", ip=Ipv4(FIRST + 1), cause="op"))
+        ref = allocator.ledger.seq
+        old = AckRemoval(req="a", ip=Ipv4(FIRST + 1), ref=ref, remaining_s=0, incarnation="older")
+
+        assert do(allocator, old).events == []
+        assert allocator.refusals == {"other-life": 1}
 
     def test_an_unreadable_command_is_counted(self) -> None:
         """What cannot be read moves the cursor and nothing else."""

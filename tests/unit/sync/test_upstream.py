@@ -28,7 +28,7 @@ class Counted(MemoryLog):
 
 
 def ack(number: int) -> AckRemoval:
-    return AckRemoval(req=f"a{number}", ip=Ipv4(1), ref=number, remaining_s=0)
+    return AckRemoval(req=f"a{number}", ip=Ipv4(1), ref=number, remaining_s=0, incarnation="a")
 
 
 def beat(nonce: str) -> Heartbeat:
