@@ -1,6 +1,7 @@
 """The tables of the differential test: bindings, pools, ports and site states, some flawed."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from edge_agent.datapath.memory import MemoryDatapath
@@ -13,6 +14,7 @@ from edge_agent.dhcp.tables import (
     Line,
     SiteState,
     SubscriberKey,
+    key_mode,
     key_of,
     subscriber_key,
 )
@@ -44,6 +46,9 @@ POOLS = {
 }  # fmt: skip
 
 
+Dealt = tuple[SubscriberKey, Assignment]
+
+
 def binding(number: int) -> Assignment:
     """Every client has another flaw, the first ones have none."""
     assignment = Assignment(
@@ -67,7 +72,7 @@ def by_line(number: int, line: Line, mode: KeyMode) -> tuple[SubscriberKey, Assi
     mac = Mac(CLIENT_MAC + number)
     at = LINES.index(line)
     own = Assignment(
-        Ipv4(ADDRESS + number), 1 + at % 3, 200 + at * 8 + number, line, seq=9, mac=mac
+        Ipv4(ADDRESS + number), 1 + at % 3, 200 + at * 9 + number, line, seq=9, mac=mac
     )
     near = replace(line, circuit=line.circuit[:-1] + b"!") if line.circuit else Line(IFINDEX, 9)
     flaws = {
@@ -78,14 +83,26 @@ def by_line(number: int, line: Line, mode: KeyMode) -> tuple[SubscriberKey, Assi
     return key_of(mac, line, mode), flaws.get(number, own)
 
 
+def deal() -> list[Dealt]:
+    """The bindings that a run begins with."""
+    by_lines = [
+        by_line(number, line, KeyMode.CIRCUIT if line.circuit else KeyMode.LINE)
+        for line in LINES
+        for number in range(9)
+    ]
+    by_mac = [(subscriber_key(Mac(CLIENT_MAC + n)), binding(n)) for n in range(CLIENTS - 1)]
+    return by_lines + by_mac
+
+
 def fill(datapath: XdpDatapath | MemoryDatapath) -> None:
-    for line in LINES:
-        for number in range(9):
-            datapath.put(*by_line(number, line, KeyMode.CIRCUIT if line.circuit else KeyMode.LINE))
+    """The tables that a run begins with, whatever was there before."""
+    for key, _ in list(datapath.entries()):
+        datapath.remove(key)
     for number, pool in POOLS.items():
-        datapath.put_pool(number, pool)
-    for number in range(CLIENTS - 1):
-        datapath.put(subscriber_key(Mac(CLIENT_MAC + number)), binding(number))
+        if datapath.pool(number) != pool:
+            datapath.put_pool(number, pool)
+    for entry in deal():
+        datapath.put(*entry)
 
 
 def some_state(pick: random.Random, now: int) -> SiteState:
@@ -111,3 +128,29 @@ def set_port(pick: random.Random, *sides: XdpDatapath | MemoryDatapath) -> bool:
     for side in sides:
         side.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=key)
     return bool(relays)
+
+
+def redeal(
+    pick: random.Random, dealt: Sequence[Dealt], *sides: XdpDatapath | MemoryDatapath
+) -> None:
+    """Take a binding away, give it back, or give its key something else, as years of leases do."""
+    key, assignment = pick.choice(dealt)
+    how = pick.random()
+    if how < 0.2:
+        for side in sides:
+            side.remove(key)
+        return
+    if how < 0.6:
+        flaw: dict[str, object] = pick.choice((
+            {"check_ok": False}, {"pool_id": pick.choice((1, 2, 3, 4, 5, 99))},
+            {"slot": pick.choice((5, 200, 1 << 30))}, {"seq": pick.getrandbits(64)},
+            {"ip": Ipv4(ADDRESS + pick.randrange(CLIENTS))}, {"mac": Mac(CLIENT_MAC)},
+            {"line": pick.choice(LINES[:3])},
+        ))  # fmt: skip
+        if key_mode(key) is KeyMode.CIRCUIT:
+            flaw = {name: value for name, value in flaw.items() if name not in ("slot", "line")}
+        if key_mode(key) is KeyMode.MAC:
+            flaw.pop("mac", None)
+        assignment = replace(assignment, **flaw)  # type: ignore[arg-type]
+    for side in sides:
+        side.put(key, assignment)
