@@ -4,13 +4,12 @@ As with events, names are the wire format. `req` names the request: the event or
 caused carries it back.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
-from lease_core.domain.values import NO_IP, Ipv4, Mac
+from lease_core.domain.values import NO_IP, Ipv4, Mac, value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RequestOffer:
     """A DISCOVER that no table could answer. `wanted` is option 50, `link` the giaddr."""
 
@@ -23,7 +22,7 @@ class RequestOffer:
     host: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RequestLease:
     """A REQUEST that no table could answer; `kind` is its state by RFC 2131 4.3.2."""
 
@@ -37,7 +36,7 @@ class RequestLease:
     host: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ReleaseLease:
     VERSION: ClassVar[int] = 1
     req: str
@@ -46,7 +45,7 @@ class ReleaseLease:
     ip: Ipv4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DeclineAddress:
     VERSION: ClassVar[int] = 1
     req: str
@@ -55,7 +54,7 @@ class DeclineAddress:
     ip: Ipv4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ReportExpiry:
     """The edge saw every promise for the binding assigned by event `ref` pass.
 
@@ -71,7 +70,7 @@ class ReportExpiry:
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AckRemoval:
     """The edge answers no more for what event `ref` ended; `remaining_s` was still promised.
 
@@ -86,7 +85,7 @@ class AckRemoval:
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RevokeLease:
     VERSION: ClassVar[int] = 1
     req: str
@@ -94,7 +93,7 @@ class RevokeLease:
     cause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Heartbeat:
     """The edge asks for a horizon; `incarnation` names the life of its promise table."""
 
@@ -105,7 +104,7 @@ class Heartbeat:
     applied: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ConfirmSnapshot:
     """`verifier`, one life of a process, replayed the log up to `covers` and got `digest`."""
 
@@ -129,7 +128,7 @@ Command = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Sent:
     """A command as the stream keeps it: entry id and who sent it."""
 
@@ -138,7 +137,7 @@ class Sent:
     command: Command
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Offered:
     """`ip` is kept for the asker for a while; nothing is promised yet."""
 
@@ -148,7 +147,7 @@ class Offered:
     pool: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Held:
     """The asker's wish is already true since event `seq`: apply up to it, then answer."""
 
@@ -157,7 +156,7 @@ class Held:
     seq: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Refused:
     VERSION: ClassVar[int] = 1
     req: str

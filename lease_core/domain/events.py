@@ -4,13 +4,13 @@ The class and attribute names ARE the storage format (`lease_core/log/wire.py` w
 Redis stream fields): renaming one orphans history. A changed meaning gets a new `VERSION`.
 """
 
-from dataclasses import dataclass
+from dataclasses import field
 from typing import ClassVar
 
-from lease_core.domain.values import Ipv4, Mac
+from lease_core.domain.values import Ipv4, Mac, value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EpochStarted:
     """A new allocator began to write; nothing of an older epoch follows (I5)."""
 
@@ -18,7 +18,7 @@ class EpochStarted:
     cause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PoolAdded:
     """The site may assign `first`..`last` of `network`, told for at most `lease_time_s` seconds.
 
@@ -40,7 +40,7 @@ class PoolAdded:
     plan_seq: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PoolOptionsSet:
     """From now on clients of the pool are told `dns` and `options`, as the plan said."""
 
@@ -52,7 +52,7 @@ class PoolOptionsSet:
     plan_seq: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class HorizonGranted:
     """The edge may answer until `horizon_s` after it sent the heartbeat `nonce`."""
 
@@ -63,7 +63,7 @@ class HorizonGranted:
     horizon_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LeaseAssigned:
     """`ip` is bound to the subscriber (`mac` on `line`) until another event ends it."""
 
@@ -77,7 +77,7 @@ class LeaseAssigned:
     host: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LeaseReleased:
     """The holder gave the address back (RFC 2131 4.3.4); in use until the edge acknowledged."""
 
@@ -90,7 +90,7 @@ class LeaseReleased:
     req: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LeaseExpired:
     """The last promise made to the holder has passed, as its edge reported."""
 
@@ -103,7 +103,7 @@ class LeaseExpired:
     req: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LeaseRevoked:
     """An operator ended the binding; the holder keeps what it was promised until then."""
 
@@ -116,7 +116,7 @@ class LeaseRevoked:
     req: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AddressDeclined:
     """The holder found the address in use (RFC 2131 4.3.3); kept apart for `quarantine_s`."""
 
@@ -130,7 +130,7 @@ class AddressDeclined:
     quarantine_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RemovalAcked:
     """The edge stopped answering for the binding that event `ref` ended.
 
@@ -150,7 +150,7 @@ class RemovalAcked:
     quarantine_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AddressFreed:
     """The quarantine of `ip` is over: anybody may get it. `mac` on `line` held it last."""
 
@@ -162,7 +162,7 @@ class AddressFreed:
     cause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SnapshotTaken:
     """The state after event `covers` stands beside the log in `chunks` chunks.
 
@@ -176,7 +176,7 @@ class SnapshotTaken:
     taker: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SnapshotVerified:
     """Another process replayed the log up to `covers` and came to the same digest."""
 
@@ -202,7 +202,7 @@ SiteEvent = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SiteAdded:
     """A site exists; its log carries this `genesis` and no other."""
 
@@ -214,7 +214,7 @@ class SiteAdded:
     cause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PrefixPlanned:
     """The plan gives `network` to `site` as pool `pool`; prefixes never overlap."""
 
@@ -231,7 +231,7 @@ class PrefixPlanned:
     options: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OptionsPlanned:
     """Clients of pool `pool` of `site` are to be told `dns` and `options`, and no others."""
 
@@ -247,9 +247,12 @@ PlanEvent = SiteAdded | PrefixPlanned | OptionsPlanned
 Event = SiteEvent | PlanEvent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Record:
-    """An event as the log keeps it: entry id `<commit_ms>-<seq>`, hash `h` over all before it."""
+    """An event as the log keeps it: entry id `<commit_ms>-<seq>`, hash `h` over all before it.
+
+    `octets` are what `h` is over, but for the hash before.
+    """
 
     seq: int
     commit_ms: int
@@ -257,6 +260,7 @@ class Record:
     by: str
     h: str
     event: Event
+    octets: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def entry_id(self) -> str:

@@ -6,12 +6,12 @@ from lease_core.domain.commands import Sent
 from lease_core.domain.events import Record
 from lease_core.domain.values import printable
 from lease_core.log.errors import UnreadableEntryError
-from lease_core.log.layout import Fields
+from lease_core.log.layout import Flat
 from lease_core.log.port import Answered, Unreadable
 from lease_core.log.wire import decode_answer, decode_command, decode_event
 
-Entries = Sequence[tuple[bytes, Fields]]
-"""Entry ids and fields, in order."""
+Entries = Sequence[tuple[bytes, Flat]]
+"""Entry ids, each with its fields, in order."""
 
 
 def records_of(entries: Entries) -> list[Record]:
@@ -21,9 +21,9 @@ def records_of(entries: Entries) -> list[Record]:
         UnreadableEntryError: the first cannot be read.
     """
     records: list[Record] = []
-    for entry_id, entry in entries:
+    for entry_id, flat in entries:
         try:
-            records.append(decode_event(entry_id, entry))
+            records.append(decode_event(entry_id, flat))
         except UnreadableEntryError:
             if not records:
                 raise
@@ -32,28 +32,30 @@ def records_of(entries: Entries) -> list[Record]:
 
 
 def sent_of(entries: Entries) -> list[Sent | Unreadable]:
-    return [_sent(entry_id, entry) for entry_id, entry in entries]
+    return [_sent(entry_id, flat) for entry_id, flat in entries]
 
 
 def answered_of(entries: Entries) -> list[Answered | Unreadable]:
-    return [_answered(entry_id, entry) for entry_id, entry in entries]
+    return [_answered(entry_id, flat) for entry_id, flat in entries]
 
 
-def _sent(entry_id: bytes, entry: Fields) -> Sent | Unreadable:
+def _sent(entry_id: bytes, flat: Flat) -> Sent | Unreadable:
     try:
-        return decode_command(entry_id, entry)
+        return decode_command(entry_id, flat)
     except UnreadableEntryError as error:
-        return _unreadable(entry_id, entry, error)
+        return _unreadable(entry_id, flat, error)
 
 
-def _answered(entry_id: bytes, entry: Fields) -> Answered | Unreadable:
+def _answered(entry_id: bytes, flat: Flat) -> Answered | Unreadable:
     try:
-        return Answered(entry_id=entry_id.decode(), answer=decode_answer(entry_id, entry))
+        return Answered(entry_id=entry_id.decode(), answer=decode_answer(entry_id, flat))
     except UnreadableEntryError as error:
-        return _unreadable(entry_id, entry, error)
+        return _unreadable(entry_id, flat, error)
 
 
-def _unreadable(entry_id: bytes, entry: Fields, error: UnreadableEntryError) -> Unreadable:
-    return Unreadable(
-        entry_id=entry_id.decode(), by=printable(entry.get(b"by", b"")), reason=str(error)
-    )
+def _unreadable(entry_id: bytes, flat: Flat, error: UnreadableEntryError) -> Unreadable:
+    return Unreadable(entry_id=entry_id.decode(), by=printable(_sender(flat)), reason=str(error))
+
+
+def _sender(flat: Flat) -> bytes:
+    return dict(zip(flat[::2], flat[1::2], strict=False)).get(b"by", b"")

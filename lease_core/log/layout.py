@@ -1,27 +1,34 @@
 """How the attributes of a dataclass stand in a flat entry: converters, order, strict reading.
 
-Everything is resolved once per class. Reading is strict: fields in their order, none unknown,
-each value in its one canonical form. So what was read encodes to the very octets that were
-stored, and a hash checked over records is a hash checked over what is stored.
+Everything is resolved once: converters for a class, which attributes stand where for a sequence
+of field names. Reading is strict: fields in their order, none unknown, each value in its one
+canonical form.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Final, Generic, TypeVar, get_type_hints
 
 from lease_core.domain.values import (
     InvalidValueError,
     Ipv4,
     Mac,
-    ip_text,
     mac_text,
     printable,
 )
 
 Fields = dict[bytes, bytes]
-"""The fields of one entry in wire order."""
+"""The fields of one entry in wire order, as they are written."""
 
+Flat = list[bytes]
+"""Names and values of one entry in turn, as they are read."""
+
+Envelope = tuple[tuple[bytes, ...], tuple[bytes, ...]]
+"""Names of the fields before the first attributes, and between them and the others."""
+
+NUL: Final = b"\0"
 MAX_VALUE_OCTETS: Final = 2048
 _MAX_DIGITS: Final = 18
 _FIRST_ATTRIBUTES: Final = ("mac", "ip", "pool", "line", "cause", "req")
@@ -47,11 +54,18 @@ def read_int(octets: bytes) -> int:
 
 
 def write_text(value: str) -> bytes:
-    """Raises ValueError for text that is too long or has no UTF-8 form."""
+    """Raises ValueError for text that is too long, has no UTF-8 form or holds NUL."""
     octets = value.encode()
-    if len(octets) > MAX_VALUE_OCTETS:
-        raise InvalidValueError(f"{len(octets)} octets of text; {MAX_VALUE_OCTETS} are allowed")
+    if len(octets) > MAX_VALUE_OCTETS or NUL in octets:
+        raise InvalidValueError(
+            f"{len(octets)} octets of text; {MAX_VALUE_OCTETS} are allowed, and no NUL"
+        )
     return octets
+
+
+def read_word(octets: bytes) -> str:
+    """Text of which there are few: a million leases share one copy of their pool's name."""
+    return sys.intern(octets.decode())
 
 
 def _write_mac(value: Mac) -> bytes:
@@ -69,15 +83,15 @@ def _read_mac(octets: bytes) -> Mac:
 def _write_ip(value: Ipv4) -> bytes:
     if not 0 <= value < 1 << 32:
         raise InvalidValueError(f"{value} is no IPv4 address")
-    return ip_text(value).encode()
+    return b"%d.%d.%d.%d" % (value >> 24, value >> 16 & 255, value >> 8 & 255, value & 255)
 
 
 def _read_ip(octets: bytes) -> Ipv4:
     try:
-        a, b, c, d = (_OCTETS[part] for part in octets.split(b"."))
+        a, b, c, d = map(_OCTETS.__getitem__, octets.split(b"."))
     except (KeyError, ValueError):
         raise InvalidValueError(f"{printable(octets)!r} is no IPv4 address") from None
-    return Ipv4(a << 24 | b << 16 | c << 8 | d)
+    return Ipv4((a << 8 | b) << 16 | c << 8 | d)
 
 
 _CONVERTERS: Final[dict[object, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]] = {
@@ -86,35 +100,7 @@ _CONVERTERS: Final[dict[object, tuple[Callable[[Any], bytes], Callable[[bytes], 
     int: (write_int, read_int),
     str: (write_text, bytes.decode),
 }
-
-
-class Cursor:
-    """Takes the fields of one entry in order."""
-
-    __slots__ = ("_pairs", "name", "value")
-
-    def __init__(self, entry: Mapping[bytes, bytes]) -> None:
-        self._pairs = iter(entry.items())
-        self.name, self.value = next(self._pairs, (b"", b""))
-
-    def take(self, name: bytes) -> bytes:
-        """Return the value of the next field, which must be `name`.
-
-        Raises:
-            InvalidValueError: another field stands there, or the value is too long.
-        """
-        if self.name != name:
-            raise InvalidValueError(f"field {name.decode()} expected, not {printable(self.name)!r}")
-        value = self.value
-        if len(value) > MAX_VALUE_OCTETS:
-            raise InvalidValueError(f"field {name.decode()} has {len(value)} octets")
-        self.name, self.value = next(self._pairs, (b"", b""))
-        return value
-
-    def finish(self) -> None:
-        """Raises InvalidValueError if fields are left."""
-        if self.name:
-            raise InvalidValueError(f"unknown field {printable(self.name)!r}")
+_WORDS: Final = ("pool", "line", "cause")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +115,47 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape(Generic[T]):
+    """What the values of an entry are, by the names that it has."""
+
+    make: Callable[..., T]
+    reads: tuple[tuple[int, Callable[[bytes], Any]], ...]
+    """For each attribute of the class in turn: at which place its value stands, and its reading."""
+    defaults: tuple[tuple[int, bytes], ...]
+    """Values that are told by being left out, by place."""
+    names: bytes
+    """Of all fields but `h`, with NUL between."""
+    h_at: int
+    """Where `h` stands; 0 = nowhere."""
+
+    def read(self, values: Sequence[bytes]) -> T:
+        """Make the object that the values of an entry of this shape describe.
+
+        Raises:
+            ValueError: a value is malformed, or spells out its default.
+        """
+        for place, octets in self.defaults:
+            if values[place] == octets:
+                raise InvalidValueError("a field spells out its default")
+        return self.make(*[read(values[place]) for place, read in self.reads])
+
+    def hashed(self, entry_id: bytes, values: Sequence[bytes]) -> bytes:
+        """What an event's hash is over, but for the hash before: all but `h`, with NUL between.
+
+        That is its id, then the names of the fields, then their values. No part holds NUL, so no
+        two entries look alike.
+
+        Raises:
+            InvalidValueError: one does.
+        """
+        at = self.h_at
+        octets = NUL.join((entry_id, self.names, *values[:at], *values[at + 1 :]))
+        if octets.count(NUL) != 2 * (len(values) - 1):
+            raise InvalidValueError("a field holds NUL")
+        return octets
+
+
+@dataclass(frozen=True, slots=True)
 class Layout(Generic[T]):
     """One version of one class: `first` are the attributes every entry shows first."""
 
@@ -137,20 +164,65 @@ class Layout(Generic[T]):
     version: bytes
     first: tuple[Attribute, ...]
     rest: tuple[Attribute, ...]
+    names: tuple[str, ...]
+    """Of all attributes, in the order of the class."""
+    _shapes: dict[tuple[bytes, ...], Shape[T]] = field(default_factory=dict)
+
+    def shape(self, names: tuple[bytes, ...], envelope: Envelope) -> Shape[T]:
+        """The shape of entries that have these fields, the envelope's among them.
+
+        Raises:
+            InvalidValueError: a field is missing, misplaced or unknown.
+        """
+        known = self._shapes.get(names)
+        if known is None:
+            known = self._shapes[names] = self._resolve(names, envelope)
+        return known
+
+    def _resolve(self, names: tuple[bytes, ...], envelope: Envelope) -> Shape[T]:
+        before, behind = envelope
+        expected: tuple[bytes | Attribute, ...] = (*before, *self.first, *behind, *self.rest)
+        places: dict[str, int] = {}
+        at = 0
+        for part in expected:
+            wire_name = part if isinstance(part, bytes) else part.wire_name
+            if names[at : at + 1] == (wire_name,):
+                if not isinstance(part, bytes):
+                    places[part.name] = at
+                at += 1
+            elif isinstance(part, bytes) or part.default is MISSING:
+                found = printable(b"".join(names[at : at + 1]))
+                raise InvalidValueError(f"field {wire_name.decode()} expected, not {found!r}")
+        if at < len(names):
+            raise InvalidValueError(f"unknown field {printable(names[at])!r}")
+        attributes = {each.name: each for each in (*self.first, *self.rest)}
+        shown = [(attributes[name], place) for name, place in places.items()]
+        return Shape(
+            self.make,
+            tuple(_reading(attributes[name], places.get(name)) for name in self.names),
+            tuple((place, a.write(a.default)) for a, place in shown if a.default is not MISSING),
+            NUL.join(name for name in names if name != b"h"),
+            names.index(b"h") if b"h" in names else 0,
+        )
+
+
+def _reading(attribute: Attribute, place: int | None) -> tuple[int, Callable[[bytes], Any]]:
+    """Where and how to read an attribute; one that is left out has its default."""
+    return (0, lambda _: attribute.default) if place is None else (place, attribute.read)
 
 
 def layout_of(cls: type[T]) -> Layout[T]:
     """Resolve the converters and the order of a class with a `VERSION`."""
     hints = get_type_hints(cls)
-    attributes = {
-        field.name: Attribute(
-            field.name.encode(), field.name, field.default, *_CONVERTERS[hints[field.name]]
-        )
-        for field in fields(cls)  # type: ignore[arg-type]
-    }
+    attributes = {}
+    for each in fields(cls):  # type: ignore[arg-type]
+        write, read = _CONVERTERS[hints[each.name]]
+        read = read_word if each.name in _WORDS else read
+        attributes[each.name] = Attribute(each.name.encode(), each.name, each.default, write, read)
     first = tuple(attributes.pop(name) for name in _FIRST_ATTRIBUTES if name in attributes)
     version = write_int(cls.VERSION)  # type: ignore[attr-defined]
-    return Layout(cls, cls.__name__.encode(), version, first, tuple(attributes.values()))
+    names = tuple(each.name for each in fields(cls))  # type: ignore[arg-type]
+    return Layout(cls, cls.__name__.encode(), version, first, tuple(attributes.values()), names)
 
 
 def put(source: object, attributes: tuple[Attribute, ...], entry: Fields) -> None:
@@ -163,19 +235,3 @@ def put(source: object, attributes: tuple[Attribute, ...], entry: Fields) -> Non
         value = getattr(source, attribute.name)
         if value != attribute.default:
             entry[attribute.wire_name] = attribute.write(value)
-
-
-def take(cursor: Cursor, attributes: tuple[Attribute, ...], values: dict[str, Any]) -> None:
-    """Read `attributes` into `values`; one that is left out stays out, it has a default.
-
-    Raises:
-        ValueError: a field is missing, misplaced or malformed.
-    """
-    for attribute in attributes:
-        if cursor.name == attribute.wire_name:
-            value = attribute.read(cursor.take(attribute.wire_name))
-            if value == attribute.default:
-                raise InvalidValueError(f"field {attribute.name} spells out its default")
-            values[attribute.name] = value
-        elif attribute.default is MISSING:
-            cursor.take(attribute.wire_name)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lease_core.log.errors import LogUnavailableError
-from lease_core.log.layout import Fields
+from lease_core.log.layout import Fields, Flat
 from lease_core.log.port import MAX_COUNT, Head
 from lease_core.log.snapshot_port import Archived, SnapshotMeta
 from lease_core.log.wire import parse_id
@@ -47,11 +47,14 @@ class Stream:
     def drop_below(self, entry_id: Id) -> None:
         self.drop(bisect.bisect_left(self.ids, entry_id))
 
-    def after(self, after_id: str, count: int) -> list[tuple[bytes, Fields]]:
+    def after(self, after_id: str, count: int) -> list[tuple[bytes, Flat]]:
         start = bisect.bisect_right(self.ids, parse_id(after_id.encode()))
         stop = start + min(count, MAX_COUNT)
         pairs = zip(self.ids[start:stop], self.entries[start:stop], strict=True)
-        return [(id_text(entry_id).encode(), entry) for entry_id, entry in pairs]
+        return [
+            (id_text(entry_id).encode(), [part for pair in entry.items() for part in pair])
+            for entry_id, entry in pairs
+        ]
 
 
 @dataclass(slots=True)

@@ -49,26 +49,32 @@ class Position:
         return Position(self.genesis, record.seq, record.h, record.commit_ms, record.epoch)
 
 
-def advance(position: Position, record: Record) -> Position:
-    """The position after `record`.
+def advance(position: Position, *records: Record) -> Position:
+    """The position after `records`.
 
     Raises:
         GapError: records between are missing.
-        BrokenChainError: the record does not continue the log that was read so far.
+        BrokenChainError: a record does not continue the log that was read so far.
     """
-    if record.seq > position.seq + 1:
-        raise GapError(f"entry {record.entry_id} follows seq {position.seq}")
-    if record.seq <= position.seq or record.epoch < position.epoch:
-        raise BrokenChainError(
-            f"entry {record.entry_id} of epoch {record.epoch} follows {position.entry_id} of "
-            f"epoch {position.epoch}"
-        )
-    if record.h != expected_hash(position.h, record):
-        raise BrokenChainError(
-            f"entry {record.entry_id} carries hash {record.h}, which does not "
-            f"continue {position.entry_id}"
-        )
-    return position.behind(record)
+    seq, h, epoch = position.seq, position.h, position.epoch
+    for record in records:
+        if record.seq != seq + 1 or record.epoch < epoch:
+            raise _misplaced(record, seq, epoch)
+        if record.h != expected_hash(h, record):
+            raise BrokenChainError(
+                f"entry {record.entry_id} carries hash {record.h}, which does not continue "
+                f"event {seq}"
+            )
+        seq, h, epoch = record.seq, record.h, record.epoch
+    return position.behind(records[-1]) if records else position
+
+
+def _misplaced(record: Record, seq: int, epoch: int) -> GapError | BrokenChainError:
+    if record.seq > seq + 1:
+        return GapError(f"entry {record.entry_id} follows event {seq}")
+    return BrokenChainError(
+        f"entry {record.entry_id} of epoch {record.epoch} follows event {seq} of epoch {epoch}"
+    )
 
 
 def standing(position: Position, head: Head | None) -> Standing:

@@ -1,13 +1,13 @@
 """Events, commands and answers as flat, readable Redis stream fields, and the hash chain.
 
-Flow: dataclass -> ordered `Fields` -> Redis, and back. A changed meaning gets a new `VERSION`;
-the tables below then list old and new class, and an upcaster turns the old into the new.
+Flow: dataclass -> ordered `Fields` -> Redis -> `Flat` -> dataclass. A changed meaning gets a new
+`VERSION`; the tables below then list old and new class, and an upcaster turns the old into the new.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from lease_core.domain import commands, events
 from lease_core.domain.commands import Answer, Command, Sent
@@ -15,13 +15,16 @@ from lease_core.domain.events import Event, Record
 from lease_core.domain.values import InvalidValueError, printable
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.layout import (
-    Cursor,
+    MAX_VALUE_OCTETS,
+    Envelope,
     Fields,
+    Flat,
     Layout,
+    Shape,
     layout_of,
     put,
     read_int,
-    take,
+    read_word,
     write_int,
     write_text,
 )
@@ -77,23 +80,20 @@ _EVENT_LAYOUTS: Final = {layout.make: layout for layout in EVENTS.values()}
 _COMMAND_LAYOUTS: Final = {layout.make: layout for layout in COMMANDS.values()}
 _ANSWER_LAYOUTS: Final = {layout.make: layout for layout in ANSWERS.values()}
 
+_EVENT_ENVELOPE: Final = ((b"v", b"type", b"ep"), (b"by", b"h"))
+_COMMAND_ENVELOPE: Final = ((b"v", b"cmd", b"by"), ())
+_ANSWER_ENVELOPE: Final = ((b"v", b"answer"), ())
 
-def chain(previous: bytes, entry_id: str, entry: Mapping[bytes, bytes]) -> bytes:
-    """Hash an event onto the hash before it: 8 octets over its id and all fields but `h`.
 
-    Every part goes in behind its length, so that no two entries look alike.
-    """
-    octets = entry_id.encode()
-    parts = [previous, len(octets).to_bytes(4, "big"), octets]
-    for name, value in entry.items():
-        if name != b"h":
-            parts += (
-                len(name).to_bytes(4, "big"),
-                name,
-                len(value).to_bytes(4, "big"),
-                value,
-            )
-    return blake2b(b"".join(parts), digest_size=8).digest()
+def chain(previous: bytes, octets: bytes) -> bytes:
+    """Hash the octets of an event onto the hash before it: 8 octets."""
+    return blake2b(previous + octets, digest_size=8).digest()
+
+
+def hashed_octets(entry_id: bytes, entry: Fields) -> bytes:
+    """What the hash of an event is over, but for the hash before, see `Shape.hashed`."""
+    values = list(entry.values())
+    return _shape(tuple(entry), values, EVENTS, _EVENT_ENVELOPE).hashed(entry_id, values)
 
 
 def encode_event(event: Event, *, epoch: int, by: str, h: str) -> Fields:
@@ -111,35 +111,32 @@ def encode_event(event: Event, *, epoch: int, by: str, h: str) -> Fields:
     return entry
 
 
-def decode_event(entry_id: bytes, entry: Mapping[bytes, bytes]) -> Record:
+def decode_event(entry_id: bytes, flat: Flat) -> Record:
     """Read an event of the log.
 
     Raises:
         UnreadableEntryError: unknown type or version, or anything malformed.
     """
     try:
-        cursor, layout = _open(entry, b"type", EVENTS)
-        values: dict[str, Any] = {}
-        epoch = read_int(cursor.take(b"ep"))
-        take(cursor, layout.first, values)
-        by = cursor.take(b"by").decode()
-        h = cursor.take(b"h")
+        values = flat[1::2]
+        shape = _shape(tuple(flat[::2]), values, EVENTS, _EVENT_ENVELOPE)
+        octets = shape.hashed(entry_id, values)
+        event = shape.read(values)
+        h = values[shape.h_at]
         if not _HASH.fullmatch(h):
             raise InvalidValueError(f"{printable(h)!r} is no hash")
-        take(cursor, layout.rest, values)
-        cursor.finish()
         commit_ms, seq = parse_id(entry_id)
+        epoch, by = read_int(values[2]), read_word(values[shape.h_at - 1])
     except ValueError as error:
-        raise _unreadable(entry_id, entry, b"type", error) from error
+        raise _unreadable(entry_id, flat, error) from error
     return Record(
-        seq=seq, commit_ms=commit_ms, epoch=epoch, by=by, h=h.decode(), event=layout.make(**values)
+        seq=seq, commit_ms=commit_ms, epoch=epoch, by=by, h=h.decode(), event=event, octets=octets
     )
 
 
 def expected_hash(previous_h: str, record: Record) -> str:
-    """The `h` that `record` must carry after a record with hash `previous_h`."""
-    entry = encode_event(record.event, epoch=record.epoch, by=record.by, h=record.h)
-    return chain(bytes.fromhex(previous_h), record.entry_id, entry).hex()
+    """The `h` that `record`, read from a log, must carry after a record with hash `previous_h`."""
+    return chain(bytes.fromhex(previous_h), record.octets).hex()
 
 
 def encode_command(command: Command, by: str) -> Fields:
@@ -155,19 +152,18 @@ def encode_command(command: Command, by: str) -> Fields:
     return entry
 
 
-def decode_command(entry_id: bytes, entry: Mapping[bytes, bytes]) -> Sent:
+def decode_command(entry_id: bytes, flat: Flat) -> Sent:
     """Read a command.
 
     Raises:
         UnreadableEntryError: the fault of its sender; refuse and count it.
     """
     try:
-        cursor, layout = _open(entry, b"cmd", COMMANDS)
-        by = cursor.take(b"by").decode()
-        command = _rest(cursor, layout)
+        values = flat[1::2]
+        command = _shape(tuple(flat[::2]), values, COMMANDS, _COMMAND_ENVELOPE).read(values)
+        return Sent(entry_id=entry_id.decode(), by=read_word(values[2]), command=command)
     except ValueError as error:
-        raise _unreadable(entry_id, entry, b"cmd", error) from error
-    return Sent(entry_id=entry_id.decode(), by=by, command=command)
+        raise _unreadable(entry_id, flat, error) from error
 
 
 def encode_answer(answer: Answer) -> Fields:
@@ -183,16 +179,17 @@ def encode_answer(answer: Answer) -> Fields:
     return entry
 
 
-def decode_answer(entry_id: bytes, entry: Mapping[bytes, bytes]) -> Answer:
+def decode_answer(entry_id: bytes, flat: Flat) -> Answer:
     """Read an answer.
 
     Raises:
         UnreadableEntryError: the fault of its writer; count it.
     """
     try:
-        return _rest(*_open(entry, b"answer", ANSWERS))
+        values = flat[1::2]
+        return _shape(tuple(flat[::2]), values, ANSWERS, _ANSWER_ENVELOPE).read(values)
     except ValueError as error:
-        raise _unreadable(entry_id, entry, b"answer", error) from error
+        raise _unreadable(entry_id, flat, error) from error
 
 
 def parse_id(entry_id: bytes) -> tuple[int, int]:
@@ -203,28 +200,18 @@ def parse_id(entry_id: bytes) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _open(
-    entry: Mapping[bytes, bytes], kind_field: bytes, table: _Table[T]
-) -> tuple[Cursor, Layout[T]]:
-    """Read version and kind, which every entry begins with, and look its layout up."""
-    cursor = Cursor(entry)
-    version = cursor.take(b"v")
-    layout = table.get((cursor.take(kind_field), version))
+def _shape(
+    names: tuple[bytes, ...], values: Sequence[bytes], table: _Table[T], envelope: Envelope
+) -> Shape[T]:
+    """Look up what the fields of an entry are: by version and kind, with which it begins."""
+    layout = table.get((values[1], values[0])) if len(values) > 1 else None
     if layout is None:
         raise InvalidValueError("this program does not know it; it was written by a newer one")
-    return cursor, layout
+    if max(map(len, values)) > MAX_VALUE_OCTETS:
+        raise InvalidValueError(f"a field has more than {MAX_VALUE_OCTETS} octets")
+    return layout.shape(names, envelope)
 
 
-def _rest(cursor: Cursor, layout: Layout[T]) -> T:
-    values: dict[str, Any] = {}
-    take(cursor, layout.first, values)
-    take(cursor, layout.rest, values)
-    cursor.finish()
-    return layout.make(**values)
-
-
-def _unreadable(
-    entry_id: bytes, entry: Mapping[bytes, bytes], kind_field: bytes, error: ValueError
-) -> UnreadableEntryError:
-    kind, version = printable(entry.get(kind_field, b"?")), printable(entry.get(b"v", b"?"))
+def _unreadable(entry_id: bytes, flat: Flat, error: ValueError) -> UnreadableEntryError:
+    version, kind = (printable(octets) for octets in (*flat[1:4:2], b"?", b"?")[:2])
     return UnreadableEntryError(printable(entry_id), kind, version, str(error))

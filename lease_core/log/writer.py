@@ -8,7 +8,7 @@ from lease_core.domain.events import Event, Record
 from lease_core.log.errors import ClockError
 from lease_core.log.layout import Fields
 from lease_core.log.port import Appended, Batch, Head, SiteLog
-from lease_core.log.wire import chain, encode_answer, encode_event
+from lease_core.log.wire import chain, encode_answer, encode_event, hashed_octets
 
 _CLOCK_TRIES = 3
 
@@ -95,10 +95,20 @@ def _chained(
     previous, records, entries = bytes.fromhex(head.h), [], []
     for seq, event in enumerate(events, head.seq + 1):
         entry = encode_event(event, epoch=epoch, by=by, h="")
-        previous = chain(previous, f"{commit_ms}-{seq}", entry)
-        entry[b"h"] = previous.hex().encode()
+        octets = hashed_octets(f"{commit_ms}-{seq}".encode(), entry)
+        previous = chain(previous, octets)
+        h = previous.hex()
+        entry[b"h"] = h.encode()
         entries.append(entry)
         records.append(
-            Record(seq=seq, commit_ms=commit_ms, epoch=epoch, by=by, h=previous.hex(), event=event)
+            Record(
+                seq=seq,
+                commit_ms=commit_ms,
+                epoch=epoch,
+                by=by,
+                h=h,
+                event=event,
+                octets=octets,
+            )
         )
     return tuple(records), tuple(entries)

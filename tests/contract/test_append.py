@@ -256,8 +256,8 @@ async def test_sites_do_not_see_each_other(backend: Backend) -> None:
 
 
 async def test_text_of_strangers_stays_inside_its_field(log: SiteLog) -> None:
-    """Line ends, NUL, quotes and field names in a host name change no other field."""
-    hostile = replace(lease(1), host='a\r\nv 1 type X\x00" h ffff', cause="'; FLUSHALL\n")
+    """Line ends, control octets, quotes and field names in a host name change no other field."""
+    hostile = replace(lease(1), host='a\r\nv 1 type X\x01" h ffff', cause="'; FLUSHALL\n")
     batch = await written(log, await begun(log), [hostile, lease(2)], "a")
 
     assert list(batch.records) == await log.read(ZERO_ID)

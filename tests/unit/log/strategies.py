@@ -9,7 +9,7 @@ from lease_core.domain.commands import Answer, Command
 from lease_core.domain.events import Event
 from lease_core.domain.values import Ipv4, Mac
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=1), max_size=100)
 _OF_TYPE: dict[object, st.SearchStrategy[Any]] = {
     Mac: st.integers(0, (1 << 48) - 1),
     Ipv4: st.integers(0, (1 << 32) - 1),
