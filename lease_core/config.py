@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from lease_core.domain import values
@@ -22,17 +22,8 @@ def without_secret(text: str) -> str:
     return _SECRET.sub("//***@", text)
 
 
-def _redis_url(text: str) -> str:
-    if not re.match(r"(rediss?|unix)://.", text):
-        raise ValueError("no address of a Redis; write it like redis://127.0.0.1:6379/0")
-    return text
-
-
 Name = Annotated[str, AfterValidator(values.name)]
 """A name of a site, an edge, an allocator or a pool."""
-
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-"""Where the logs are."""
 
 
 class Settings(BaseModel):
@@ -41,25 +32,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AllocatorConfig(Settings):
-    """`leasectl allocator`."""
-
-    redis: RedisUrl = "redis://127.0.0.1:6379/0"
-    name: Name = "allocator"
-    replica_lag_max_s: int = Field(0, ge=0, le=3600)
-    """Largest replica lag; 0 with a single Redis. W is this plus 5 s (DESIGN section 2)."""
-
-    snapshot_events: int = Field(20_000, ge=100, le=10_000_000)
-    """A site's state is written beside its log after so many events ..."""
-    snapshot_minutes: int = Field(10, ge=1, le=1440)
-    """... and not more often than this."""
-
-    @property
-    def deposed_writer_s(self) -> int:
-        return self.replica_lag_max_s + 5 if self.replica_lag_max_s else 0
-
-
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=BaseModel)
 
 
 def load(path: Path, kind: type[S]) -> S:

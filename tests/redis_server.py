@@ -17,7 +17,7 @@ def is_installed() -> bool:
     return shutil.which("redis-server") is not None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -30,10 +30,12 @@ class RedisServer:
     Data stays in `folder`, so `restart` (after `stop` or `kill`) comes back with it.
     """
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder: Path, *settings: str, config: Path | None = None) -> None:
+        """With `config`, the file of a sentinel, it runs as one, without data."""
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = settings
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,13 +55,7 @@ class RedisServer:
         """
         assert self._process is None, "it runs already"
         self._process = subprocess.Popen(
-            [
-                "redis-server",
-                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-                *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
-                *("--aof-load-truncated", "no", "--maxmemory-policy", "noeviction"),
-                *self._settings,
-            ],
+            self._words(),
             stdin=subprocess.DEVNULL,
             stdout=(self.folder / "redis.log").open("ab"),
             stderr=subprocess.STDOUT,
@@ -70,6 +66,18 @@ class RedisServer:
                 self.kill()
                 raise RuntimeError((self.folder / "redis.log").read_text()[-2000:])
             time.sleep(POLL_S)
+
+    def _words(self) -> list[str]:
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        if self._config:
+            return ["redis-server", str(self._config), "--sentinel", *where, *self._settings]
+        return [
+            "redis-server",
+            *where,
+            *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+            *("--aof-load-truncated", "no", "--maxmemory-policy", "noeviction"),
+            *self._settings,
+        ]
 
     def stop(self) -> None:
         """End it in order (SIGTERM)."""
@@ -120,6 +128,6 @@ class RedisServer:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as link:
                 link.sendall(b"PING\r\n")
-                return link.recv(16).startswith(b"+PONG")
+                return link.recv(16).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False

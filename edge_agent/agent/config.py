@@ -9,8 +9,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from edge_agent.datapath.abi import MAX_RELAYS
 from edge_agent.dhcp.tables import KeyMode
-from lease_core.config import Name, RedisUrl, Settings
+from lease_core.config import Name, Settings
 from lease_core.domain.values import Ipv4
+from lease_core.endpoint import DEFAULT_URL, Endpoint
 
 BPFFS = Path("/sys/fs/bpf/lease")
 MAX_PORTS = 256
@@ -69,7 +70,7 @@ class EdgeConfig(Settings):
     )
     """Short for a `[[port]]` with nothing but its name."""
     port: tuple[PortConfig, ...] = Field((), max_length=MAX_PORTS)
-    redis: RedisUrl = "redis://127.0.0.1:6379/0"
+    redis: Endpoint = Endpoint(url=DEFAULT_URL)
     datapath: Literal["auto", "xdp", "user"] = "auto"
     pin_dir: Path | None = None
     max_subscribers: int = Field(1_000_000, ge=16, le=16_000_000)

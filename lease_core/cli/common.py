@@ -8,14 +8,17 @@ import re
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
+from pydantic import BaseModel
 
-from lease_core.config import ConfigError, without_secret
+from lease_core.config import ConfigError, check, load, without_secret
 from lease_core.domain.ledger import LedgerError
 from lease_core.domain.plan import PlanRefusedError
 from lease_core.domain.values import InvalidValueError, name
+from lease_core.endpoint import DEFAULT_URL, Endpoint
 from lease_core.log.port import ForeignLogError, LogError, LogUnavailableError, SiteLog
 from lease_core.log.reader import BrokenChainError, GapError
 from lease_core.log.redis_log import connect
@@ -28,15 +31,33 @@ EXIT_CONFIG = 78
 
 T = TypeVar("T")
 
+redis_help = "Where the logs are: a URL, or a TOML file with a setting `redis`."
 redis_option = click.option(
     "--redis",
     "url",
     envvar="LEASE_REDIS",
-    default="redis://127.0.0.1:6379/0",
+    default=DEFAULT_URL,
     show_default=True,
-    help="Where the logs are.",
+    help=redis_help,
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+class _AnyFile(BaseModel):
+    """What every configuration file of ours may have."""
+
+    redis: Endpoint
+
+
+def endpoint(text: str) -> Endpoint:
+    """What `--redis` says.
+
+    Raises:
+        ConfigError: it is no address of a Redis, and no file that has one.
+    """
+    if "://" in text:
+        return check({"redis": text}, _AnyFile, "--redis").redis
+    return load(Path(text), _AnyFile).redis
 
 
 def open_log(url: str, site: str) -> SiteLog:
@@ -48,7 +69,7 @@ def open_log(url: str, site: str) -> SiteLog:
     """
     name(site)
     try:
-        return connect(url, site)
+        return connect(endpoint(url), site)
     except ValueError as error:
         shown = without_secret(repr(url))
         raise ConfigError(f"{shown} is no address of a Redis: {error}") from error

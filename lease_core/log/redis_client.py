@@ -1,28 +1,36 @@
 """How we talk to Redis: two kinds of client, scripts by digest, one place that reads its errors."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final
 
 from hiredis import pack_command
-from redis.asyncio import Connection, Redis
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    MovedError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
 )
 
+from lease_core.endpoint import Endpoint
 from lease_core.log.errors import ForeignLogError, LogUnavailableError, OutcomeUnknownError
 from lease_core.log.layout import Fields
+from lease_core.log.locating import Address, Ask, Locator, SentinelMaster, SlotOwner, parse
 from lease_core.log.port import MAX_BLOCK_MS
 
 WRITER_TIMEOUT_S: Final = 3.0
 READER_TIMEOUT_S: Final = MAX_BLOCK_MS / 1000 + 5.0
+ASK_TIMEOUT_S: Final = 1.0
+MOVES: Final = 3
+"""So many MOVED of one call are followed."""
 
 SETTINGS: Final = {
     "appendonly": ("yes", "events would live in memory alone"),
@@ -52,32 +60,116 @@ def translated(*, is_append: bool = False) -> Iterator[None]:
         raise LogUnavailableError(f"no reply from Redis: {error}") from error
 
 
-class _FastConnection(Connection):
-    """Packs commands in C; redis-py does that for synchronous clients only.
+class _Ours:
+    """What we add to a connection of redis-py.
 
-    A batch of 256 events is 5,000 arguments, which take Python a third of the whole append.
+    It packs commands in C, which redis-py does for synchronous clients only: a batch of 256
+    events is 5,000 arguments, which take Python a third of the whole append. And with `locate`
+    it asks where to go each time it connects.
     """
+
+    host: str
+    port: int
+
+    def __init__(self, *, locate: Locator | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._locate = locate
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """The first argument may be several words (`CLIENT SETINFO`)."""
         name = args[0].encode() if isinstance(args[0], str) else args[0]
         return [pack_command((*name.split(), *args[1:]))]
 
+    async def _connect(self) -> None:
+        if self._locate:
+            self.host, self.port = await self._locate()
+        await super()._connect()  # type: ignore[misc]  # of the connection this is mixed into
 
-def open_client(url: str, timeout_s: float) -> Redis:
+    async def read_response(self, *args: Any, **settings: Any) -> Any:
+        try:
+            return await super().read_response(*args, **settings)  # type: ignore[misc]
+        except MovedError as error:
+            if self._locate:
+                self._locate.moved((error.host or self.host, error.port))
+            raise
+        except ReadOnlyError:
+            if self._locate:
+                await self.disconnect()  # type: ignore[attr-defined]
+            raise
+
+
+class _Plain(_Ours, Connection):
+    pass
+
+
+class _Tls(_Ours, SSLConnection):
+    pass
+
+
+def open_client(at: Endpoint | str, timeout_s: float, key: str = "") -> Redis:
     """Make a client that never repeats a call by itself; it connects with the first call.
 
+    In a cluster it serves the slot of `key`, and follows that slot: a call that was answered by
+    MOVED was not executed. ASK and TRYAGAIN are no service for the moment; the caller comes again.
+
     Raises:
-        ValueError: `url` is malformed.
+        ValueError: a URL is malformed.
     """
-    return Redis.from_url(
-        url,
-        connection_class=_FastConnection,  # but for rediss:// and unix://, which have their own
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout_s,
-        socket_connect_timeout=WRITER_TIMEOUT_S,
-        socket_keepalive=True,
+    endpoint = Endpoint.model_validate(at) if isinstance(at, str) else at
+    settings = _connection_settings(endpoint, timeout_s)
+    kind = settings.pop("connection_class")
+    if endpoint.url:
+        return _client(kind, settings)
+    asked = settings | {"socket_timeout": ASK_TIMEOUT_S, "socket_connect_timeout": ASK_TIMEOUT_S}
+    if endpoint.sentinels:  # their own users are not those of the data
+        asked = {name: asked[name] for name in asked if name not in {"username", "password"}}
+        known = list(map(parse, endpoint.sentinels))
+        return _client(
+            kind,
+            settings | {"locate": SentinelMaster(known, endpoint.master, _asking(kind, asked))},
+        )
+    owner = SlotOwner(list(map(parse, endpoint.nodes)), key, _asking(kind, asked))
+    follows = Retry(NoBackoff(), MOVES, supported_errors=(MovedError,))
+    return _client(kind, settings | {"locate": owner, "retry": follows})
+
+
+def _client(kind: type[Connection], settings: dict[str, Any]) -> Redis:
+    return Redis.from_pool(ConnectionPool(connection_class=kind, **settings))
+
+
+def _asking(kind: type[Connection], settings: dict[str, Any]) -> Ask:
+    async def ask(address: Address, question: Sequence[str]) -> Any:
+        connection = kind(host=address[0], port=address[1], **settings)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.send_command(*question)
+            return await connection.read_response()
+        finally:
+            await connection.disconnect()
+
+    return ask
+
+
+def _connection_settings(endpoint: Endpoint, timeout_s: float) -> dict[str, Any]:
+    settings: dict[str, Any] = dict(parse_url(endpoint.url)) if endpoint.url else {}
+    settings.setdefault("connection_class", SSLConnection if endpoint.is_tls else Connection)
+    ours = {Connection: _Plain, SSLConnection: _Tls}  # but for unix://, which has its own
+    settings["connection_class"] = ours.get(
+        settings["connection_class"], settings["connection_class"]
     )
+    if endpoint.username:
+        settings["username"] = endpoint.username
+    if endpoint.password_file:
+        settings["password"] = endpoint.password()
+    if endpoint.is_tls:
+        files = {"ca_certs": endpoint.ca, "certfile": endpoint.cert, "keyfile": endpoint.key}
+        settings |= {f"ssl_{name}": str(path) for name, path in files.items() if path}
+    return settings | {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": WRITER_TIMEOUT_S,
+        "socket_keepalive": True,
+    }
 
 
 def load_script(client: Redis, name: str) -> AsyncScript:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from lease_core.domain.commands import Command, Sent
 from lease_core.domain.events import Record
+from lease_core.endpoint import Endpoint
 from lease_core.log.decoding import Entries, answered_of, records_of, sent_of
 from lease_core.log.errors import (
     ClockError,
@@ -52,13 +53,15 @@ from lease_core.log.redis_snapshots import RedisSnapshots
 from lease_core.log.wire import encode_command
 
 
-def connect(url: str, site: str) -> "RedisLog":
-    """Make the log of `site` at `redis://host:port/db`; connections open with the first call.
+def connect(at: Endpoint | str, site: str) -> "RedisLog":
+    """Make the log of `site` at an endpoint or a URL; connections open with the first call.
 
     Raises:
-        ValueError: `url` or `site` is malformed; the fault of the configuration.
+        ValueError: a URL or `site` is malformed; the fault of the configuration.
     """
-    return RedisLog(open_client(url, WRITER_TIMEOUT_S), open_client(url, READER_TIMEOUT_S), site)
+    key = Keys(site).head
+    writer, reader = (open_client(at, s, key) for s in (WRITER_TIMEOUT_S, READER_TIMEOUT_S))
+    return RedisLog(writer, reader, site)
 
 
 class RedisLog(RedisSnapshots):

@@ -53,7 +53,7 @@ def test_an_edge_serves_its_site(services: dict[str, Any], site: str) -> None:
     assert config.pins.is_relative_to("/sys/fs/bpf")
     assert "/sys/fs/bpf:/sys/fs/bpf" in edge["volumes"]
     assert edge["network_mode"] == "host"
-    assert services["redis"]["ports"] == [f"{config.redis[len('redis://') : -len('/0')]}:6379"]
+    assert services["redis"]["ports"] == [f"{config.redis.url[len('redis://') : -len('/0')]}:6379"]
 
 
 def test_edges_have_interfaces_of_their_own() -> None:

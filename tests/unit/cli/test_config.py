@@ -7,7 +7,8 @@ from click.testing import CliRunner
 
 from edge_agent.agent.config import EdgeConfig
 from lease_core.cli.main import main
-from lease_core.config import AllocatorConfig, ConfigError, Settings, load, without_secret
+from lease_core.config import ConfigError, Settings, load, without_secret
+from lease_core.service.config import AllocatorConfig
 
 GOOD_EDGE = 'site = "ams01"\nedge = "bng1"\ninterfaces = ["access0"]\n'
 
