@@ -15,6 +15,7 @@ from lease_core.endpoint import DEFAULT_URL, Endpoint
 
 BPFFS = Path("/sys/fs/bpf/lease")
 MAX_PORTS = 256
+SUBSCRIBERS_PER_LINE = 8
 Interface = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,15}$")]
 
 
@@ -45,11 +46,21 @@ class PortConfig(Settings):
     """What tells bindings apart: a MAC (one line of it in the kernel), MAC and VLANs, or MAC,
     relay and circuit id."""
 
+    subscribers_per_line: int | None = Field(None, ge=1, le=65_536)
+    """How many a line may have; unless told 8 where each line is a subscriber's own (`key` is
+    `line` or `circuit`), any number where many share it."""
+
     @model_validator(mode="after")
     def _circuits_come_from_relays(self) -> Self:
         if self.key == "circuit" and not self.relays:
             raise ValueError('key = "circuit" needs relays, who say the circuit; name them')
         return self
+
+    @property
+    def per_line(self) -> int | None:
+        """The limit of subscribers on a line; None = no limit."""
+        own = None if self.key == "mac" else SUBSCRIBERS_PER_LINE
+        return self.subscribers_per_line or own
 
     @property
     def key_mode(self) -> KeyMode:

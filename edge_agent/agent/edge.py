@@ -5,8 +5,9 @@ time is told to it. `runtime` drives it with sockets and Redis, tests with their
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import structlog
 
@@ -45,11 +46,17 @@ class Edge:
         send_frame: SendFrame,
         send_command: SendCommand,
         now: Now,
+        per_line: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        """Take over the tables as they are: empty, or left by a former process."""
+        """Take over the tables as they are: empty, or left by a former process.
+
+        `per_line` limits how many subscribers a line may have, by ifindex; absent = any number.
+        """
         self.identity = identity
         self.datapath = datapath
-        self.projection = Projection(datapath, lines, identity.max_subscribers, identity.site)
+        self.projection = Projection(
+            datapath, lines, identity.max_subscribers, identity.site, limited=per_line
+        )
         self.horizon = Horizon()
         self.following = Following.CATCHING_UP
         self.slow_path = SlowPath(
@@ -59,6 +66,7 @@ class Edge:
             send_frame=send_frame,
             send_command=send_command,
             is_current=lambda: self.following is Following.LIVE,
+            per_line=per_line,
         )
         self.duties = Duties(self.projection, send_command, now)
         self.is_ready = False

@@ -7,6 +7,7 @@ that waits. Nothing a client sends raises.
 import secrets
 
 from edge_agent.agent.answering import Answering, Now, SendCommand
+from edge_agent.agent.guard import Guard
 from edge_agent.agent.waiting import Waiting
 from edge_agent.dhcp import reply
 from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
@@ -20,9 +21,10 @@ _NEWCOMER = {Counter.PASS_UNKNOWN_CLIENT, Counter.PASS_OTHER_LINE}
 
 
 class Requests:
-    def __init__(self, answering: Answering, send_command: SendCommand) -> None:
+    def __init__(self, answering: Answering, send_command: SendCommand, guard: Guard) -> None:
         self._answering = answering
         self._send_command = send_command
+        self._guard = guard
         self._projection = answering.projection
         self._waiting = answering.waiting
         self._life = secrets.token_hex(3)
@@ -41,12 +43,14 @@ class Requests:
         match request.message.options.message_type:
             case MessageType.DISCOVER | MessageType.REQUEST:
                 return self._serve(request, ifindex, now)
-            case MessageType.RELEASE:
+            case MessageType.RELEASE if self._may_ask(request, ifindex, now):
                 self._release(request, ifindex)
-            case MessageType.DECLINE:
+            case MessageType.DECLINE if self._may_ask(request, ifindex, now):
                 self._decline(request, ifindex)
-            case MessageType.INFORM:
+            case MessageType.INFORM if self._may_ask(request, ifindex, now):
                 self._inform(request, ifindex)
+            case MessageType.RELEASE | MessageType.DECLINE | MessageType.INFORM:
+                pass
             case _:
                 self._answering.drop("message_type")
         return Counter.PASS_MESSAGE_TYPE
@@ -57,14 +61,24 @@ class Requests:
         if verdict.frame:
             self._answering.reply(verdict.frame, request, ifindex, str(counter), cause="table")
         elif counter in _NEWCOMER:
-            self._ask(request, ifindex, now)
+            if self._may_ask(request, ifindex, now):
+                self._ask(request, ifindex, now)
         elif counter is Counter.PASS_OTHER_ADDRESS and _is_well_formed(request):
-            self._answering.nak(request, ifindex, "address is not yours", now)
+            if self._may_ask(request, ifindex, now):
+                self._answering.nak(request, ifindex, "address is not yours", now)
         else:
             if counter is Counter.PASS_OTHER_SERVER:
                 self._waiting.forget(request.message.mac, self._answering.line_of(request, ifindex))
             self._answering.drop(str(counter))
         return counter
+
+    def _may_ask(self, request: Request, ifindex: int, now: Now) -> bool:
+        """Whether its line may have an answer that is not in the tables, or cause a command."""
+        line = self._answering.line_of(request, ifindex)
+        if self._guard.allows_another(request.message.mac, line, now.elapsed_ns):
+            return True
+        self._answering.drop("line_too_often")
+        return False
 
     def _ask(self, request: Request, ifindex: int, now: Now) -> None:
         """Put the client's wish to the allocator and let the client wait."""
@@ -72,6 +86,9 @@ class Requests:
         if command is None:
             return
         line = self._answering.line_of(request, ifindex)
+        if not self._guard.has_room(request.message.mac, line, now.elapsed_ns):
+            self._answering.drop("line_full")
+            return
         waiting = Waiting(command.req, request, line, now.elapsed_ns)
         if self._waiting.add(waiting) and not self._send_command(command):
             self._waiting.take(command.req)

@@ -120,6 +120,7 @@ class Runtime:
             send_frame=self._send_frame,
             send_command=self._upstream.send,
             now=now(),
+            per_line={s.ifindex: port.per_line for port, s in opened if port.per_line},
         )
 
     def _send_frame(self, ifindex: int, frame: bytes) -> None:

@@ -3,9 +3,10 @@
 No input or output: frames and commands leave through the two functions it is given.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edge_agent.agent.answering import Answering, Now, SendCommand, SendFrame
+from edge_agent.agent.guard import Guard
 from edge_agent.agent.requests import Requests
 from edge_agent.agent.responses import Responses
 from edge_agent.datapath.port import Datapath
@@ -26,11 +27,19 @@ class SlowPath:
         send_frame: SendFrame,
         send_command: SendCommand,
         is_current: Callable[[], bool],
+        per_line: Mapping[int, int],
     ) -> None:
+        """`per_line` limits how many subscribers a line may have, by ifindex."""
         answering = Answering(
             site, datapath, projection, send_frame=send_frame, is_current=is_current
         )
-        requests, responses = Requests(answering, send_command), Responses(answering)
+        guard = Guard(
+            per_line,
+            projection.occupancy.of,
+            lambda mac, line: projection.find(mac, line) is not None,
+        )
+        requests = Requests(answering, send_command, guard)
+        responses = Responses(answering)
         self.waiting = answering.waiting
         self.tally = answering.tally
         self.receive = requests.receive

@@ -37,6 +37,10 @@ class Waiting:
         return message.mac, self.line, message.options.message_type
 
     @property
+    def is_discover(self) -> bool:
+        return self.request.message.options.message_type == MessageType.DISCOVER
+
+    @property
     def wish(self) -> tuple[Ipv4, Ipv4 | None]:
         """What the allocator was asked for: the address, and from which server."""
         message = self.request.message
@@ -50,6 +54,7 @@ class WaitingTable:
         self.refused = 0
         self._by_req: dict[str, Waiting] = {}
         self._by_client: dict[tuple[Mac, Line, int], Waiting] = {}
+        self._discovers: dict[str, None] = {}
         self._held: dict[str, Waiting] = {}
 
     def __len__(self) -> int:
@@ -60,7 +65,8 @@ class WaitingTable:
 
         A retransmission takes the place of the one before without asking again soon; another
         wish has to wait so long, or it would get the answer to the first. When the table is full
-        the newcomer is refused and counted: it will repeat itself.
+        a REQUEST takes the place of the DISCOVER that waits longest, and anybody else is refused;
+        who gets no answer is counted and will repeat itself.
         """
         standing = self._by_client.get(waiting.key)
         if standing and waiting.since_ns - standing.since_ns < REPEAT_NS:
@@ -71,9 +77,13 @@ class WaitingTable:
             self.take(standing.req)
         elif len(self._by_req) >= MAX_WAITING:
             self.refused += 1
-            return False
+            if waiting.is_discover or not self._discovers:
+                return False
+            self.take(next(iter(self._discovers)))
         self._by_req[waiting.req] = waiting
         self._by_client[waiting.key] = waiting
+        if waiting.is_discover:
+            self._discovers[waiting.req] = None
         return True
 
     def find(self, req: str) -> Waiting | None:
@@ -84,6 +94,7 @@ class WaitingTable:
         waiting = self._by_req.pop(req, None)
         if waiting:
             del self._by_client[waiting.key]
+            self._discovers.pop(req, None)
             self._held.pop(req, None)
         return waiting
 

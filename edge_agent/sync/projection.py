@@ -5,7 +5,7 @@ discriminators 0, 1, ... without holes, and the kernel looks at 0 alone; on the 
 under a key of its own. A removed binding leaves a tombstone, see `removals`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 
 import structlog
@@ -24,6 +24,7 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.lines import Lines
+from edge_agent.sync.occupancy import Occupancy
 from edge_agent.sync.pools import Pools
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, Removals, discriminator
 from edge_agent.sync.slots import Slots
@@ -51,12 +52,22 @@ class Projection:
     """The one writer of bindings and pools in a datapath."""
 
     def __init__(
-        self, datapath: Datapath, lines: Lines, max_subscribers: int, site: str = ""
+        self,
+        datapath: Datapath,
+        lines: Lines,
+        max_subscribers: int,
+        site: str = "",
+        *,
+        limited: Container[int] = (),
     ) -> None:
-        """Take the tables as they are found: empty, or left by a former process."""
+        """Take the tables as they are found: empty, or left by a former process.
+
+        `limited` are the interfaces where it is counted how many are bound on a line.
+        """
         self.datapath = datapath
         self.lines = lines
         self.unserved = 0
+        self.occupancy = Occupancy(limited)
         self.pools = Pools(datapath)
         self.digest = BindingsDigest()
         """Over the live bindings in the tables; the ledger's at the same event is equal (I4)."""
@@ -86,6 +97,7 @@ class Projection:
     def recount(self) -> None:
         """Read the digest anew from the tables, which somebody else has changed."""
         self.digest = BindingsDigest()
+        self.occupancy.clear()
         for key, found in self.datapath.entries():
             if discriminator(key) < TOMBSTONE:
                 self._count_in(key, found)
@@ -93,10 +105,12 @@ class Projection:
     def _count_in(self, key: SubscriberKey, found: Assignment) -> None:
         if found.check_ok:
             self.digest.add(self.binding_in(key, found))
+            self.occupancy.add(found.line)
 
     def _count_out(self, key: SubscriberKey, found: Assignment) -> None:
         if found.check_ok:
             self.digest.discard(self.binding_in(key, found))
+            self.occupancy.discard(found.line)
 
     # --- look-ups ---
 

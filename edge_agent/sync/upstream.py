@@ -2,7 +2,8 @@
 
 Commands wait in a bounded queue. What cannot be sent is dropped and counted: clients repeat
 themselves, and the agent repeats what it owes. A heartbeat goes first and always finds room,
-because without a horizon no client can be served.
+because without a horizon no client can be served. Those who look for their first offer go last,
+and their commands make room for all others: who was served already is served first.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections import deque
 
 import structlog
 
-from lease_core.domain.commands import Command, Heartbeat
+from lease_core.domain.commands import Command, Heartbeat, RequestOffer
 from lease_core.log.port import LogError, SiteLog
 
 MAX_WAITING = 4096
@@ -23,13 +24,14 @@ class Upstream:
         self._log = log
         self._sender = sender
         self._waiting: deque[Command] = deque()
+        self._newcomers: deque[Command] = deque()
         self._heartbeat: Heartbeat | None = None
         self._woken = asyncio.Event()
         self._reachable = True
         self._audit = structlog.get_logger("edge").bind(site=log.site)
 
     def __len__(self) -> int:
-        return len(self._waiting) + (self._heartbeat is not None)
+        return len(self._waiting) + len(self._newcomers) + (self._heartbeat is not None)
 
     def send(self, command: Command) -> bool:
         """Queue a command; False = the queue is full, so it was dropped and counted.
@@ -38,13 +40,24 @@ class Upstream:
         """
         if isinstance(command, Heartbeat):
             self._heartbeat = command
-        elif len(self._waiting) >= MAX_WAITING:
-            self.dropped += 1
-            return False
+        elif isinstance(command, RequestOffer):
+            if self._is_full:
+                self.dropped += 1
+                return False
+            self._newcomers.append(command)
         else:
+            if self._is_full:
+                self.dropped += 1
+                if not self._newcomers:
+                    return False
+                self._newcomers.popleft()
             self._waiting.append(command)
         self._woken.set()
         return True
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._waiting) + len(self._newcomers) >= MAX_WAITING
 
     async def run(self) -> None:
         """Send for ever; ends only by cancellation or by our own bug."""
@@ -57,8 +70,9 @@ class Upstream:
     def _batch(self) -> list[Command]:
         batch: list[Command] = [self._heartbeat] if self._heartbeat else []
         self._heartbeat = None
-        while self._waiting and len(batch) < MAX_BATCH:
-            batch.append(self._waiting.popleft())
+        for waiting in (self._waiting, self._newcomers):
+            while waiting and len(batch) < MAX_BATCH:
+                batch.append(waiting.popleft())
         return batch
 
     async def _send(self, batch: list[Command]) -> None:

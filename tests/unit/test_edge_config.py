@@ -26,6 +26,20 @@ def test_both_forms_name_interfaces() -> None:
     assert [port.relay_addresses for port in config.ports] == [(), (0xC0000207, 0xC0000208)]
 
 
+def test_a_line_of_its_own_is_limited() -> None:
+    """Where a line is a subscriber's it has 8 unless told; where many share it, any number."""
+    ports = [
+        {"interface": "a0"},
+        {"interface": "a1", "key": "line"},
+        {"interface": "a2", "key": "line", "subscribers_per_line": 2},
+        {"interface": "a3", "subscribers_per_line": 500},
+    ]
+
+    assert [port.per_line for port in checked(port=ports).ports] == [None, 8, 2, 500]
+    with pytest.raises(ConfigError, match=r"port\.0\.subscribers_per_line"):
+        checked(port=[{"interface": "a0", "subscribers_per_line": 0}])
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [

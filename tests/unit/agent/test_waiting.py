@@ -24,6 +24,21 @@ def test_the_table_is_bounded() -> None:
     assert table.find(str(MAX_WAITING + 1)) is None
 
 
+def test_a_full_table_keeps_those_who_have_an_offer_already() -> None:
+    """A REQUEST takes the place of the DISCOVER that waits longest; never the other way round."""
+    table = WaitingTable()
+    for number in range(1, MAX_WAITING):
+        table.add(waiting(str(number), discover(number)))
+    table.add(waiting("r1", selecting(1, FIRST)))
+
+    assert table.add(waiting("r2", selecting(2, FIRST)))
+    assert table.find("1") is None
+    assert table.find("2")
+    assert not table.add(waiting("new", discover(MAX_WAITING + 7)))
+    assert len(table) == MAX_WAITING
+    assert table.refused == 2
+
+
 def test_a_client_counts_once_however_often_it_asks() -> None:
     """Retransmissions take no further place and ask the allocator once a second at most."""
     table = WaitingTable()
@@ -118,5 +133,6 @@ def test_the_parts_of_the_table_agree_after_anything() -> None:
                 table.forget(mac_of(number), 7)
                 table.drop_stale(step * SECOND // 7)
         assert set(table._by_req) == {w.req for w in table._by_client.values()}
+        assert set(table._discovers) == {w.req for w in table._by_req.values() if w.is_discover}
         assert set(table._held) <= set(table._by_req)
         assert all(w.key == key for key, w in table._by_client.items())

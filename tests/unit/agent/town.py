@@ -146,6 +146,7 @@ class Town:
             self.datapath.put_port(ifindex, mac)
         self.frames: list[tuple[int, bytes]] = []
         self.commands: list[Command] = []
+        self.per_line: dict[int, int] = {}
         self.restart_edge()
         self._size = size
 
@@ -162,6 +163,7 @@ class Town:
             send_frame=lambda ifindex, frame: self.frames.append((ifindex, frame)),
             send_command=lambda command: self.commands.append(command) or True,  # type: ignore[func-returns-value]
             now=self.now,
+            per_line=self.per_line,
         )
 
     async def begin(self) -> "Town":

@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge_agent.sync.upstream import MAX_BATCH, MAX_WAITING, Upstream
-from lease_core.domain.commands import AckRemoval, Command, Heartbeat
-from lease_core.domain.values import Ipv4
+from lease_core.domain.commands import AckRemoval, Command, Heartbeat, RequestOffer
+from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer
 from lease_core.log.port import ForeignLogError, Unreadable
@@ -134,3 +134,19 @@ async def test_no_fault_of_the_log_ends_it(monkeypatch: pytest.MonkeyPatch) -> N
     await run_until(upstream, lambda: log.batches == [1])
 
     assert await sent(log) == [ack(2)]
+
+
+async def test_newcomers_go_last_and_make_room() -> None:
+    """A full queue drops those who look for a first offer, the oldest first; others go before."""
+    log = Counted(MemoryServer())
+    await log.create("0a" * 16)
+    upstream = Upstream(log, "bng1")
+    offers = [RequestOffer(req=f"o{n}", mac=Mac(n + 1), line="x") for n in range(MAX_WAITING)]
+    assert all(map(upstream.send, offers))
+    assert not upstream.send(offers[0])
+    assert upstream.send(ack(1))
+    assert upstream.send(beat("n"))
+    assert upstream.dropped == 2
+    await run_until(upstream, lambda: not len(upstream))
+
+    assert (await sent(log))[:3] == [beat("n"), ack(1), offers[1]]

@@ -1,0 +1,30 @@
+"""Occupancy: how many subscribers are bound on each line, where that is limited (I12)."""
+
+from collections.abc import Container
+
+from edge_agent.dhcp.tables import Line
+
+
+class Occupancy:
+    """Counts bindings of lines on the interfaces `limited`; about 90 octets for each line."""
+
+    def __init__(self, limited: Container[int] = ()) -> None:
+        self._limited = limited
+        self._bound: dict[int, int] = {}
+
+    def clear(self) -> None:
+        self._bound.clear()
+
+    def of(self, line: Line) -> int:
+        return self._bound.get(hash(line), 0)
+
+    def add(self, line: Line) -> None:
+        if line.ifindex in self._limited:
+            self._bound[hash(line)] = self.of(line) + 1
+
+    def discard(self, line: Line) -> None:
+        left = self.of(line) - 1
+        if left > 0:
+            self._bound[hash(line)] = left
+        else:
+            self._bound.pop(hash(line), None)
