@@ -154,6 +154,8 @@ static __always_inline bool is_to_dhcp_server(const struct xdp_md *ctx,
 	const struct iphdr *ip = behind_tags((void *)(long)ctx->data, end, ret_place);
 	const struct udphdr *udp;
 
+	/* One pointer or NULL: clang would compare the pointer of the one with the bound of the other. */
+	asm volatile("" : "+r"(ip));
 	if (!ip || (const void *)ip + HEADERS_LEN > end)
 		return false;
 	if (ip->version != 4 || ip->protocol != IPPROTO_UDP)
@@ -187,6 +189,7 @@ static __always_inline bool has_sound_tags(const struct frame_place *place)
  */
 static __always_inline __u32 check_headers(const struct dhcp_frame *frame, __u32 *ret_options_len)
 {
+	const void *end = frame->end;
 	__u32 total;
 
 	/* Rule 1 has seen that they are there, but the verifier has forgotten. */
@@ -200,8 +203,9 @@ static __always_inline __u32 check_headers(const struct dhcp_frame *frame, __u32
 	total = bpf_ntohs(frame->ip->tot_len);
 	if (total <= HEADERS_TOTAL || (const void *)frame->ip + total > frame->end)
 		return DHCP_pass_length;
-	/* Follows from the line above, but the verifier does not compare the two. */
-	if ((const void *)frame->options > frame->end)
+	/* Follows from the line above, but the verifier does not see it, and clang may not. */
+	asm volatile("" : "+r"(end));
+	if ((const void *)frame->options > end)
 		return DHCP_pass_length;
 	if (bpf_ntohs(frame->udp->len) != total - IP_HEADER_LEN)
 		return DHCP_pass_length;

@@ -101,6 +101,7 @@ static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *no
 	__builtin_memset(&notes->circuit, 0, sizeof(notes->circuit));
 	notes->circuit.giaddr_be = giaddr;
 	notes->circuit.len = len;
+	asm volatile("" : "+r"(len)); /* or clang drops the bound that the verifier needs */
 	for (__u32 i = 0; i < DHCP_CIRCUIT_MAX && i < len; i++)
 		notes->circuit.octets[i] = value[(at + 2 + i) & DHCP_OPTION_VALUE_MAX];
 	barrier();
