@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * May this client be answered, and for how long: rules 15 to 27 of docs/replies.md.
+ * May this client be answered, with what, and for how long: rules 15 to 27 of docs/replies.md.
  */
 #ifndef DHCP_BINDING_H
 #define DHCP_BINDING_H
@@ -15,6 +15,7 @@
 #include "maps.h"
 #include "notes.h"
 #include "options.h"
+#include "parameters.h"
 #include "parse.h"
 #include "tables.h"
 
@@ -26,7 +27,8 @@
 struct grant {
 	struct pool_assignment binding;
 	const struct ip_pool *pool;
-	__u32 options_len; /* of the pool's, rule 21 checked */
+	__u32 always_len;  /* of the pool's options, rule 21 checked */
+	__u32 options_len; /* of the pool's, or of those that are chosen of them */
 	__u32 bootp_len;
 	__u32 lease_s;
 	__u32 t1_s;
@@ -130,7 +132,9 @@ static __always_inline bool find_pool(struct grant *grant)
 	if (!grant->pool)
 		return false;
 	grant->options_len = READ_ONCE(grant->pool->options_len);
-	return grant->options_len >= DHCP_OPT_FIXED_LEN &&
+	grant->always_len = READ_ONCE(grant->pool->always_len);
+	return grant->always_len >= DHCP_OPT_FIXED_LEN &&
+	       grant->always_len <= grant->options_len &&
 	       grant->options_len <= DHCP_POOL_OPTIONS_MAX;
 }
 
@@ -187,16 +191,29 @@ static __always_inline __u32 echoed_len(const struct echoed *option)
 	return option->len ? 2 + option->len : 0;
 }
 
-/* Rule 26, as far as it can be told before the frame is resized. */
-static __always_inline bool set_length(const struct request_notes *notes, struct grant *grant)
+/*
+ * Rule 26, as far as it can be told before the frame is resized, and which of the pool's options
+ * on request the client is sent.
+ */
+static __always_inline bool set_options(const struct dhcp_frame *frame,
+					struct request_notes *notes, struct grant *grant)
 {
-	__u32 len = grant->options_len + 1; /* END */
 	__u32 accepted = notes->max_size > IP_LEN_ACCEPTED ? notes->max_size : IP_LEN_ACCEPTED;
+	__u32 room = (accepted - HEADERS_TOTAL) & ~3u;
+	__u32 last = echoed_len(&notes->client_id) + echoed_len(&notes->relay_agent) + 1; /* END */
+	__u32 len;
 
-	len += echoed_len(&notes->client_id) + echoed_len(&notes->relay_agent);
-	len = sizeof(struct bootp) + ((len + 3) & ~3u);
+	if (grant->always_len + last > room)
+		return false;
+	if (grant->options_len != grant->always_len) {
+		note_parameters(frame, notes);
+		choose_options(grant->pool, grant->always_len, room - grant->always_len - last,
+			       notes);
+		grant->options_len = notes->chosen.len;
+	}
+	len = sizeof(struct bootp) + ((grant->options_len + last + 3) & ~3u);
 	grant->bootp_len = len < BOOTP_LEN_MIN ? BOOTP_LEN_MIN : len;
-	return HEADERS_LEN + len <= accepted;
+	return true;
 }
 
 /* Rule 27: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */

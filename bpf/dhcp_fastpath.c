@@ -49,7 +49,7 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 
 /* Rules 15 to 26: a binding that may be answered, and with what. */
 static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker *asker,
-				    const struct request_notes *notes, struct grant *grant)
+				    struct request_notes *notes, struct grant *grant)
 {
 	__u64 now_boot_ns = bpf_ktime_get_boot_ns();
 	__u64 horizon_boot_ns;
@@ -70,7 +70,7 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker
 		return reason;
 	if (!set_times(now_boot_ns, horizon_boot_ns, asker->key, grant))
 		return DHCP_pass_horizon;
-	if (!set_length(notes, grant))
+	if (!set_options(frame, notes, grant))
 		return DHCP_pass_reply_space;
 	return NO_REASON;
 }

@@ -8,13 +8,14 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c534103 /* 'L' 'S' 'A', version 3 */
+#define DHCP_ABI_MAGIC 0x4c534104 /* 'L' 'S' 'A', version 4 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
 #define DHCP_MAX_RELAYS 4    /* of one port */
 #define DHCP_CIRCUIT_MAX 64  /* octets of a circuit id that a line may have */
-#define DHCP_POOL_OPTIONS_MAX 256
+#define DHCP_POOL_OPTIONS_MAX 512
+#define DHCP_ON_REQUEST_MAX 32 /* options of a pool for those who ask for them */
 #define DHCP_MIN_GRANT_S 120
 #define DHCP_DEAD_MAN_NS (900ULL * 1000000000ULL)
 
@@ -123,7 +124,9 @@ struct circuit {
  * `options` is the reply's option field as far as it is the same for every client, rendered by
  * the agent. It always begins with
  *     53 1 ?   54 4 <server id>   51 4 ????   58 4 ????   59 4 ????
- * whose ? the program patches (offsets below); then what the operator configured; no END.
+ * whose ? the program patches (offsets below). Up to always_len follows what every client is
+ * sent, and behind it at most DHCP_ON_REQUEST_MAX whole options for those who ask for them
+ * (option 55); no END.
  */
 struct ip_pool {
 	__be32 network_be;
@@ -131,9 +134,9 @@ struct ip_pool {
 	__be32 server_id_be; /* source address and option 54 of replies */
 	__u32 lease_time_s;  /* L */
 	__u32 options_len;
-	__u32 reserved;
-	__u8 name[32]; /* for people: zero-terminated, not read here */
+	__u32 always_len; /* of it, what every client is sent */
 	__u8 options[DHCP_POOL_OPTIONS_MAX]; /* zero after options_len */
+	__u8 name[32]; /* for people: zero-terminated, not read here */
 };
 
 #define DHCP_OPT_AT_TYPE 2

@@ -39,6 +39,15 @@ struct echoed {
 	__u8 value[DHCP_OPTION_VALUE_MAX + 1];
 };
 
+/* A pool's options without those that a client is not sent. */
+struct chosen {
+	__u32 at;   /* in the pool's */
+	__u32 room; /* for more */
+	__u32 len;  /* 0 = nothing was chosen */
+	__u32 reserved;
+	__u8 options[DHCP_POOL_OPTIONS_MAX + 8]; /* zero after len */
+};
+
 /* Where IPv4 starts, and the VLAN ids in front of it; 0 = none. */
 struct frame_place {
 	__u32 ethernet_len;
@@ -65,6 +74,8 @@ struct request_notes {
 	struct echoed client_id;
 	struct echoed relay_agent;
 	struct circuit circuit; /* in mode CIRCUIT only */
+	__u64 parameters[4];	/* bit by code: what option 55 asks for */
+	struct chosen chosen;
 };
 
 struct {
@@ -84,6 +95,7 @@ static __always_inline struct request_notes *new_notes(const struct frame_place 
 	__builtin_memset(notes, 0, offsetof(struct request_notes, found_at));
 	notes->client_id.len = 0;
 	notes->relay_agent.len = 0;
+	notes->chosen.len = 0;
 	notes->place = *place;
 	barrier();
 	return notes;

@@ -135,9 +135,10 @@ static __always_inline void write_number(__u8 *at, __u32 number)
  * every reply has is copied without a loop: nearly all replies are no longer.
  */
 static __always_inline void write_pool_options(__u8 *options, const void *end,
+					       const __u8 *from_options,
 					       const struct grant *grant, bool is_ack)
 {
-	const __u32 *from = (const __u32 *)grant->pool->options;
+	const __u32 *from = (const __u32 *)from_options;
 	__u32 *to = (__u32 *)options;
 
 #pragma unroll
@@ -179,6 +180,8 @@ static __always_inline bool write_headers(const struct xdp_md *ctx, const __u8 *
 {
 	struct dhcp_frame frame = frame_of(ctx, notes);
 	bool is_ack = notes->message_type == DHCPREQUEST;
+	const __u8 *pool_options = READ_ONCE(notes->chosen.len) ? notes->chosen.options :
+								  grant->pool->options;
 
 	/* Never true behind resize(); the verifier has forgotten the length. */
 	if ((const void *)(frame.eth + 1) > frame.end ||
@@ -187,7 +190,7 @@ static __always_inline bool write_headers(const struct xdp_md *ctx, const __u8 *
 	write_delivery(&frame, port_mac, grant->binding.ip_be, is_ack);
 	write_bootp(frame.bootp, grant->binding.ip_be, is_ack);
 	write_ip_udp(&frame, grant->pool->server_id_be, grant->bootp_len);
-	write_pool_options(frame.options, frame.end, grant, is_ack);
+	write_pool_options(frame.options, frame.end, pool_options, grant, is_ack);
 	return true;
 }
 
@@ -203,7 +206,7 @@ static __always_inline bool write_echoed(const struct xdp_md *ctx,
 	if (!len)
 		return true;
 	frame = frame_of(ctx, notes);
-	to = frame.options + (*at & 1023);
+	to = frame.options + (*at & 2047);
 	if ((const void *)(to + 2) > frame.end)
 		return false;
 	to[0] = code;
@@ -230,7 +233,7 @@ static __always_inline bool write_last_options(const struct xdp_md *ctx,
 	    !write_echoed(ctx, notes, OPTION_RELAY_AGENT, &notes->relay_agent, &at))
 		return false;
 	frame = frame_of(ctx, notes);
-	last = frame.options + (at & 1023);
+	last = frame.options + (at & 2047);
 	if ((const void *)(last + 1) > frame.end)
 		return false;
 	*last = OPTION_END;

@@ -24,13 +24,14 @@ from edge_agent.dhcp.tables import (
 )
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C534103
+MAGIC: Final = 0x4C534104
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
 MAX_RELAYS: Final = 4
 CIRCUIT_MAX: Final = 64
-POOL_OPTIONS_MAX: Final = 256
+POOL_OPTIONS_MAX: Final = 512
+ON_REQUEST_MAX: Final = 32
 
 COUNTERS: Final = tuple(counter.value for counter in Counter)
 """Names of the counters in the order of `DHCP_COUNTERS`."""
@@ -57,9 +58,9 @@ IP_POOL: Final = Record(
     server_id_be="4s",
     lease_time_s="I",
     options_len="I",
-    reserved="I",
-    name="32s",
+    always_len="I",
     options=f"{POOL_OPTIONS_MAX}s",
+    name="32s",
 )
 PROMISE: Final = Record("promise", kernel_boot_ns="Q", agent_boot_ns="Q")
 ACCESS_PORT: Final = Record(
@@ -152,22 +153,23 @@ def pack_pool(pool: PoolOptions) -> bytes:
     Raises:
         ValueError: the options are longer than `POOL_OPTIONS_MAX`; the renderer's fault.
     """
-    if len(pool.options) > POOL_OPTIONS_MAX:
-        raise ValueError(f"{len(pool.options)} octets of options, at most {POOL_OPTIONS_MAX} fit")
+    options = pool.options + pool.on_request
+    if len(options) > POOL_OPTIONS_MAX:
+        raise ValueError(f"{len(options)} octets of options, at most {POOL_OPTIONS_MAX} fit")
     return IP_POOL.layout.pack(
         pool.network.to_bytes(4, "big"),
         pool.netmask.to_bytes(4, "big"),
         pool.server_id.to_bytes(4, "big"),
         pool.lease_time_s,
+        len(options),
         len(pool.options),
-        0,
+        options,
         pool.name.encode(),
-        pool.options,
     )
 
 
 def unpack_pool(octets: bytes) -> PoolOptions:
-    network_be, netmask_be, server_be, lease_time_s, length, _, name, options = (
+    network_be, netmask_be, server_be, lease_time_s, length, always, options, name = (
         IP_POOL.layout.unpack(octets)
     )
     return PoolOptions(
@@ -175,8 +177,9 @@ def unpack_pool(octets: bytes) -> PoolOptions:
         _ip(netmask_be),
         _ip(server_be),
         lease_time_s,
-        options[:length],
+        options[:always],
         name.rstrip(b"\0").decode(),
+        options[always:length],
     )
 
 

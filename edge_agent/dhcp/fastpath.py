@@ -199,9 +199,14 @@ def _find_binding(tables: Tables, key: SubscriberKey, mac: Mac, line: Line) -> _
     if holder(key, assignment) != mac or assignment.line != line:
         return Counter.PASS_OTHER_LINE
     pool = tables.pool(assignment.pool_id)
-    if pool is None or not options.FIXED_LEN <= len(pool.options) <= options.POOL_OPTIONS_MAX:
+    if pool is None or not _is_whole(pool):
         return Counter.PASS_UNKNOWN_POOL
     return _Binding(key, assignment, pool)
+
+
+def _is_whole(pool: PoolOptions) -> bool:
+    always, all_of_it = len(pool.options), len(pool.options) + len(pool.on_request)
+    return always >= options.FIXED_LEN and all_of_it <= options.POOL_OPTIONS_MAX
 
 
 def _refuse_claim(request: Request, binding: _Binding) -> Counter | None:

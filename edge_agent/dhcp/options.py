@@ -20,7 +20,8 @@ AT_LEASE: Final = 11
 AT_T1: Final = 17
 AT_T2: Final = 23
 FIXED_LEN: Final = 27
-POOL_OPTIONS_MAX: Final = 256
+POOL_OPTIONS_MAX: Final = 512
+ON_REQUEST_MAX: Final = 32
 
 END: Final = bytes([codes.END])
 
@@ -54,6 +55,8 @@ class Options(NamedTuple):
     """Value of option 61 with its type octet, 1..255 octets."""
     relay_info: bytes | None = None
     """Value of option 82 with its sub-options, 1..255 octets."""
+    parameters: bytes | None = None
+    """Option 55, the codes that the client asks for; None = absent, so it asks for all."""
     max_size: int = 0
     """Option 57, the longest IP datagram that the client takes in octets; 0 = absent."""
     host_name: bytes = b""
@@ -118,6 +121,7 @@ def _recognise(single: dict[int, bytes], host_name: bytes) -> Options | Counter:
         _ip(server_id) if server_id else None,
         client_id,
         relay_info,
+        get(codes.PARAMETERS),
         int.from_bytes(max_size or b"", "big"),
         host_name,
     )

@@ -57,6 +57,7 @@ def offer(
         to=_to_newcomer(request, yiaddr),
         yiaddr=yiaddr,
         fields=_pool_options(MessageType.OFFER, pool, grant_s, mac_key),
+        on_request=pool.on_request,
         server_id=pool.server_id,
         port_mac=port_mac,
     )
@@ -82,6 +83,7 @@ def ack(
         ciaddr=message.ciaddr,
         yiaddr=yiaddr,
         fields=_pool_options(MessageType.ACK, pool, grant_s, mac_key),
+        on_request=pool.on_request,
         server_id=pool.server_id,
         port_mac=port_mac,
     )
@@ -119,6 +121,7 @@ def inform_ack(request: Request, pool: PoolOptions, port_mac: Mac) -> bytes | No
         ciaddr=message.ciaddr,
         fields=_type_and_server(MessageType.ACK, pool.server_id)
         + pool.options[options.FIXED_LEN :],
+        on_request=pool.on_request,
         server_id=pool.server_id,
         port_mac=port_mac,
     )
@@ -157,6 +160,27 @@ def _type_and_server(message_type: MessageType, server_id: Ipv4) -> bytes:
     )
 
 
+def _asked_for(on_request: bytes, parameters: bytes | None, room: int) -> bytes:
+    """Those of a pool's options on request that the client names and that fit (RFC 2131 3.5).
+
+    A client without option 55 asks for all.
+    """
+    taken = b""
+    at = 0
+    while at < len(on_request):
+        end = at + 2 + on_request[at + 1]
+        is_named = parameters is None or on_request[at] in parameters
+        if is_named and len(taken) + end - at <= room:
+            taken += on_request[at:end]
+        at = end
+    return taken
+
+
+def _area_room(received: Options) -> int:
+    """Octets of options, a multiple of 4, that the client takes behind all headers."""
+    return max(MAX_IP, received.max_size) - IPV4_LEN - UDP_LEN - HEADER_LEN & ~3
+
+
 def _echoed(received: Options) -> bytes:
     """What goes back unchanged: 61 (RFC 6842 3), and 82 as the last option (RFC 3046 2.2)."""
     echoed = b""
@@ -174,16 +198,19 @@ def _frame(
     fields: bytes,
     server_id: Ipv4,
     port_mac: Mac,
+    on_request: bytes = b"",
     ciaddr: Ipv4 = NO_IP,
     yiaddr: Ipv4 = NO_IP,
     flags: int | None = None,
 ) -> bytes | None:
     """Put header, options and padding together; `flags` None = the client's."""
     message = request.message
-    area = fields + _echoed(message.options) + options.END
-    length = max(MIN_BOOTP, HEADER_LEN + (len(area) + 3 & ~3))
-    if IPV4_LEN + UDP_LEN + length > max(MAX_IP, message.options.max_size):
+    last = _echoed(message.options) + options.END
+    room = _area_room(message.options) - len(fields) - len(last)
+    if room < 0:
         return None
+    area = fields + _asked_for(on_request, message.options.parameters, room) + last
+    length = max(MIN_BOOTP, HEADER_LEN + (len(area) + 3 & ~3))
     header = _HEADER.pack(
         *(codes.BOOT_REPLY, codes.HTYPE_ETHERNET, codes.HLEN_ETHERNET, message.xid, 0),
         *(message.flags if flags is None else flags, ciaddr, yiaddr, NO_IP, message.giaddr),

@@ -113,14 +113,17 @@ def holder(key: SubscriberKey, assignment: Assignment) -> Mac:
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """A pool as the fast path sees it; `options` begins with the fixed part of `bpf/maps.h`."""
+    """A pool as the fast path sees it."""
 
     network: Ipv4
     netmask: Ipv4
     server_id: Ipv4
     lease_time_s: int
     options: bytes
+    """What every client is sent; begins with the fixed part of `bpf/maps.h`."""
     name: str = ""
+    on_request: bytes = b""
+    """Whole options that a client is sent if it asks for them (option 55) and they fit."""
 
 
 @dataclass(slots=True)

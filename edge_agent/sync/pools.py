@@ -80,7 +80,7 @@ def _told(pool: PoolOptions, event: PoolAdded | PoolOptionsSet) -> PoolOptions:
         rendered = render_pool_options(pool.server_id, mask[0], routers, dns, extra)
     except ValueError as error:
         raise LedgerError(f"pool {event.pool!r} cannot be rendered: {error}") from error
-    return replace(pool, options=rendered)
+    return replace(pool, options=rendered.always, on_request=rendered.on_request)
 
 
 def _addresses(value: bytes) -> list[Ipv4]:

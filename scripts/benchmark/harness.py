@@ -59,7 +59,7 @@ def entries(count: int) -> Iterator[tuple[SubscriberKey, Assignment]]:
 
 def open_site(datapath: XdpDatapath) -> None:
     """Let the program answer: one pool, one port, hours of horizon, an agent that is alive."""
-    options = render_pool_options(SERVER, NETMASK, (SERVER,), (Ipv4(0x08080808),))
+    options = render_pool_options(SERVER, NETMASK, (SERVER,), (Ipv4(0x08080808),)).always
     datapath.put_pool(POOL, PoolOptions(Ipv4(0x64400000), NETMASK, SERVER, LEASE_S, options))
     datapath.put_port(IFINDEX, PORT_MAC)
     touch(datapath)

@@ -28,6 +28,7 @@ from tests.kernel.world import (
     fill,
     redeal,
     set_port,
+    some_pool,
     some_state,
 )
 from tests.packets import PORT_MAC
@@ -100,6 +101,8 @@ class Round:
         sides = self._kernel, self._twin
         for _ in range(2):
             redeal(self._pick, self._dealt, *sides)
+        if self._pick.random() < 0.1:
+            some_pool(self._pick, *sides)
         state = some_state(self._pick, now_boot_ns())
         at_relay_port = set_port(self._pick, *sides)
         for side in sides:

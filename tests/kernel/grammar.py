@@ -16,6 +16,8 @@ from tests.packets import (
     ip,
 )
 
+USUAL = bytes((1, 121, 3, 6, 15, 26, 42, 119, 252))
+"""What clients ask for."""
 CIRCUITS = tuple(line.circuit for line in LINES if line.circuit)
 TPIDS = (0x8100, 0x88A8, 0x9100)
 SUB_OPTIONS = (1, 1, 2, 2, 4, 5, 6, 9, 10, 11, 12, 19, 33)
@@ -33,7 +35,7 @@ def some_options(pick: random.Random, number: int) -> list[tuple[int, bytes]]:
         (54, ip(SERVER)),
         (61, pick.randbytes(pick.choice((1, 7, 7, 19, 254, 255)))),
         (12, pick.randbytes(pick.randrange(20))),
-        (55, pick.randbytes(13)),
+        (55, pick.choice((USUAL, USUAL, pick.randbytes(13), pick.randbytes(255), b""))),
         (57, pick.choice((576, 576, 600, 700, 1500, 65535, 0)).to_bytes(2, "big")),
     )
     chosen = [o for o in pool if pick.random() < 0.55 or o[0] == 53]

@@ -29,7 +29,7 @@ POOL_OPTIONS = PoolOptions(
     lease_time_s=LEASE_S,
     options=render_pool_options(
         Ipv4(SERVER), Ipv4(0xFFFF0000), (Ipv4(SERVER),), (Ipv4(0x08080808), Ipv4(0x09090909))
-    ),
+    ).always,
 )
 
 

@@ -16,6 +16,8 @@ TAGS: Final = (0x8100, 0x88A8, 0x9100)
 FORBIDDEN: Final = (50, 52, 55, 56, 57)
 """Never in these replies: table 3 has 50, 55 and 57; 52 has no use here; 56 is for refusals."""
 DEMANDED: Final = (51, 53, 54)
+USUAL: Final = (1, 3, 6, 43, 51, 53, 54, 58, 59)
+"""What the pools here tell every client."""
 
 Where = tuple[int, int, int, int, bytes]
 """A line: interface, outer and inner VLAN id, giaddr and circuit id."""
@@ -172,6 +174,9 @@ def _options(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> Non
     _must(said.all_of(82) == asked.all_of(82), "option 82 changed (RFC 3046 2.2)", found)
     _must(82 not in codes or codes[-1] == 82, "option 82 is not the last (RFC 3046 2.2)", found)
     _must(not any(said.behind), "something behind END", found)
+    for wishes in asked.all_of(55):
+        unasked = set(codes) - {*wishes, *USUAL, 61, 82}
+        _must(not unasked, f"options {unasked} that were not asked for (3.5)", found)
     _must(said.number(54) == said.source, "another server id than its address", found)
 
 

@@ -68,6 +68,7 @@ def test_constants_are_those_of_the_header() -> None:
         "KEY_TAG_LINE": LINE_TAG,
         "KEY_TAG_CIRCUIT": CIRCUIT_TAG,
         "POOL_OPTIONS_MAX": abi.POOL_OPTIONS_MAX,
+        "ON_REQUEST_MAX": abi.ON_REQUEST_MAX,
         "MIN_GRANT_S": fastpath.MIN_GRANT_S,
         "OPT_AT_TYPE": options.AT_TYPE,
         "OPT_AT_LEASE": options.AT_LEASE,

@@ -187,3 +187,47 @@ def test_longest_reply(lab: Lab) -> None:
     assert len(longest.frame) == 42 + 548
     assert longest.frame[-1] == 255
     assert too_long.counter == "pass_reply_space"
+
+
+def test_parameter_request_list(lab: Lab) -> None:
+    """Of a pool's options on request a client is sent those that it names; without 55, all."""
+    domain, mtu = option(15, b"example.net"), option(26, b"\x05\xdc")
+    lab.datapath.put_pool(2, replace(POOL_OPTIONS, on_request=domain + mtu))
+    lab.datapath.put(KEY, replace(BINDING, pool_id=2))
+    always = 282 + len(POOL_OPTIONS.options)
+
+    for parameters, sent in (
+        (((55, b"\x1a\x03"),), mtu),
+        (((55, b"\x0f\x1a"),), domain + mtu),
+        (((55, b"\x03"),), b""),
+        (((55, b""),), b""),
+        ((), domain + mtu),
+    ):
+        frame = lab.judge(Client(options=((53, bytes((DISCOVER,))), *parameters))).frame
+        assert frame[always:].rstrip(b"\0") == sent + b"\xff"
+
+
+def test_what_does_not_fit_is_left_out(lab: Lab) -> None:
+    """An option on request that is too long for the client gives way to a shorter one."""
+    routes, long, short = option(121, bytes(14)), option(43, bytes(250)), option(15, b"example.net")
+    lab.datapath.put_pool(2, replace(POOL_OPTIONS, on_request=routes + long + short))
+    lab.datapath.put(KEY, replace(BINDING, pool_id=2))
+    always = 282 + len(POOL_OPTIONS.options)
+
+    usual = lab.judge(Client()).frame
+    ample = lab.judge(Client().with_option(57, b"\x05\xdc")).frame
+
+    assert usual[always:].rstrip(b"\0") == routes + short + b"\xff"
+    assert ample[always:].rstrip(b"\0") == routes + long + short + b"\xff"
+
+
+def test_the_longest_options(lab: Lab) -> None:
+    """All octets that a pool may have are sent to a client that takes them."""
+    room = 512 - len(POOL_OPTIONS.options)
+    on_request = option(43, bytes(255)) + option(60, b"x" * (room - 257 - 2))
+    lab.datapath.put_pool(2, replace(POOL_OPTIONS, on_request=on_request))
+    lab.datapath.put(KEY, replace(BINDING, pool_id=2))
+
+    frame = lab.judge(Client().with_option(57, b"\x05\xdc")).frame
+
+    assert frame[282 + len(POOL_OPTIONS.options) :].rstrip(b"\0") == on_request + b"\xff"

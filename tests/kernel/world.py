@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.options import option
+from edge_agent.dhcp.options import ON_REQUEST_MAX, POOL_OPTIONS_MAX, option
 from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.tables import (
     Assignment,
@@ -39,12 +39,18 @@ LINES = (
 POOLS = {
     1: POOL_OPTIONS,
     2: replace(POOL_OPTIONS, lease_time_s=86_400, options=render_pool_options(
-        Ipv4(SERVER), Ipv4(0xFFFF0000), (Ipv4(SERVER),), ())),
+        Ipv4(SERVER), Ipv4(0xFFFF0000), (Ipv4(SERVER),), ()).always),
     3: replace(POOL_OPTIONS, options=POOL_OPTIONS.options + option(43, b"v" * 190)),
     4: replace(POOL_OPTIONS, options=POOL_OPTIONS.options[:26]),
     5: replace(POOL_OPTIONS, server_id=Ipv4(SERVER + 9), lease_time_s=119),
 }  # fmt: skip
 
+UNREAD = tuple({*range(213, 255)} - {220, 221, 249, 252})
+"""Codes that scapy gives no meaning to, so they may be empty."""
+ON_REQUEST = {
+    121: bytes.fromhex("18c0000264400001 0064400001"), 15: b"example.net", 26: b"\x05\xdc",
+    42: b"ntp1ntp2", 119: b"s" * 33, 125: b"e" * 60, 249: b"r" * 14, 252: b"w" * 120,
+}  # fmt: skip
 
 Dealt = tuple[SubscriberKey, Assignment]
 
@@ -128,6 +134,21 @@ def set_port(pick: random.Random, *sides: XdpDatapath | MemoryDatapath) -> bool:
     for side in sides:
         side.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=key)
     return bool(relays)
+
+
+def some_pool(pick: random.Random, *sides: XdpDatapath | MemoryDatapath) -> None:
+    """Give a pool other options on request: some, as many as there may be, or as long."""
+    kind = pick.random()
+    if kind < 0.2:
+        chosen = [(code, b"") for code in pick.sample(UNREAD, ON_REQUEST_MAX)]
+    elif kind < 0.3:
+        room = POOL_OPTIONS_MAX - len(POOL_OPTIONS.options)
+        chosen = [(60, bytes(255)), (15, bytes(room - 257 - 2))]
+    else:
+        chosen = pick.sample(sorted(ON_REQUEST.items()), pick.randrange(len(ON_REQUEST)))
+    on_request = b"".join(option(*each) for each in chosen)
+    for side in sides:
+        side.put_pool(2, replace(POOL_OPTIONS, on_request=on_request))
 
 
 def redeal(

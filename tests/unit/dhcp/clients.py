@@ -43,7 +43,7 @@ POOL = PoolOptions(
     netmask=NETMASK,
     server_id=SERVER,
     lease_time_s=3600,
-    options=render_pool_options(SERVER, NETMASK, [SERVER], DNS),
+    options=render_pool_options(SERVER, NETMASK, [SERVER], DNS).always,
 )
 ASSIGNMENT = Assignment(ip=IP, pool_id=POOL_NUMBER, slot=SLOT, line=Line(IFINDEX), seq=41)
 STATE = SiteState(

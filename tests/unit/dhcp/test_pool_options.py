@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.dhcp import options
 from edge_agent.dhcp.options import option
-from edge_agent.dhcp.pool_options import render_pool_options
+from edge_agent.dhcp.pool_options import ALWAYS_MAX, render_pool_options
 from tests.unit.dhcp.clients import DNS, NETMASK, SERVER
 
 MAPS_H = Path(__file__).parents[3] / "bpf" / "maps.h"
@@ -15,7 +15,7 @@ MAPS_H = Path(__file__).parents[3] / "bpf" / "maps.h"
 
 def test_pool_options_begin_with_the_template_of_the_map() -> None:
     """The rendered octets are the template, then mask, routers and DNS servers in their order."""
-    assert render_pool_options(SERVER, NETMASK, [SERVER], DNS) == bytes.fromhex(
+    assert render_pool_options(SERVER, NETMASK, [SERVER], DNS).always == bytes.fromhex(
         "350100 360464400001 330400000000 3a0400000000 3b0400000000"
         "0104ffff0000 030464400001 06080909090901010101"
     )
@@ -24,7 +24,8 @@ def test_pool_options_begin_with_the_template_of_the_map() -> None:
 def test_empty_lists_leave_their_option_out() -> None:
     """A pool without routers and DNS servers has no empty options 3 and 6 (length 0 is illegal)."""
     rendered = render_pool_options(SERVER, NETMASK, [], [])
-    assert len(rendered) == options.FIXED_LEN + 6
+    assert len(rendered.always) == options.FIXED_LEN + 6
+    assert rendered.on_request == b""
 
 
 def test_offsets_are_those_of_the_map() -> None:
@@ -44,9 +45,9 @@ def test_offsets_are_those_of_the_map() -> None:
 
 def test_too_many_servers_are_refused_with_a_remedy() -> None:
     """Options that the map entry cannot hold are refused before anything is written."""
-    fitting = (options.POOL_OPTIONS_MAX - options.FIXED_LEN - 6 - 2) // 4
+    fitting = (ALWAYS_MAX - options.FIXED_LEN - 6 - 2) // 4
     most = render_pool_options(SERVER, NETMASK, [], [SERVER] * fitting)
-    assert len(most) <= options.POOL_OPTIONS_MAX
+    assert len(most.always) <= ALWAYS_MAX
     with pytest.raises(ValueError, match="fewer routers or DNS servers"):
         render_pool_options(SERVER, NETMASK, [], [SERVER] * (fitting + 1))
 
@@ -59,15 +60,15 @@ EXTRA = {
 }
 
 
-def test_options_of_the_operator_stand_behind_by_code() -> None:
-    """They follow mask, routers and DNS servers, whatever order they were named in."""
+def test_options_of_the_operator_are_on_request() -> None:
+    """What everybody is sent stays as it is; routes come first, the others by their codes."""
     plain = render_pool_options(SERVER, NETMASK, [SERVER], DNS)
     assert render_pool_options(SERVER, NETMASK, [SERVER], DNS, EXTRA) == (
-        plain
+        plain.always,
+        option(121, b"\x00\x0a\x00\x00\x01")
         + option(15, b"example.net")
         + option(26, b"\x05\xdc")
-        + option(42, b"\xc0\x00\x02\x01")
-        + option(121, b"\x00\x0a\x00\x00\x01")
+        + option(42, b"\xc0\x00\x02\x01"),
     )
 
 
@@ -95,7 +96,10 @@ def test_all_faults_of_options_are_told_at_once() -> None:
 
 def test_too_many_options_are_refused_with_a_remedy() -> None:
     """Own options that the map entry cannot hold are refused before anything is written."""
-    room = options.POOL_OPTIONS_MAX - options.FIXED_LEN - 6 - 2
-    assert render_pool_options(SERVER, NETMASK, [], [], {43: bytes(room)})
-    with pytest.raises(ValueError, match=r"take 257 octets, at most 256 .*its own options"):
-        render_pool_options(SERVER, NETMASK, [], [], {43: bytes(room + 1)})
+    room = options.POOL_OPTIONS_MAX - options.FIXED_LEN - 6
+    fitting = {43: bytes(255), 60: bytes(room - 257 - 2)}
+    assert render_pool_options(SERVER, NETMASK, [], [], fitting)
+    with pytest.raises(ValueError, match=f"take {room + 1} octets, {room} fit; shorten"):
+        render_pool_options(SERVER, NETMASK, [], [], fitting | {60: bytes(room - 257 - 1)})
+    with pytest.raises(ValueError, match="has 33 own options, at most 32 fit"):
+        render_pool_options(SERVER, NETMASK, [], [], dict.fromkeys(range(200, 233), b"x"))

@@ -264,3 +264,30 @@ def test_renewals_of_a_site_are_spread() -> None:
     fullest = max(len(list(same)) for _, same in itertools.groupby(sorted(times)))
     assert fullest < 20
     assert max(times) - min(times) > 340
+
+
+ON_REQUEST = {code: options.option(code, bytes(length)) for code, length in {
+    121: 14, 15: 11, 43: 235, 26: 2}.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sent"),
+    [
+        (None, (121, 15, 26)),
+        (b"", ()),
+        (bytes((26, 3, 15)), (15, 26)),
+        (bytes((43, 121)), (121, 43)),
+        (bytes((43, 121, 15)), (121, 15)),
+    ],
+)
+def test_a_client_is_sent_what_it_asks_for(parameters: bytes | None, sent: tuple[int]) -> None:
+    """Option 55 chooses of the options on request, in the pool's order, as long as they fit."""
+    pool = replace(POOL, on_request=b"".join(ON_REQUEST.values()))
+    area = b"" if parameters is None else options.option(55, parameters)
+    request = replace(DISCOVER, area=area)
+    answer = reply.offer(
+        request.request, yiaddr=IP, pool=pool, grant_s=GRANT_S,
+        mac_key=subscriber_key(MAC), port_mac=PORT_MAC,
+    )  # fmt: skip
+    chosen = b"".join(ON_REQUEST[code] for code in sent)
+    assert answer == expected(request, CLIENT, grant_options(2) + chosen, yiaddr=IP)

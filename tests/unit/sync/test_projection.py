@@ -122,11 +122,10 @@ class TestEvents:
 
         assert before is not None
         assert after == projection_of(tables).pools.named("res-1")
-        assert b"\x1a\x02\x05\xdc" in before.options
-        assert after.options[FIXED_LEN:] == bytes.fromhex(
-            "0104ffffffff0304644000090604c00002362b020104"
-        )
-        assert replace(after, options=before.options) == before
+        assert b"\x1a\x02\x05\xdc" in before.on_request
+        assert after.options[FIXED_LEN:] == bytes.fromhex("0104ffffffff0304644000090604c0000236")
+        assert after.on_request == bytes.fromhex("2b020104")
+        assert replace(after, options=before.options, on_request=before.on_request) == before
 
     def test_options_of_no_pool_are_refused(self) -> None:
         """An event about an unknown pool is a fault of the log."""
