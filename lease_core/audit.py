@@ -7,6 +7,8 @@ to forge a line.
 
 import re
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any, TextIO
@@ -15,6 +17,9 @@ import structlog
 
 from lease_core.domain.events import Event
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+
+LINES_A_BATCH = 16
+"""Events that came together are told one by one up to so many."""
 
 
 class Sink:
@@ -54,6 +59,24 @@ def configure(stream: TextIO | None = None) -> None:
         logger_factory=lambda *_: SINK,
         cache_logger_on_first_use=True,
     )
+
+
+def tell_events(
+    log: structlog.typing.FilteringBoundLogger,
+    stage: str,
+    told: Sequence[tuple[Event, int | str]],
+    key: str = "event_id",
+) -> None:
+    """Write a line for each event with its `key`, or one line for all where they are many.
+
+    A line costs more than deciding what it tells, and the log has every event anyway.
+    """
+    if len(told) > LINES_A_BATCH:
+        counts = Counter(event_name(event) for event, _ in told)
+        log.info("events", stage=stage, first=told[0][1], last=told[-1][1], **counts)
+        return
+    for event, number in told:
+        log.info(event_name(event), **(fields_of(event) | {"stage": stage, key: number}))
 
 
 class Quota:

@@ -19,7 +19,7 @@ from edge_agent.sync.follower import ContradictionError, Following
 from edge_agent.sync.horizon import Horizon
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.projection import Projection
-from lease_core.audit import event_name, fields_of
+from lease_core.audit import tell_events
 from lease_core.domain.commands import Heartbeat
 from lease_core.domain.events import HorizonGranted, Record
 from lease_core.domain.ledger import LedgerError
@@ -152,29 +152,28 @@ class Edge:
         """
         self._state = replace(self._state, cursor_hi=end.seq)
         self.datapath.set_state(self._state)
-        fault = None
-        for number, record in enumerate(records):
+        fault, done = None, 0
+        while done < len(records):
             try:
-                self._apply(record, now)
+                done += self._apply_first(records, done, now)
             except LedgerError as error:
-                end = _end_of(records[:number], self.position() or end)
-                records = records[:number]
+                end = _end_of(records[:done], self.position() or end)
+                records = records[:done]
                 fault = ContradictionError(end, str(error))
-                break
         self._move_to(end)
+        tell_events(self._audit, "applied", [(r.event, r.entry_id) for r in records])
         for record in records:
             self.slow_path.applied(record, now)
         self.slow_path.settle(end.seq, now)
         if fault:
             raise fault
 
-    def _apply(self, record: Record, now: Now) -> None:
-        self.projection.apply(record, now.boot_ns)
-        if isinstance(record.event, HorizonGranted):
-            self._grant(record.event, now)
-        fields = fields_of(record.event)
-        name = event_name(record.event)
-        self._audit.info(name, **(fields | {"stage": "applied", "event_id": record.entry_id}))
+    def _apply_first(self, records: Sequence[Record], start: int, now: Now) -> int:
+        applied = self.projection.apply_first(records, start, now.boot_ns)
+        event = records[start].event
+        if isinstance(event, HorizonGranted):
+            self._grant(event, now)
+        return applied
 
     def answer(self, answers: Sequence[Answered], now: Now) -> None:
         for answered in answers:

@@ -86,9 +86,13 @@ DHCP_STATS: Final = Record("dhcp_stats", **dict.fromkeys(COUNTERS, "Q"))
 
 def check_word(key: SubscriberKey, assignment: Assignment) -> int:
     """The 32 bits that tie a value to its key ("Hash" in `docs/replies.md`)."""
+    return _check_word(key, assignment, holder(key, assignment).to_bytes(6, "big"))
+
+
+def _check_word(key: SubscriberKey, assignment: Assignment, mac_octets: bytes) -> int:
     line = assignment.line
     ip_be = int.from_bytes(assignment.ip.to_bytes(4, "big"), "little")
-    mac = int.from_bytes(holder(key, assignment).to_bytes(6, "big"), "little")
+    mac = int.from_bytes(mac_octets, "little")
     mixed = mix64(key ^ mac << 16) ^ (ip_be | assignment.pool_id << 32)
     mixed = mix64(mixed) ^ (assignment.slot | line.ifindex << 32)
     mixed = mix64(mixed) ^ (line.s_vlan | line.c_vlan << 16 | assignment.seq << 32 & MASK_64)
@@ -101,7 +105,8 @@ def pack_assignment(key: SubscriberKey, assignment: Assignment) -> bytes:
     What relays say of its line is another record, see `pack_circuit`.
     """
     line = assignment.line
-    check = check_word(key, assignment) ^ (not assignment.check_ok)
+    mac = holder(key, assignment).to_bytes(6, "big")
+    check = _check_word(key, assignment, mac) ^ (not assignment.check_ok)
     return POOL_ASSIGNMENT.layout.pack(
         assignment.ip.to_bytes(4, "big"),
         assignment.pool_id,
@@ -111,8 +116,8 @@ def pack_assignment(key: SubscriberKey, assignment: Assignment) -> bytes:
         line.c_vlan,
         check,
         assignment.seq,
-        holder(key, assignment).to_bytes(6, "big"),
-        bytes(2),
+        mac,
+        b"\0\0",
     )
 
 

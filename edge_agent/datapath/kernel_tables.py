@@ -2,9 +2,8 @@
 
 import errno
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Final
 
 from edge_agent.datapath import abi, libbpf, pins
@@ -87,20 +86,17 @@ class KernelTables:
                 raise FastPathError(f"subscriber_pools: {error.strerror}") from error
             raise self._full() from error
 
-    def put_many(self, entries: Iterable[tuple[SubscriberKey, Assignment]]) -> None:
-        """Write many bindings, about ten times as fast as one by one.
-
-        Raises:
-            TableFullError: no room; the entries before were written.
-        """
-        rest = iter(entries)
-        while chunk := list(islice(rest, _BATCH)):
+    def put_many(self, entries: Sequence[tuple[SubscriberKey, Assignment]]) -> int:
+        for at in range(0, len(entries), _BATCH):
+            chunk = entries[at : at + _BATCH]
             for key, entry in chunk:
                 self._put_circuit(key, entry)
             keys = [key for key, _ in chunk]
-            values = b"".join(abi.pack_assignment(key, entry) for key, entry in chunk)
-            if self._subscribers.set_many(keys, values) < len(keys):
-                raise self._full()
+            values = b"".join([abi.pack_assignment(key, entry) for key, entry in chunk])
+            written = self._subscribers.set_many(keys, values)
+            if written < len(keys):
+                return at + written
+        return len(entries)
 
     def remove(self, key: SubscriberKey) -> None:
         self._subscribers.delete(key)

@@ -64,6 +64,14 @@ class MemoryDatapath:
             )
         self._subscribers[key] = assignment
 
+    def put_many(self, entries: Sequence[tuple[SubscriberKey, Assignment]]) -> int:
+        for number, (key, assignment) in enumerate(entries):
+            try:
+                self.put(key, assignment)
+            except TableFullError:
+                return number
+        return len(entries)
+
     def remove(self, key: SubscriberKey) -> None:
         self._subscribers.pop(key, None)
 

@@ -32,6 +32,10 @@ class Datapath(Tables, Protocol):
         """
         ...
 
+    def put_many(self, entries: Sequence[tuple[SubscriberKey, Assignment]]) -> int:
+        """Write bindings in order until there is no room; return how many were written."""
+        ...
+
     def remove(self, key: SubscriberKey) -> None:
         """Delete a binding; an absent one is no error."""
         ...

@@ -70,10 +70,12 @@ def key_of(mac: Mac, line: Line, mode: KeyMode, discriminator: int = 0) -> Subsc
     return mix64(mix64(mixed) ^ len(line.circuit)) >> 8 | CIRCUIT_TAG << 56
 
 
+_KEY_MODES: Final = {LINE_TAG: KeyMode.LINE, CIRCUIT_TAG: KeyMode.CIRCUIT}
+
+
 def key_mode(key: SubscriberKey) -> KeyMode:
     """The kind of a key; a tombstone of the agent is one of `MAC`."""
-    tags = {LINE_TAG: KeyMode.LINE, CIRCUIT_TAG: KeyMode.CIRCUIT}
-    return tags.get(key >> 56, KeyMode.MAC)
+    return _KEY_MODES.get(key >> 56, KeyMode.MAC)
 
 
 def key_mac(key: SubscriberKey) -> Mac:

@@ -8,6 +8,7 @@ port that tells lines apart by circuit it says `access0#192.0.2.7=port-4`, giadd
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from edge_agent.dhcp.relay import MAX_CIRCUIT
 from edge_agent.dhcp.tables import KeyMode, Line
@@ -15,6 +16,7 @@ from lease_core.domain.values import InvalidValueError, ip_from_text, ip_text
 
 _LINE = re.compile(r"([^:]+)(?::([1-9][0-9]{0,3})(?:\.([1-9][0-9]{0,3}))?)?", re.ASCII)
 MAX_VLAN = 4094
+_KNOWN_MAX = 4096
 _CIRCUIT = re.compile(r"([^:#]+)#([0-9.]+)(?:=([!-~]+)|#((?:[0-9a-f]{2})+))", re.ASCII)
 _PRINTABLE = re.compile(rb"[!-~]+")
 
@@ -31,12 +33,16 @@ class Lines:
         self._ifindex = dict(interfaces)
         self._modes = {name: int(mode) for name, mode in (modes or {}).items() if mode}
         self._names = {ifindex: name for name, ifindex in interfaces.items()}
+        self._known = lru_cache(_KNOWN_MAX)(self._parse)
 
     def parse(self, text: str) -> Line | None:
         """The line that `text` names here; None where it names none of ours.
 
         Never raises. A line has one name: what `text` would not write is no name.
         """
+        return self._known(text)
+
+    def _parse(self, text: str) -> Line | None:
         if "#" in text:
             return self._parse_circuit(text)
         match = _LINE.fullmatch(text)

@@ -29,6 +29,11 @@ class Pools:
         found = self._found.get(name)
         return found[1] if found else None
 
+    def find(self, name: str) -> int | None:
+        """The pool's number in the datapath; None where the log never told of it."""
+        found = self._found.get(name)
+        return found[0] if found else None
+
     def number(self, name: str) -> int:
         """The pool's number in the datapath.
 

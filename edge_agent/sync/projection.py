@@ -5,7 +5,7 @@ discriminators 0, 1, ... without holes, and the kernel looks at 0 alone; on the 
 under a key of its own. A removed binding leaves a tombstone, see `removals`.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 
 import structlog
@@ -24,6 +24,7 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.lines import Lines
+from edge_agent.sync.newcomers import KnownMacs, assign_newcomers
 from edge_agent.sync.occupancy import Occupancy
 from edge_agent.sync.pools import Pools
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, Removals, discriminator
@@ -71,6 +72,7 @@ class Projection:
         self.pools = Pools(datapath)
         self.digest = BindingsDigest()
         """Over the live bindings in the tables; the ledger's at the same event is equal (I4)."""
+        self.known = KnownMacs()
         self._max_subscribers = max_subscribers
         self._audit = structlog.get_logger("edge").bind(site=site)
         self._adopt()
@@ -84,9 +86,10 @@ class Projection:
                 tombstones.append((key, found))
                 continue
             self._count_in(key, found)
+            self.known.add(holder(key, found))
             if discriminator(key):
                 further.append((key, found))
-        self._slots = Slots(self._max_subscribers, used)
+        self.slots = Slots(self._max_subscribers, used)
         self.removals = Removals(self.datapath, tombstones)
         for key, found in further:
             first = self.find(holder(key, found), found.line)
@@ -150,6 +153,17 @@ class Projection:
             yield key, found
 
     # --- events ---
+
+    def apply_first(self, records: Sequence[Record], start: int, now_boot_ns: int) -> int:
+        """Apply the record at `start`, with those behind that cost little with it; how many.
+
+        Raises:
+            LedgerError: it contradicts what the log said before; nothing was written.
+        """
+        applied = assign_newcomers(self, records, start, now_boot_ns)
+        if not applied:
+            self.apply(records[start], now_boot_ns)
+        return applied or 1
 
     def apply(self, record: Record, now_boot_ns: int) -> None:
         """Bring the tables to the state after `record`; applying it again changes nothing.
@@ -230,7 +244,7 @@ class Projection:
             return
         if found:
             self._count_out(*found)
-        slot = found[1].slot if found else self._slots.take()
+        slot = found[1].slot if found else self.slots.take()
         if slot is None:
             self._leave_unserved(
                 "table.full", binding.mac, "no slot is left; raise max_subscribers"
@@ -239,10 +253,11 @@ class Projection:
         try:
             owner = NO_MAC if key_mode(key) is KeyMode.MAC else binding.mac
             put = Assignment(binding.ip, number, slot, line, binding.seq, mac=owner)
+            self.known.add(binding.mac)
             self.datapath.put(key, put)
             self._count_in(key, put)
         except TableFullError as error:
-            self._slots.give(slot)
+            self.slots.give(slot)
             self._leave_unserved("table.full", binding.mac, str(error))
 
     def _free_key(self, mac: Mac, line: Line) -> SubscriberKey | None:
@@ -298,7 +313,7 @@ class Projection:
 
     def take_slot(self, shared: int) -> int:
         """A slot of its own for a binding that shared one, with the promise of the shared one."""
-        slot = self._slots.take()
+        slot = self.slots.take()
         if slot is None:
             return NO_SLOT
         self.carry_promise(shared, slot)
@@ -322,7 +337,7 @@ class Projection:
         """Forget a removal that event `up_to` or an earlier one ended."""
         removal = self.removals.settle(ip, up_to)
         if removal:
-            self._slots.give(removal.slot)
+            self.slots.give(removal.slot)
 
     def remaining_s(self, removal: Removal, now_boot_ns: int) -> int:
         """What the holder of a removed binding is still promised, seconds rounded up."""

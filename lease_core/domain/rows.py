@@ -12,6 +12,7 @@ from typing import Final
 
 from lease_core.domain.events import PoolAdded
 from lease_core.domain.state import Binding, State
+from lease_core.domain.values import Ipv4, Mac
 
 Row = tuple[str | int | bool | None, ...]
 """A word that names its kind, then values."""
@@ -105,12 +106,16 @@ class BindingsDigest:
         for binding in bindings:
             self.add(binding)
 
-    def add(self, binding: Binding) -> None:
-        self._sum = (self._sum + _weight(binding)) % _MODULUS
+    def add(self, b: Binding) -> None:
+        self.add_parts(b.mac, b.line, b.ip, b.pool, b.seq)
 
-    def discard(self, binding: Binding) -> None:
+    def add_parts(self, mac: Mac, line: str, ip: Ipv4, pool: str, seq: int) -> None:
+        """Add the binding of these values."""
+        self._sum = (self._sum + _weight(mac, line, ip, pool, seq)) % _MODULUS
+
+    def discard(self, b: Binding) -> None:
         """Take out a binding that was added."""
-        self._sum = (self._sum - _weight(binding)) % _MODULUS
+        self._sum = (self._sum - _weight(b.mac, b.line, b.ip, b.pool, b.seq)) % _MODULUS
 
     def text(self) -> str:
         return f"{self._sum:032x}"
@@ -121,6 +126,6 @@ def bindings_digest(bindings: Iterable[Binding]) -> str:
     return BindingsDigest(bindings).text()
 
 
-def _weight(b: Binding) -> int:
-    octets = f"{b.mac} {b.ip} {b.line} {b.pool} {b.seq}".encode()
+def _weight(mac: Mac, line: str, ip: Ipv4, pool: str, seq: int) -> int:
+    octets = f"{mac} {ip} {line} {pool} {seq}".encode()
     return int.from_bytes(hashlib.blake2b(octets, digest_size=16).digest(), "big")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from lease_core.audit import event_name, fields_of
+from lease_core.audit import tell_events
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import OptionsPlanned, PrefixPlanned
 from lease_core.domain.ledger import Ledger, LedgerError
@@ -210,12 +210,9 @@ class SiteLeader:
         if not draft:
             return head
         batch = await self._append(self._build(head, site, draft))
-        for record in batch.records:
-            self._position = self._position.behind(record)
-            name = event_name(record.event)
-            fields = fields_of(record.event)
-            more = {"stage": "appended", "event_id": record.entry_id}
-            self._audit.info(name, **(fields | more))
+        if batch.records:
+            self._position = self._position.behind(batch.records[-1])
+        tell_events(self._audit, "appended", [(r.event, r.entry_id) for r in batch.records])
         return batch.after
 
     async def _append(self, batch: Batch) -> Batch:

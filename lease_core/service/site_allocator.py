@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from lease_core.audit import Quota, event_name, fields_of
+from lease_core.audit import Quota, tell_events
 from lease_core.domain.commands import Answer, Refused, Sent
 from lease_core.domain.decide import decide, tick
 from lease_core.domain.desk import Desk, Timing
@@ -70,7 +70,7 @@ class SiteAllocator:
         """Record what nobody asked for."""
         draft = Draft()
         self._record(draft, event, now_ns)
-        return draft
+        return self._told(draft)
 
     def plan(self, prefixes: Sequence[PrefixPlanned], now_ns: int) -> Draft:
         """Add the pools that the plan gives the site and the log does not know yet."""
@@ -91,7 +91,7 @@ class SiteAllocator:
                 options=prefix.options,
             )
             self._record(draft, added, now_ns)
-        return draft
+        return self._told(draft)
 
     def set_options(self, planned: OptionsPlanned, plan_seq: int, now_ns: int) -> Draft:
         """Tell clients what event `plan_seq` of the plan said, unless a newer one is in the log.
@@ -126,6 +126,12 @@ class SiteAllocator:
                 self._refuse(reason, sent.by, now_ns, command=type(sent.command).__name__)
             else:
                 self._decide(draft, sent, now_ns)
+        return self._told(draft)
+
+    def _told(self, draft: Draft) -> Draft:
+        first = self.ledger.seq - len(draft.events) + 1
+        told = [(event, seq) for seq, event in enumerate(draft.events, first)]
+        tell_events(self._log, "decided", told, key="seq")
         return draft
 
     def _decide(self, draft: Draft, sent: Sent, now_ns: int) -> None:
@@ -149,14 +155,12 @@ class SiteAllocator:
         draft = Draft()
         for event in tick(self.ledger, self.desk, now_ns):
             self._record(draft, event, now_ns)
-        return draft
+        return self._told(draft)
 
     def _record(self, draft: Draft, event: Event, now_ns: int) -> None:
         self.ledger.evolve(self.ledger.seq + 1, self.epoch, event)
         self.desk.observe(event, now_ns)
         draft.events.append(event)
-        fields = fields_of(event) | {"stage": "decided", "seq": self.ledger.seq}
-        self._log.info(event_name(event), **fields)
         if isinstance(event, LeaseAssigned):
             self._report_duplicate(event)
 

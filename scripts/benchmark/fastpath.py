@@ -46,7 +46,7 @@ def measure(rounds: int) -> list[Table]:
         datapath = stack.enter_context(datapath_of(SUBSCRIBERS))
         harness = Harness(datapath.directory, SUBSCRIBERS, stack)
         say(f"writing {SUBSCRIBERS:,} subscribers")
-        datapath.put_many(entries(SUBSCRIBERS))
+        datapath.put_many(list(entries(SUBSCRIBERS)))
         open_site(datapath)
         counted = datapath.counters()
         table = _measure(harness, rounds)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import structlog
 
 from lease_core import audit
-from lease_core.audit import SINK, Quota, event_name, fields_of
+from lease_core.audit import SINK, Quota, event_name, fields_of, tell_events
 from lease_core.domain.events import EpochStarted, LeaseAssigned
 from lease_core.domain.values import Mac
 from tests.site import pool_added
@@ -94,6 +95,21 @@ class TestLines:
         [line] = [line for line in read(lines) if line["event"] == "mac.duplicate"]
 
         assert line["lines"] == ["access0", "access1"]
+
+
+class TestManyEvents:
+    def test_many_that_came_together_share_a_line(self, lines: io.StringIO) -> None:
+        """I12: beyond a handful one line says how many of each, from which to which."""
+        log = structlog.get_logger("edge")
+        tell_events(log, "applied", [(EpochStarted(cause="x"), f"1-{n}") for n in range(16)])
+        one_by_one = len(read(lines))
+        tell_events(log, "applied", [(EpochStarted(cause="x"), f"1-{n}") for n in range(17)])
+        told = read(lines)[one_by_one:]
+
+        assert one_by_one == 16
+        assert [(line["first"], line["last"], line["epoch.started"]) for line in told] == [
+            ("1-0", "1-16", 17)
+        ]
 
 
 class TestFields:

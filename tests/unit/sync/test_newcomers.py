@@ -1,0 +1,100 @@
+"""Newcomers: events applied many at a time leave the tables as one by one."""
+
+import random
+
+import pytest
+
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.sync.newcomers import KnownMacs
+from edge_agent.sync.projection import Projection
+from lease_core.domain.events import Record
+from lease_core.domain.rows import bindings_digest
+from lease_core.domain.values import Mac
+from tests.site import Site
+from tests.unit.sync.histories import (
+    NOW_BOOT,
+    expected,
+    ledger_of,
+    open_tables,
+    projection_of,
+    random_events,
+    records_of,
+    view,
+)
+
+
+def apply_all(projection: Projection, records: list[Record]) -> list[int]:
+    """Apply records as the agent does; return how many went at a time."""
+    sizes, done = [], 0
+    while done < len(records):
+        sizes.append(projection.apply_first(records, done, NOW_BOOT))
+        done += sizes[-1]
+    return sizes
+
+
+def leases(count: int) -> list[Record]:
+    site = Site(size=count)
+    for mac in range(1, count + 1):
+        ip = site.offer(mac, "access0")
+        assert ip
+        site.request(mac, ip, "access0")
+    return list(records_of(site.log))
+
+
+def promises(datapath: MemoryDatapath) -> dict[int, int]:
+    return {found.ip: datapath.promise(found.slot) for _, found in datapath.entries()}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_many_at_a_time_are_as_one_by_one(seed: int) -> None:
+    """Bindings, tombstones, promises and digest after any history are those of single steps."""
+    chance = random.Random(seed)
+    records = list(records_of(random_events(seed, 120, size=20, macs=chance.randint(3, 40))))
+    one, many = open_tables(), open_tables()
+    projection_of(one, records)
+    projection = projection_of(many)
+    apply_all(projection, records)
+
+    assert view(many) == view(one) == expected(ledger_of(records))
+    assert promises(many) == promises(one)
+    assert projection.digest.text() == bindings_digest(ledger_of(records).bound.values())
+
+
+def test_newcomers_go_together() -> None:
+    """Leases of strangers are one write, and promised as if answered."""
+    records, datapath = leases(20), open_tables()
+    sizes = apply_all(projection_of(datapath), records)
+
+    assert sizes[-1] == 20
+    assert all(promises(datapath).values())
+
+
+def test_whoever_finds_no_room_is_counted() -> None:
+    """A table that fills in the middle of a run keeps those before, and counts the others."""
+    records, datapath = leases(20), open_tables(8)
+    projection = projection_of(datapath)
+    apply_all(projection, records)
+
+    assert len(view(datapath).bindings) == 8
+    assert projection.unserved == 12
+
+
+def test_applied_again_changes_nothing() -> None:
+    """After a crash the same run is applied again, by another process too (I4)."""
+    records, datapath = leases(20), open_tables()
+    apply_all(projection_of(datapath), records)
+    before = view(datapath)
+    apply_all(projection_of(datapath), records)
+
+    assert view(datapath) == before
+
+
+def test_a_known_mac_is_never_taken_for_a_stranger() -> None:
+    """Whoever was added is known, and few others are taken for known."""
+    known = KnownMacs()
+    for mac in range(0x02BE00000000, 0x02BE00000000 + 50_000):
+        known.add(Mac(mac))
+
+    assert all(Mac(mac) in known for mac in range(0x02BE00000000, 0x02BE00000000 + 50_000))
+    others = range(0x06BE00000000, 0x06BE00000000 + 10_000)
+    assert sum(Mac(mac) in known for mac in others) < 1_000
