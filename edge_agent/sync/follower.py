@@ -32,7 +32,7 @@ from lease_core.log.reader import (
 BLOCK_MS = 1000
 COMPARE_S = 5.0
 RETRY_S = 0.5
-READ_COUNT = 500
+READ_COUNT = 1000
 
 
 class Following(StrEnum):
@@ -125,9 +125,7 @@ class Follower:
         came = await self._log.follow(
             self.position.entry_id, self._answers_after, BLOCK_MS, READ_COUNT
         )
-        position = self.position
-        for record in came.records:
-            position = advance(position, record)
+        position = advance(self.position, *came.records)
         if came.answers:
             self._answers_after = came.answers[-1].entry_id
         answers = [answer for answer in came.answers if not isinstance(answer, Unreadable)]

@@ -7,6 +7,7 @@ import pytest
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.sync.newcomers import KnownMacs
 from edge_agent.sync.projection import Projection
+from lease_core.domain.commands import RevokeLease
 from lease_core.domain.events import Record
 from lease_core.domain.rows import bindings_digest
 from lease_core.domain.values import Mac
@@ -87,6 +88,23 @@ def test_applied_again_changes_nothing() -> None:
     apply_all(projection_of(datapath), records)
 
     assert view(datapath) == before
+
+
+def test_who_comes_back_after_a_restart_is_no_stranger() -> None:
+    """A removal that a former process left is settled when its holder gets the address again."""
+    site, datapath = Site(size=4), open_tables()
+    ip = site.offer(1, "access0")
+    assert ip
+    site.request(1, ip, "access0")
+    site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+    before = len(site.log)
+    projection_of(datapath, records_of(site.log))
+    site.request(1, ip, "access0", kind="init-reboot")
+    records = list(records_of(site.log))
+    apply_all(projection_of(datapath), records[before:])
+
+    assert len(records) == before + 1
+    assert view(datapath) == expected(ledger_of(records))
 
 
 def test_a_known_mac_is_never_taken_for_a_stranger() -> None:
