@@ -12,8 +12,12 @@ from edge_agent.dhcp import fastpath, reply
 from edge_agent.dhcp.request import Request
 from edge_agent.dhcp.tables import Line
 from edge_agent.sync.projection import Projection
+from lease_core.audit import Quota
 from lease_core.domain.commands import Command
 from lease_core.domain.values import Mac, ip_text, mac_text
+
+ANSWERS_PER_MINUTE = 6_000
+"""Lines about answers of one kind; the tally knows them all, and the log every lease."""
 
 SendFrame = Callable[[int, bytes], None]
 """Sends a frame out of the interface with that number."""
@@ -47,6 +51,7 @@ class Answering:
         self.projection = projection
         self._send_frame = send_frame
         self._is_current = is_current
+        self._quota = Quota(ANSWERS_PER_MINUTE)
         self._audit = structlog.get_logger("edge").bind(site=site)
 
     def judge(self, request: Request, ifindex: int, now: Now) -> fastpath.Verdict:
@@ -80,14 +85,28 @@ class Answering:
             return
         frame = reply.nak(request, request.message.options.server_id or server, text, port_mac)
         if frame:
-            self.reply(frame, request, ifindex, "nak", cause=text)
+            self.reply(frame, request, ifindex, "nak", now, cause=text)
 
     def reply(
-        self, frame: bytes, request: Request, ifindex: int, kind: str, *, cause: str, **more: Any
+        self,
+        frame: bytes,
+        request: Request,
+        ifindex: int,
+        kind: str,
+        now: Now,
+        *,
+        cause: str,
+        **more: Any,
     ) -> None:
         """Send a frame to a client; `more` stands in the audit line and may name another `ip`."""
         self._send_frame(ifindex, frame)
         self.tally[kind] += 1
+        if self._quota.allows(kind, now.elapsed_ns):
+            self._tell(request, ifindex, kind, cause, more)
+
+    def _tell(
+        self, request: Request, ifindex: int, kind: str, cause: str, more: dict[str, Any]
+    ) -> None:
         mac, line = request.message.mac, self.line_of(request, ifindex)
         found = self.projection.find(mac, line)
         fields = {

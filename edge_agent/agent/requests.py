@@ -48,7 +48,7 @@ class Requests:
             case MessageType.DECLINE if self._may_ask(request, ifindex, now):
                 self._decline(request, ifindex)
             case MessageType.INFORM if self._may_ask(request, ifindex, now):
-                self._inform(request, ifindex)
+                self._inform(request, ifindex, now)
             case MessageType.RELEASE | MessageType.DECLINE | MessageType.INFORM:
                 pass
             case _:
@@ -59,7 +59,7 @@ class Requests:
         verdict = self._answering.judge(request, ifindex, now)
         counter = verdict.counter
         if verdict.frame:
-            self._answering.reply(verdict.frame, request, ifindex, str(counter), cause="table")
+            self._answering.reply(verdict.frame, request, ifindex, str(counter), now, cause="table")
         elif counter in _NEWCOMER:
             if self._may_ask(request, ifindex, now):
                 self._ask(request, ifindex, now)
@@ -159,7 +159,7 @@ class Requests:
         is_release = request.message.options.message_type == MessageType.RELEASE
         return is_release and request.is_past_relays
 
-    def _inform(self, request: Request, ifindex: int) -> None:
+    def _inform(self, request: Request, ifindex: int, now: Now) -> None:
         """RFC 2131 4.3.5: options for a client that has its address from elsewhere."""
         ciaddr = request.message.ciaddr
         pool = next((p for p in self._projection.pools if ciaddr & p.netmask == p.network), None)
@@ -170,7 +170,7 @@ class Requests:
         frame = reply.inform_ack(request, pool, port_mac)
         if frame:
             self._answering.reply(
-                frame, request, ifindex, "ack", cause="inform", ip=ip_text(ciaddr)
+                frame, request, ifindex, "ack", now, cause="inform", ip=ip_text(ciaddr)
             )
 
     def _line(self, request: Request, ifindex: int) -> str:

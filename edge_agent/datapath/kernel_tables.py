@@ -41,6 +41,7 @@ class KernelTables:
         self._ports = _table(maps, shapes, "access_ports")
         self._circuits = _table(maps, shapes, "circuits")
         self._written_ports: dict[int, Port] = {}
+        self._written_state: SiteState | None = None
         self._written_pools: dict[int, PoolOptions] = {}
         self._counters = Counters(maps["stats_map"], abi.COUNTERS)
         octets = self.max_subscribers * abi.PROMISE.size
@@ -151,7 +152,8 @@ class KernelTables:
         self._written_ports[ifindex] = port
 
     def state(self) -> SiteState:
-        return abi.unpack_state(self._state.copy(_STATE_WORDS))
+        """What the map says; what was written here is remembered, since nobody else writes."""
+        return self._written_state or abi.unpack_state(self._state.copy(_STATE_WORDS))
 
     def set_state(self, state: SiteState) -> None:
         """Replace the record word by word, so that a crash in between is on the safe side.
@@ -159,6 +161,7 @@ class KernelTables:
         The gate is closed before anything else changes and opened after; `cursor_hi` goes first
         and `cursor_lo` last, so that a half-written cursor looks torn.
         """
+        self._written_state = replace(state)
         octets = abi.pack_state(state)
         words = [int.from_bytes(octets[at : at + 8], "little") for at in range(0, len(octets), 8)]
         middle = [i for i in range(1, _STATE_WORDS) if i not in (_CURSOR_LO, _CURSOR_HI)]

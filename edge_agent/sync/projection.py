@@ -136,7 +136,7 @@ class Projection:
 
     def discriminator_of(self, mac: Mac, line: Line) -> int:
         """Where the subscriber's binding stands; 0, what the kernel looks at, if it has none."""
-        found = self.find(mac, line)
+        found = self.find(mac, line) if mac in self.known else None
         return discriminator(found[0]) if found else 0
 
     def mode_of(self, line: Line) -> KeyMode:
