@@ -41,9 +41,11 @@ struct echoed {
 
 /* A pool's options without those that a client is not sent. */
 struct chosen {
-	__u32 at;   /* in the pool's */
-	__u32 room; /* for more */
+	__u32 at;   /* of the next option in the pool's */
+	__u32 from; /* in the pool's, up to here is copied ... */
+	__u32 to;   /* ... to here; at `len` all that was chosen is */
 	__u32 len;  /* 0 = nothing was chosen */
+	__u32 room; /* for more */
 	__u32 reserved;
 	__u8 options[DHCP_POOL_OPTIONS_MAX + 8]; /* zero after len */
 };

@@ -15,7 +15,8 @@
 #include "options.h"
 #include "parse.h"
 
-#define WORDS(octets) (((octets) + 7) / 8)
+/* A look at each option, its words, of which the last may be a part, and the end. */
+#define CHOOSING_STEPS (2 * DHCP_ON_REQUEST_MAX + DHCP_POOL_OPTIONS_MAX / 8 + 2)
 
 /* Note what option 55 names; a client without it asks for everything. */
 static __always_inline void note_parameters(const struct dhcp_frame *frame,
@@ -38,50 +39,56 @@ static __always_inline void note_parameters(const struct dhcp_frame *frame,
 	barrier();
 }
 
-/*
- * Append `len` octets at `at` of the pool's options, by words: up to seven octets behind them
- * come along, and are written over next.
- */
-static __always_inline void append(const struct ip_pool *pool, __u32 at, __u32 len,
-				   struct chosen *chosen)
+/* Copy eight octets of the option that is being taken; those too many are written over next. */
+static __always_inline void copy_word(const struct ip_pool *pool, struct chosen *chosen)
 {
-	__u32 to = chosen->len;
+	*(__u64 *)(chosen->options + (chosen->to & (DHCP_POOL_OPTIONS_MAX - 1))) =
+		*(const __u64 *)(pool->options + (chosen->from & (DHCP_POOL_OPTIONS_MAX - 1)));
+	chosen->to += 8;
+	chosen->from += 8;
+}
 
-	for (__u32 i = 0; i < WORDS(2 + DHCP_OPTION_VALUE_MAX) && i * 8 < len; i++)
-		*(__u64 *)(chosen->options + ((to + i * 8) & (DHCP_POOL_OPTIONS_MAX - 1))) =
-			*(const __u64 *)(pool->options +
-					 ((at + i * 8) & (DHCP_POOL_OPTIONS_MAX - 1)));
-	chosen->len = to + len;
-	chosen->room -= len;
+/* Take the next option if it is asked for and fits; false behind the last. */
+static __always_inline bool next_option(const struct ip_pool *pool, const __u64 *parameters,
+					struct chosen *chosen)
+{
+	__u32 at = chosen->at, len;
+	__u8 code;
+
+	if (at >= pool->options_len)
+		return false;
+	code = pool->options[at & (DHCP_POOL_OPTIONS_MAX - 1)];
+	len = 2 + pool->options[(at + 1) & (DHCP_POOL_OPTIONS_MAX - 1)];
+	chosen->at = at + len;
+	if (parameters[code >> 6] >> (code & 63) & 1 && len <= chosen->room) {
+		chosen->room -= len;
+		chosen->from = at;
+		chosen->to = chosen->len;
+		chosen->len += len;
+	}
+	return true;
 }
 
 /*
  * Choose of the pool's options the first `always_len` octets, and behind them those that are
- * asked for, as long as they fit `room`.
+ * asked for, as long as they fit `room`. One loop, which the verifier goes through once.
  */
 static __always_inline void choose_options(const struct ip_pool *pool, __u32 always_len,
 					   __u32 room, struct request_notes *notes)
 {
 	struct chosen *chosen = &notes->chosen;
-	__u32 at, len;
-	__u8 code;
+	__u32 len;
 
 	chosen->at = chosen->len = always_len;
+	chosen->from = chosen->to = 0;
 	chosen->room = room;
 	__builtin_memset(chosen->options, 0, sizeof(chosen->options));
-	for (__u32 i = 0; i < WORDS(DHCP_POOL_OPTIONS_MAX) && i * 8 < always_len; i++)
-		((__u64 *)chosen->options)[i] = ((const __u64 *)pool->options)[i];
-
-	for (int step = 0; step < DHCP_ON_REQUEST_MAX; step++) {
+	for (int step = 0; step < CHOOSING_STEPS; step++) {
 		barrier();
-		at = chosen->at;
-		if (at >= pool->options_len)
+		if (chosen->to < chosen->len)
+			copy_word(pool, chosen);
+		else if (!next_option(pool, notes->parameters, chosen))
 			break;
-		code = pool->options[at & (DHCP_POOL_OPTIONS_MAX - 1)];
-		len = 2 + pool->options[(at + 1) & (DHCP_POOL_OPTIONS_MAX - 1)];
-		chosen->at = at + len;
-		if (notes->parameters[code >> 6] >> (code & 63) & 1 && len <= chosen->room)
-			append(pool, at, len, chosen);
 	}
 	barrier();
 	len = chosen->len;
