@@ -193,8 +193,13 @@ class Lab:
         environment = ("env", f"LEASE_REDIS={self.url}", f"LEASE_HISTORY={database}")
         return self.core.run(*environment, BIN / "leasectl", *words, check=check)
 
-    def start_allocator(self, name: str = "allocator") -> subprocess.Popen[bytes]:
-        words = (BIN / "leasectl", "allocator", "--redis", self.url, "--name", name)
+    def start_allocator(
+        self,
+        name: str = "allocator",
+        *options: object,
+        program: Sequence[object] = (BIN / "leasectl",),
+    ) -> subprocess.Popen[bytes]:
+        words = (*program, "allocator", "--redis", self.url, "--name", name, *options)
         return self.spawn(self.core.words(*words), name)
 
     # --- sites and homes ---
@@ -211,10 +216,10 @@ class Lab:
                       "--dns", "192.0.2.53")  # fmt: skip
         router, homes = Namespace(self, f"{name}-router"), Namespace(self, f"{name}-homes")
         number = len(self.sites) + 10
-        self._link(self.core, f"m{number}", router, "mgmt0")
+        self.link(self.core, f"m{number}", router, "mgmt0")
         self.core.run("ip", "link", "set", f"m{number}", "master", "mgmt")
         router.run("ip", "addr", "add", f"192.0.2.{number}/24", "dev", "mgmt0")
-        self._link(homes, "wire0", router, "access0")
+        self.link(homes, "wire0", router, "access0")
         if self.datapath != "user":
             homes.run(sys.executable, "-m", "scripts.xdp_pass", "wire0", check=False)
         base, length = prefix.split("/")
@@ -240,27 +245,34 @@ class Lab:
         self.sites[name] = site
         return site
 
-    def _link(self, left: Namespace, left_name: str, right: Namespace, right_name: str) -> None:
+    def link(self, left: Namespace, left_name: str, right: Namespace, right_name: str) -> None:
         call("ip", "link", "add", left_name, "netns", left.pid, "type", "veth",
              "peer", right_name, "netns", right.pid)  # fmt: skip
         for side, name in ((left, left_name), (right, right_name)):
             side.run("ip", "link", "set", name, "up")
 
+    def spawn_edge(
+        self, site: Site, program: Sequence[object] = (BIN / "edgectl",)
+    ) -> subprocess.Popen[bytes]:
+        """Start the agent."""
+        words = site.router.words(*program, "run", "--config", site.config)
+        site.edge = self.spawn(words, f"edge-{site.name}")
+        return site.edge
+
     def start_edge(self, site: Site) -> subprocess.Popen[bytes]:
         """Start the agent and wait until it may answer."""
         name = f"edge-{site.name}"
         before = len(self.log_of(name)) if (self.directory / f"{name}.log").exists() else 0
-        words = site.router.words(BIN / "edgectl", "run", "--config", site.config)
-        site.edge = self.spawn(words, name)
+        edge = self.spawn_edge(site)
 
         def is_ready() -> bool:
-            if site.edge and site.edge.poll() is not None:
+            if edge.poll() is not None:
                 raise LabError(f"the edge of {site.name} ended; see {self.directory}/{name}.log")
             lines = self.log_of(name)[before:]
             return any(line["event"] == "edge.ready" for line in lines)
 
         wait_until(is_ready, f"the edge of {site.name}")
-        return site.edge
+        return edge
 
     def add_home(self, site: Site, name: str) -> Home:
         self._homes += 1

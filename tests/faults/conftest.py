@@ -1,5 +1,7 @@
 """The lab of the fault tests: the kernel datapath, one site, a checker at the end of each test."""
 
+import os
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -25,3 +27,11 @@ def site(lab: Lab) -> Iterator[Site]:
     made = lab.add_site("ams01", "100.64.0.0/22")
     yield made
     assert check(lab, made) > 0, "nothing was promised, so nothing was checked"
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of a randomised test; LEASE_SEED repeats one."""
+    number = int(os.environ.get("LEASE_SEED") or secrets.randbits(32))
+    print(f"LEASE_SEED={number}")
+    return number

@@ -1,0 +1,101 @@
+"""Clients that come, renew and leave, many at once, on one interface of the homes.
+
+    python -m tests.faults.load INTERFACE CLIENTS
+
+Each plays RFC 2131 honestly with a MAC of its own: it uses an address only from ACK to RELEASE or
+to the end of its lease. Half of them stay for good; whoever else leaves is replaced by a newcomer.
+"""
+
+import itertools
+import select
+import socket
+import sys
+import time
+from dataclasses import dataclass
+
+from scripts.wiretap import ETH_P_ALL, HEADERS, options_of
+from tests.packets import ACK, DISCOVER, NAK, OFFER, RELEASE, REQUEST, udhcpc
+
+RETRY_S = 0.5
+RENEW_S = 0.4
+RENEWALS = 4
+NUMBERS = itertools.count(1)
+
+
+@dataclass
+class Client:
+    """One subscriber; `ip` is set while it has an address."""
+
+    mac: int
+    stays: bool
+    ip: bytes = b""
+    server: bytes = b""
+    xid: int = 0
+    renewals: int = 0
+    due_s: float = 0.0
+
+
+class Load:
+    def __init__(self, interface: str, clients: int) -> None:
+        self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        self._wire.bind((interface, ETH_P_ALL))
+        self._clients: dict[int, Client] = {}
+        for number in range(clients):
+            self._come(stays=number % 2 == 0)
+
+    def _come(self, *, stays: bool) -> None:
+        mac = 0x02_10_00_00_00_00 + next(NUMBERS)
+        self._clients[mac] = Client(mac, stays)
+
+    def run(self) -> None:
+        while True:
+            now_s = time.monotonic()
+            for client in list(self._clients.values()):
+                if now_s >= client.due_s:
+                    self._speak(client, now_s)
+            if select.select([self._wire], [], [], 0.02)[0]:
+                self._hear(self._wire.recv(2048))
+
+    def _speak(self, client: Client, now_s: float) -> None:
+        """Ask for an address, renew it, or leave."""
+        client.due_s = now_s + RETRY_S
+        client.xid = next(NUMBERS)
+        if not client.ip:
+            self._send(client, DISCOVER)
+        elif client.stays or client.renewals < RENEWALS:
+            self._send(client, REQUEST)
+        else:
+            self._send(client, RELEASE, (54, client.server))
+            del self._clients[client.mac]
+            self._come(stays=False)
+
+    def _send(self, client: Client, kind: int, *options: tuple[int, bytes]) -> None:
+        own = int.from_bytes(client.ip, "big")
+        to = int.from_bytes(client.server, "big") if client.ip else 0xFFFFFFFF
+        frame = udhcpc(kind, *options, mac=client.mac).but(
+            xid=client.xid, ciaddr=own, src_ip=own, dst_ip=to
+        )
+        self._wire.send(frame.frame())
+
+    def _hear(self, frame: bytes) -> None:
+        bootp = frame[HEADERS:]
+        if len(bootp) < 240 or frame[12:14] != b"\x08\x00" or bootp[0] != 2:
+            return
+        client = self._clients.get(int.from_bytes(bootp[28:34], "big"))
+        if client is None or client.xid != int.from_bytes(bootp[4:8], "big"):
+            return
+        options, yiaddr = options_of(bootp[240:]), bootp[16:20]
+        client.server = options.get(54, b"")
+        kind = options[53][0]
+        if kind == OFFER and not client.ip:
+            self._send(client, REQUEST, (50, yiaddr), (54, client.server))
+        elif kind == NAK:
+            client.ip = b""
+        elif kind == ACK:
+            client.renewals += bool(client.ip)
+            client.ip = yiaddr
+            client.due_s = time.monotonic() + RENEW_S
+
+
+if __name__ == "__main__":
+    Load(sys.argv[1], int(sys.argv[2])).run()

@@ -1,0 +1,47 @@
+"""One site's whole service under steady load, for faults that come one after the other."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from scripts.lab import BIN, Lab, Namespace, Site, wait_until
+from tests.faults.checker import Event, check
+
+CLIENTS = 12
+
+
+class Service:
+    """Redis, allocator, edge and load of one site; any of them may be gone."""
+
+    def __init__(self, lab: Lab, site: Site, central: Namespace | None = None) -> None:
+        """`central` is where the allocator runs, the core unless told."""
+        self.lab, self.site = lab, site
+        self._central = central or lab.core
+        self._policy = lab.directory / "allocator.toml"
+        self._policy.write_text("snapshot_events = 100\nsnapshot_minutes = 1\n")
+        self.allocator = self.start_allocator()
+        self.edge = lab.start_edge(site)
+        words = (sys.executable, "-m", "tests.faults.load", "wire0", CLIENTS)
+        self._load = lab.spawn(site.homes.words(*words), "load")
+
+    def start_allocator(self, program: Sequence[object] = ()) -> subprocess.Popen[bytes]:
+        words = (
+            *(program or [BIN / "leasectl"]), "allocator", "--redis", self.lab.url,
+            "--config", self._policy,
+        )  # fmt: skip
+        return self.lab.spawn(self._central.words(*words), "allocator")
+
+    def assert_well(self, lost: Sequence[Event] = ()) -> None:
+        """A client that was never there is served, all invariants hold, tables equal the log."""
+        known = acked(self.lab, self.site)
+        wait_until(lambda: bool(acked(self.lab, self.site) - known), "a newcomer's address", 30)
+        assert check(self.lab, self.site, lost) > 0
+        words = (BIN / "edgectl", "verify", "--config", self.site.config)
+        compared = subprocess.run(
+            self.site.router.words(*words), capture_output=True, text=True, check=False
+        )
+        assert compared.returncode == 0, compared.stdout + compared.stderr
+
+
+def acked(lab: Lab, site: Site) -> set[object]:
+    return {message["mac"] for message in lab.tapped(site) if message["type"] == "ACK"}

@@ -1,0 +1,87 @@
+"""Links that lose everything in silence, and a Redis whose copy takes over without its tail.
+
+After each: I1, I2, I4, I5, I7, I8, I11 from wire and log, tables equal to the log, and a newcomer
+is served (I13).
+"""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from scripts.lab import Lab, Site, wait_until
+from tests.faults.network import Host, add_host, cut, leg_of, mend
+from tests.faults.service import Service
+
+pytestmark = pytest.mark.net
+
+PARTITIONS = 40 if os.environ.get("LEASE_FULL") else 4
+UNANSWERED = 20
+"""A cut lasts at least until the wire has seen so many DISCOVERs in vain."""
+
+
+def discovers(lab: Lab, site: Site) -> int:
+    return sum(message["type"] == "DISCOVER" for message in lab.tapped(site))
+
+
+def renewals(lab: Lab, site: Site) -> int:
+    """ACKs that the kernel gave or may have: the mac had one before."""
+    seen: set[object] = set()
+    count = 0
+    for message in lab.tapped(site):
+        if message["type"] == "ACK":
+            count += message["mac"] in seen
+            seen.add(message["mac"])
+    return count
+
+
+def await_unserved(service: Service) -> None:
+    """Until the fault bites."""
+    enough = discovers(service.lab, service.site) + UNANSWERED
+    wait_until(lambda: discovers(service.lab, service.site) > enough, "newcomers in vain")
+
+
+@pytest.fixture
+def center(lab: Lab) -> Host:
+    """Where the allocator runs, a link away from Redis."""
+    return add_host(lab, "center", 50)
+
+
+@pytest.fixture
+def service(lab: Lab, center: Host) -> Service:
+    site = lab.add_site("ams01", "100.64.0.0/18", heartbeat_s=1)
+    made = Service(lab, site, center.namespace)
+    wait_until(lambda: renewals(lab, site) > UNANSWERED, "a settled load")
+    return made
+
+
+def test_no_partition_breaks_a_promise(lab: Lab, service: Service, center: Host, seed: int) -> None:
+    """I1, I2, I5, I13: edge, allocator or both are cut from Redis, each time for another while."""
+    dice = random.Random(seed)
+    legs = {"edge": [leg_of(lab, service.site)], "allocator": [center.leg]}
+    legs["both"] = legs["edge"] + legs["allocator"]
+    kinds = ["edge", "allocator", "both"]
+    for number in range(PARTITIONS):
+        kind = kinds[number] if number < len(kinds) else dice.choice(kinds)
+        renewed = renewals(lab, service.site)
+        for leg in legs[kind]:
+            cut(lab, leg)
+        await_unserved(service)
+        time.sleep(dice.choice((0, 0, 4, 8)))  # how long the fault lasts, not a hope for its end
+        assert renewals(lab, service.site) > renewed, "known clients are served all the time"
+        for leg in legs[kind]:
+            mend(lab, leg)
+        print(f"{time.monotonic():.1f} partition {number}: {kind}")
+        service.assert_well()
+
+
+@pytest.mark.parametrize("victim", ["allocator", "agent"])
+def test_stopped_for_a_while(service: Service, victim: str) -> None:
+    """I1, I5: a process that hangs with its connections open, and goes on, has done no harm."""
+    process = service.allocator if victim == "allocator" else service.edge
+    process.send_signal(signal.SIGSTOP)
+    await_unserved(service)
+    process.send_signal(signal.SIGCONT)
+    service.assert_well()
