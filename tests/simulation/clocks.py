@@ -1,4 +1,7 @@
-"""Clocks of machines, each with a rate of its own; wall time may be stepped, boot time slewed."""
+"""Clocks of machines, each with a rate of its own.
+
+Wall time may be stepped, boot time slewed, and all of them stop while a virtual machine is paused.
+"""
 
 from dataclasses import dataclass, field
 
@@ -21,12 +24,28 @@ class Clock:
     was_slewed: bool = False
     _boot_base_ns: int = field(default=1_000 * SECOND)
     _boot_at_s: float = 0.0
+    _stopped_at_s: float | None = None
+    _lost_s: float = 0.0
+
+    def stop(self) -> None:
+        if self._stopped_at_s is None:
+            self._stopped_at_s = self.loop.now_s
+
+    def go_on(self) -> None:
+        if self._stopped_at_s is not None:
+            self._lost_s += self.loop.now_s - self._stopped_at_s
+            self._stopped_at_s = None
+
+    def _real_s(self) -> float:
+        """The real time in which this clock ran."""
+        until_s = self.loop.now_s if self._stopped_at_s is None else self._stopped_at_s
+        return until_s - self._lost_s
 
     def elapsed_ns(self) -> int:
-        return int((500.0 + (self.loop.now_s - self.started_s) * self.rate) * SECOND)
+        return int((500.0 + (self._real_s() - self.started_s) * self.rate) * SECOND)
 
     def boot_ns(self) -> int:
-        ran_s = (self.loop.now_s - self._boot_at_s) * self.rate * self.slew
+        ran_s = (self._real_s() - self._boot_at_s) * self.rate * self.slew
         return self._boot_base_ns + int(ran_s * SECOND)
 
     def now(self) -> Now:
@@ -34,13 +53,13 @@ class Clock:
 
     def set_slew(self, slew: float) -> None:
         self._boot_base_ns = self.boot_ns()
-        self._boot_at_s = self.loop.now_s
+        self._boot_at_s = self._real_s()
         self.was_slewed = self.was_slewed or slew != 1.0
         self.slew = slew
 
     def reboot(self) -> None:
         """Both clocks that safety may use begin anew."""
-        self.started_s = self._boot_at_s = self.loop.now_s
+        self.started_s = self._boot_at_s = self._real_s()
         self._boot_base_ns, self.slew = 10 * SECOND, 1.0
         self.was_slewed = False
 
@@ -48,4 +67,4 @@ class Clock:
         return self.elapsed_ns() / SECOND
 
     def wall_ns(self) -> int:
-        return int((WALL_START_S + self.loop.now_s * self.rate + self.wall_step_s) * SECOND)
+        return int((WALL_START_S + self._real_s() * self.rate + self.wall_step_s) * SECOND)

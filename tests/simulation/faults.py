@@ -4,11 +4,19 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-FAULT_S = 240.0
-"""Length of the phase with faults."""
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long faults strike, how many at most, and whether everybody leaves in the end."""
+
+    name: str
+    fault_s: float
+    densities: tuple[int, ...]
+    has_drain: bool
 
 
-MANY = 25
+SHORT = Length("short", 50.0, (0, 2, 5, 9), has_drain=False)
+LONG = Length("long", 240.0, (0, 3, 8, 15, 25), has_drain=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +40,39 @@ def _short(value: Any) -> str:
 SITE_KINDS = (
     "frames", "edge-link", "edge-lossy", "kill-agent", "fuse", "stop-agent", "reboot", "slew",
     "pool", "revoke", "old-copy", "flush", "trim", "hole", "wall-edge", "replay",
-    "replace", "mute",
+    "replace", "mute", "suspend", "cut",
 )  # fmt: skip
 OTHER_KINDS = (
     "kill-allocator", "stop-allocator", "allocator-link", "allocator-lossy", "redis-crash",
-    "redis-down", "wall-allocator", "wall-redis",
+    "redis-down", "wall-allocator", "wall-redis", "pause-allocator", "disk-full",
 )  # fmt: skip
 
 
 def draw(
-    rng: random.Random, sites: list[str], allocators: list[str], only: tuple[str, ...] = ()
+    rng: random.Random,
+    sites: list[str],
+    allocators: list[str],
+    length: Length,
+    only: tuple[str, ...] = (),
 ) -> list[Fault]:
     """A swarm: each schedule has a few kinds of fault, and a density of its own."""
     kinds = only or [kind for kind in (*SITE_KINDS, *OTHER_KINDS) if rng.random() < 0.4]
     if not kinds:
         return []
-    count = MANY if only else rng.choice((0, 3, 8, 15, MANY))
+    count = length.densities[-1] if only else rng.choice(length.densities)
     faults = []
     for _ in range(count):
         kind = rng.choice(kinds)
         target = rng.choice(sites if kind in SITE_KINDS else allocators)
-        faults.append(Fault(rng.uniform(3.0, FAULT_S), kind, target, _more(rng, kind)))
+        faults.append(Fault(rng.uniform(3.0, length.fault_s), kind, target, _more(rng, kind)))
     return sorted(faults, key=lambda fault: fault.at_s)
+
+
+LASTING = {
+    "kill-agent", "kill-allocator", "stop-agent", "stop-allocator", "redis-down", "replay", "mute",
+    "suspend", "pause-allocator", "disk-full",
+}  # fmt: skip
+"""Kinds that have nothing more to say than how long."""
 
 
 def _more(rng: random.Random, kind: str) -> dict[str, Any]:
@@ -66,16 +85,8 @@ def _more(rng: random.Random, kind: str) -> dict[str, Any]:
             return lasting | {"mode": rng.choice(("refused", "silent", "slow"))}
         case "edge-lossy" | "allocator-lossy":
             return lasting | {"share": rng.uniform(0.05, 0.7)}
-        case (
-            "kill-agent"
-            | "kill-allocator"
-            | "stop-agent"
-            | "stop-allocator"
-            | "redis-down"
-            | "replay"
-            | "mute"
-        ):
-            return lasting
+        case "cut":
+            return {"lost": rng.random() < 0.5}
         case "revoke":
             return {"count": rng.choice((1, 1, 4))}
         case "fuse":
@@ -94,4 +105,4 @@ def _more(rng: random.Random, kind: str) -> dict[str, Any]:
             back_s = -4.0 if kind == "wall-redis" else -3600.0  # Redis: see `SiteLog.claim`, a TTL
             return {"by_s": rng.choice((back_s, -2.0, 3.0, 3600.0, 3e7))}
         case _:
-            return {}
+            return lasting if kind in LASTING else {}

@@ -14,6 +14,7 @@ from edge_agent.agent.runtime import Runtime
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import fastpath
 from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey
+from edge_agent.sync.follower import Following
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.upstream import Upstream
 from lease_core.domain.commands import Command, Heartbeat
@@ -79,11 +80,17 @@ class Agent(Runtime):
             send_command=self._send_command,
             now=router.clock.now(),
         )
+        self._tell = self.edge.set_following
+        self.edge.set_following = self._note_following  # type: ignore[method-assign]
         for ifindex in router.interfaces.values():
             router.maps.put_port(ifindex, Mac(PORT_MAC + ifindex))
 
     def _send_command(self, command: Command) -> bool:
         return self._upstream.send(command)
+
+    def _note_following(self, state: Following) -> None:
+        self._router.on_following(state)
+        self._tell(state)
 
     def work(self) -> list[Any]:
         return [self._upstream.run(), self._follow(), self._beat_noted(), self._keep_time()]
@@ -119,15 +126,19 @@ class Router:
         )
         self.agent: Agent | None = None
         self.is_up = True
+        self.is_asleep = False
         self.lives = 0
         self.beats: dict[str, float] = {}
         self.on_reply: OnReply = lambda *_: None
-        self.on_death: Callable[[str], None] = lambda _reason: None
+        self.on_following: Callable[[str], None] = lambda _state: None
 
     # --- the agent's process ---
 
     def start_agent(self) -> None:
         if self.agent or not self.is_up:
+            return
+        if self.is_asleep:
+            self._restart_later()
             return
         self.lives += 1
         process = Process(self.loop, f"{self.site}.agent#{self.lives}", self.clock)
@@ -176,6 +187,17 @@ class Router:
         self.config = self.config.model_copy(update={"edge": f"{self.site}-bng{self.lives + 2}"})
         self.reboot(dark_s, renumber=False)
 
+    def suspend(self) -> None:
+        """Neither kernel nor agent runs; the clocks that count sleep go on."""
+        self.is_asleep = True
+        if self.agent:
+            self.agent.process.stop()
+
+    def wake(self) -> None:
+        self.is_asleep = False
+        if self.agent:
+            self.agent.process.resume()
+
     def boot(self) -> None:
         if self.is_up:
             return
@@ -188,7 +210,7 @@ class Router:
 
     def receive(self, interface: str, octets: bytes) -> None:
         """A client's frame: the kernel first, then the agent if it lives."""
-        if not self.is_up:
+        if not self.is_up or self.is_asleep:
             return
         ifindex = self.interfaces[interface]
         verdict = fastpath.judge(octets, ifindex, self.maps, self.clock.boot_ns())

@@ -18,7 +18,8 @@ from edge_agent.agent.answering import Now
 from edge_agent.dhcp import fastpath
 from edge_agent.sync import follower, horizon, removals
 from lease_core.domain.desk import Timing
-from lease_core.service import leader, site_allocator
+from lease_core.service import leader, site_allocator, snapshots
+from lease_core.service.snapshots import SnapshotPolicy
 from tests.simulation.clocks import SECOND
 from tests.simulation.loop import PROCESS, Process
 
@@ -30,6 +31,7 @@ HEARTBEAT_S = 7
 TIMING = Timing(
     horizon_s=80, reuse_guard_s=12, offer_hold_s=6, decline_first_s=20, decline_max_s=60
 )
+POLICY = SnapshotPolicy(events=15, pause_s=5)
 
 
 def here() -> Process:
@@ -96,7 +98,11 @@ def simulated(rng: random.Random) -> Iterator[None]:
     silent = Silent()
     replaced = [
         (structlog, "get_logger", lambda *_: silent),
-        *((module, "audit", silent) for module in (leader, site_allocator, runtime, removals)),
+        *(
+            (module, "audit", silent)
+            for module in (leader, site_allocator, snapshots, runtime, removals)
+        ),
+        *((module, "fields_of", lambda _: {}) for module in (leader, site_allocator, edge)),
         (leader, "time", time),
         (leader, "TICK_S", 1.5),
         (leader, "SiteAllocator", _Recorded),
@@ -106,6 +112,7 @@ def simulated(rng: random.Random) -> Iterator[None]:
         (fastpath, "DEAD_MAN_NS", DEAD_MAN_S * SECOND),
         (duties, "REPEAT_ACK_NS", 3 * SECOND),
         (site_allocator, "secrets", secrets),
+        (snapshots, "secrets", secrets),
         (edge, "secrets", secrets),
         (requests, "secrets", secrets),
         (runtime, "now", _now),

@@ -16,9 +16,10 @@ from lease_core.domain.commands import Command, Heartbeat
 from lease_core.domain.events import Record
 from lease_core.log.errors import LogError, LogUnavailableError, OutcomeUnknownError
 from lease_core.log.memory_log import MemoryLog
-from lease_core.log.memory_store import MemoryServer, Site
-from lease_core.log.port import Answered, Appended, Batch, Claimed, Followed, Head, HeldBy
+from lease_core.log.memory_store import Id, MemoryServer, Site
+from lease_core.log.port import Appended, Batch, Claimed, Followed, Head, HeldBy
 from lease_core.log.snapshot_port import Archived, Cut, SnapshotMeta
+from lease_core.log.wire import parse_id
 from tests.simulation.clocks import Clock
 from tests.simulation.loop import Process, SimLoop
 
@@ -32,9 +33,10 @@ OnAppend = Callable[[str, Batch], None]
 
 
 def settled(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that never waits."""
+    """The result of a coroutine that never waits, though it may give others their turn."""
     try:
-        work.send(None)
+        while work.send(None) is None:
+            pass
     except StopIteration as done:
         result: T = done.value
         return result
@@ -57,6 +59,7 @@ class Server:
         self.loop, self.rng, self.clock = loop, rng, clock
         self.store = MemoryServer(now_ms=lambda: clock.wall_ns() // 1_000_000)
         self.crash_next = ""
+        self.is_disk_full = False  # MISCONF: it answers, and takes nothing
         self.on_append: OnAppend = lambda _site, _batch: None
         self.sent: dict[str, deque[Command]] = {}
         self._waiting: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
@@ -74,6 +77,12 @@ class Server:
             for waiter in self._waiting.pop((site, stream), ()):
                 if not waiter.done():
                     waiter.set_result(None)
+
+    def has_news(self, site: str, after: dict[str, Id]) -> bool:
+        """Whether one of these streams has an entry behind an id."""
+        found = self.store.site(site)
+        streams = ((getattr(found, name).ids, last) for name, last in after.items())
+        return any(ids and ids[-1] > last for ids, last in streams)
 
     def crash(self, outage_s: float) -> None:
         """Everything that was answered survives; leaderships lapse by the wall clock as ever."""
@@ -145,6 +154,18 @@ class SimLog:
             raise self._lost(is_append=is_append)
         return result
 
+    async def _write(
+        self, op: Callable[[], Coroutine[Any, Any, T]], *, is_append: bool = False
+    ) -> T:
+        """What a server with a full disk refuses."""
+
+        async def written() -> T:
+            if self._server.is_disk_full:
+                raise LogUnavailableError("MISCONF: it cannot write to its disk")
+            return await op()
+
+        return await self._call(written, is_append=is_append)
+
     def _crash(self, op: Callable[[], Coroutine[Any, Any, T]]) -> None:
         """Redis dies in an append: before its fsync the whole batch is gone, behind it none."""
         kind, self._server.crash_next = self._server.crash_next, ""
@@ -172,22 +193,24 @@ class SimLog:
     async def _read(
         self,
         op: Callable[[], Coroutine[Any, Any, T]],
-        is_empty: Callable[[T], bool],
         block_ms: int,
-        stream: str,
+        **after: str,
     ) -> T:
-        """A blocking read: the server answers as soon as something comes."""
+        """A blocking read: the server answers as soon as one of the streams has news."""
         if not block_ms or self._link.mode != "ok" or self._server.store.is_down:
             return await self._call(op)
         loop, server = self._server.loop, self._server
         end_s = loop.now_s + block_ms / 1000
-        while is_empty(result := settled(op())) and end_s > loop.now_s:
-            waiter = server.waiter(self.site, stream)
+        ids = {stream: parse_id(last.encode()) for stream, last in after.items()}
+        awaited = COMMANDS if COMMANDS in after else EVENTS
+        while not (has_news := server.has_news(self.site, ids)) and end_s > loop.now_s:
+            waiter = server.waiter(self.site, awaited)
             timer = loop.later(end_s - loop.now_s, _finish, waiter)
             await waiter
             timer.cancel()
             await self._check_connection()
-        if not is_empty(result):
+        result = settled(op())
+        if has_news:
             await asyncio.sleep(self._rng.uniform(0.001, 0.03))
             await self._check_connection()
         return result
@@ -209,13 +232,13 @@ class SimLog:
         return await self._call(self._inner.head)
 
     async def create(self, genesis: str) -> str:
-        return await self._call(lambda: self._inner.create(genesis))
+        return await self._write(lambda: self._inner.create(genesis))
 
     async def claim(self, owner: str, ttl_ms: int, genesis: str) -> Claimed | HeldBy:
-        return await self._call(lambda: self._inner.claim(owner, ttl_ms, genesis))
+        return await self._write(lambda: self._inner.claim(owner, ttl_ms, genesis))
 
     async def append(self, batch: Batch) -> Appended:
-        return await self._call(lambda: self._append(batch), is_append=True)
+        return await self._write(lambda: self._append(batch), is_append=True)
 
     async def _append(self, batch: Batch) -> Appended:
         appended = settled(self._inner.append(batch))
@@ -231,7 +254,7 @@ class SimLog:
         if self._link.is_mute and any(isinstance(command, Heartbeat) for command in commands):
             await asyncio.sleep(0.01)
             raise LogUnavailableError("connection reset")
-        return await self._call(lambda: self._send(list(commands), by))
+        return await self._write(lambda: self._send(list(commands), by))
 
     async def _send(self, commands: list[Command], by: str) -> list[str]:
         ids = settled(self._inner.send_many(commands, by))
@@ -240,16 +263,18 @@ class SimLog:
         return ids
 
     async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> list[Record]:
-        return await self._read(lambda: self._inner.read(after_id, count), _none, block_ms, EVENTS)
+        return await self._read(
+            lambda: self._inner.read(after_id, count), block_ms, events=after_id
+        )
 
     async def commands(self, after_id: str, count: int = 500, block_ms: int = 0) -> Any:
         return await self._read(
-            lambda: self._inner.commands(after_id, count), _none, block_ms, COMMANDS
+            lambda: self._inner.commands(after_id, count), block_ms, commands=after_id
         )
 
     async def answers(self, after_id: str, count: int = 500, block_ms: int = 0) -> Any:
         return await self._read(
-            lambda: self._inner.answers(after_id, count), _none, block_ms, EVENTS
+            lambda: self._inner.answers(after_id, count), block_ms, answers=after_id
         )
 
     async def follow(
@@ -257,25 +282,25 @@ class SimLog:
     ) -> Followed:
         return await self._read(
             lambda: self._inner.follow(events_after, answers_after, 0, count),
-            _nothing_followed,
             block_ms,
-            EVENTS,
+            events=events_after,
+            answers=answers_after,
         )
 
     async def last_answer_id(self) -> str:
         return await self._call(self._inner.last_answer_id)
 
     async def report(self, edge: str, report: Mapping[str, str]) -> None:
-        await self._call(lambda: self._inner.report(edge, report))
+        await self._write(lambda: self._inner.report(edge, report))
 
     async def begin_snapshot(self, seq: int) -> None:
-        await self._call(lambda: self._inner.begin_snapshot(seq))
+        await self._write(lambda: self._inner.begin_snapshot(seq))
 
     async def put_chunk(self, seq: int, number: int, octets: bytes) -> None:
-        await self._call(lambda: self._inner.put_chunk(seq, number, octets))
+        await self._write(lambda: self._inner.put_chunk(seq, number, octets))
 
     async def publish_snapshot(self, meta: SnapshotMeta) -> None:
-        await self._call(lambda: self._inner.publish_snapshot(meta))
+        await self._write(lambda: self._inner.publish_snapshot(meta))
 
     async def snapshots(self) -> list[SnapshotMeta]:
         return await self._call(self._inner.snapshots)
@@ -284,27 +309,19 @@ class SimLog:
         return await self._call(lambda: self._inner.chunk(seq, number))
 
     async def drop_snapshots(self, below: int, but: Collection[int]) -> None:
-        await self._call(lambda: self._inner.drop_snapshots(below, but))
+        await self._write(lambda: self._inner.drop_snapshots(below, but))
 
     async def set_archived(self, archived: Archived) -> None:
-        await self._call(lambda: self._inner.set_archived(archived))
+        await self._write(lambda: self._inner.set_archived(archived))
 
     async def archived(self) -> Archived | None:
         return await self._call(self._inner.archived)
 
     async def trim(self, cut: Cut, lost: Collection[str] = (), *, dry_run: bool = False) -> int:
-        return await self._call(lambda: self._inner.trim(cut, lost, dry_run=dry_run))
+        return await self._write(lambda: self._inner.trim(cut, lost, dry_run=dry_run))
 
     async def reports(self) -> dict[str, dict[str, str]]:
         return await self._call(self._inner.reports)
-
-
-def _none(found: Sequence[Answered | Any]) -> bool:
-    return not found
-
-
-def _nothing_followed(followed: Followed) -> bool:
-    return not followed.records and not followed.answers
 
 
 def _finish(waiter: asyncio.Future[None]) -> None:

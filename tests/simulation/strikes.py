@@ -1,10 +1,14 @@
 """How each kind of fault strikes, and how it ends."""
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lease_core.domain.commands import AckRemoval, RevokeLease
-from tests.simulation.faults import FAULT_S, Fault
+from lease_core.log.errors import TrimRefusedError
+from lease_core.log.snapshot_port import Archived
+from lease_core.log.trim import find_cut
+from tests.simulation.faults import Fault
 from tests.simulation.loop import Process
 from tests.simulation.server import COMMANDS, EVENTS, Link, settled
 
@@ -116,6 +120,28 @@ def _stop(world: "World", fault: Fault, process: Process) -> None:
     _after(world, fault, process.resume)
 
 
+def _suspend(world: "World", fault: Fault) -> None:
+    router = _router(world, fault)
+    router.suspend()
+    _after(world, fault, router.wake)
+
+
+def _pause_allocator(world: "World", fault: Fault) -> None:
+    """A virtual machine is stopped with its clocks, which say nothing of it afterwards."""
+    host = _host(world, fault)
+    process = host.process
+    host.clock.stop()
+    if process:
+        process.stop()
+
+    def go_on() -> None:
+        host.clock.go_on()
+        if process:
+            process.resume()
+
+    _after(world, fault, go_on)
+
+
 def _replay(world: "World", fault: Fault) -> None:
     """Old commands of the edge come again, at the worst moment: see `World._appended`."""
     world.replaying.add(fault.target)
@@ -177,6 +203,29 @@ def _redis_down(world: "World", fault: Fault) -> None:
     _after(world, fault, lambda: setattr(store, "is_down", False))
 
 
+def _disk_full(world: "World", fault: Fault) -> None:
+    server = world.server
+    server.is_disk_full = True
+    _after(world, fault, lambda: setattr(server, "is_disk_full", False))
+
+
+def _cut(world: "World", fault: Fault) -> None:
+    """The operator archives and trims; an edge that is given up for lost may come back."""
+    site, server = fault.target, world.server
+    if server.store.is_down or server.is_replaced(site) or world.gaps[site]:
+        return
+    log = world.auditor(site)
+    head = settled(log.head())
+    mark = Archived(genesis=head.genesis, seq=head.seq, h=head.h, by="operator")
+    settled(log.set_archived(mark))
+    lost = list(settled(log.reports())) if fault.more["lost"] else []
+    with contextlib.suppress(TrimRefusedError):
+        cut = settled(find_cut(log))
+        gone = settled(log.trim(cut, lost))
+        world.note(f"{site} log cut below seq {cut.seq}: {gone} events went")
+        world.tally["events cut"] += gone
+
+
 def _old_copy(world: "World", fault: Fault) -> None:
     """A replica without the last events is promoted; an operator finds out and restores."""
     if not world.server.is_replaced(fault.target):
@@ -190,7 +239,7 @@ def _replace(world: "World", fault: Fault, copy: object) -> None:
     old_seq = copy.head.seq if copy else -1  # type: ignore[attr-defined]
     seen = [host.leaders[site]._position.seq for host in world.allocators.values() if host.leaders]
     if (
-        world.loop.now_s >= FAULT_S
+        world.loop.now_s >= world.length.fault_s
         or server.is_replaced(site)
         or any(seq <= old_seq for seq in seen)
         or not seen
@@ -225,9 +274,11 @@ def _take_away(world: "World", fault: Fault, count: int, at: int) -> None:
         return
     stream = world.server.store.sites[site].events
     gone = list(zip(stream.ids[at : at + count], stream.entries[at : at + count], strict=True))
+    world.gaps[site] += bool(gone)
     del stream.ids[at : at + count], stream.entries[at : at + count]
 
     def bring_back() -> None:
+        world.gaps[site] -= bool(gone)
         kept = dict(zip(stream.ids, stream.entries, strict=True)) | dict(gone)
         order = sorted(kept, key=lambda entry_id: entry_id[1])
         stream.ids[:] = order
@@ -258,12 +309,16 @@ _STRIKES: dict[str, Callable[["World", Fault], None]] = {
     "old-copy": _old_copy,
     "flush": _flush,
     "trim": _trim,
+    "cut": _cut,
     "hole": _hole,
     "wall-edge": _wall,
     "wall-allocator": _wall,
     "wall-redis": _wall,
     "kill-allocator": _kill_allocator,
     "stop-allocator": _stop_allocator,
+    "pause-allocator": _pause_allocator,
+    "suspend": _suspend,
     "redis-crash": _redis_crash,
     "redis-down": _redis_down,
+    "disk-full": _disk_full,
 }

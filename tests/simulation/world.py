@@ -16,11 +16,11 @@ from lease_core.service.leader import SiteLeader
 from tests.simulation.checker import SiteOracle, Violation
 from tests.simulation.client import Client, Reply, read_reply
 from tests.simulation.clocks import Clock
-from tests.simulation.faults import FAULT_S, Fault, draw
+from tests.simulation.faults import LONG, Fault, Length, draw
 from tests.simulation.loop import Process, SimLoop
 from tests.simulation.quiet import drain, heal, quiet_phase
 from tests.simulation.router import Router
-from tests.simulation.seams import LEASE_S, TIMING, simulated
+from tests.simulation.seams import LEASE_S, POLICY, TIMING, simulated
 from tests.simulation.server import Link, Server, SimLog, settled
 from tests.simulation.strikes import replay_for, strike
 
@@ -76,7 +76,9 @@ class AllocatorHost:
         self.process = process = Process(world.loop, owner, self.clock)
         for site in SITES:
             log = SimLog(site, world.server, self.link, process)
-            leader = SiteLeader(log, genesis_of(site), TIMING, owner, self.clock.elapsed_ns)
+            leader = SiteLeader(
+                log, genesis_of(site), TIMING, owner, self.clock.elapsed_ns, policy=POLICY
+            )
             leader.planned.extend(world.planned[site])
             self.leaders[site] = leader
             process.spawn(leader.run())
@@ -97,9 +99,9 @@ def _task_ended(task: Any) -> None:
 
 
 class World:
-    def __init__(self, seed: int, kinds: tuple[str, ...] = ()) -> None:
+    def __init__(self, seed: int, kinds: tuple[str, ...] = (), length: Length = LONG) -> None:
         """`kinds` are the only faults to draw, and many of them; none = a swarm."""
-        self.seed = seed
+        self.seed, self.length = seed, length
         self.rng = rng = random.Random(seed)
         self.loop = SimLoop()
         self.trace = hashlib.blake2b(digest_size=8)
@@ -109,12 +111,15 @@ class World:
         self.oracles = {site: SiteOracle(site) for site in SITES}
         self.server = Server(self.loop, rng, self._clock())
         self.server.on_append = self._appended
-        self.faults = draw(random.Random(rng.getrandbits(64)), list(SITES), list(ALLOCATORS), kinds)
+        self.faults = draw(
+            random.Random(rng.getrandbits(64)), list(SITES), list(ALLOCATORS), length, kinds
+        )
         self.air = {site: {"drop": 0.0, "twice": 0.0, "late_s": 0.0} for site in SITES}
         self.routers = {site: self._router(site) for site in SITES}
         self.allocators = {name: AllocatorHost(self, name, self._clock()) for name in ALLOCATORS}
         self.clients = self._clients()
         self.replaying: set[str] = set()
+        self.gaps: Counter[str] = Counter()
         self.menders: list[Callable[[], None]] = []
 
     def _clock(self) -> Clock:
@@ -125,6 +130,7 @@ class World:
     def _router(self, site: str) -> Router:
         router = Router(self.loop, self.rng, self.server, site, self._clock())
         router.on_reply = self._replied
+        router.on_following = lambda state: self.tally.update([f"edge {state}"])
         return router
 
     def _clients(self) -> list[Client]:
@@ -196,6 +202,7 @@ class World:
             raise Violation(f"I5: {site}: an append to a log that lost what was promised")
         for record in batch.records:
             self.note(f"{site} log {record.entry_id} ep={record.epoch} {record.by} {record.event}")
+            self.tally[type(record.event).__name__] += 1
             if site in self.replaying and isinstance(record.event, Ending):
                 self.loop.later(0.0, replay_for, self, site, record.event.ip)
         self.oracles[site].appended(batch, self.routers[site], self.loop.now_s)
@@ -208,7 +215,7 @@ class World:
         faults = "\n".join(map(str, self.faults)) or "  none"
         acks = sum(oracle.acks for oracle in self.oracles.values())
         return (
-            f"seed {self.seed}: clock rates {shown}\nfaults:\n{faults}\n"
+            f"seed {self.seed}, {self.length.name}: clock rates {shown}\nfaults:\n{faults}\n"
             f"{self.loop.now_s:.0f} s, {self.loop.steps} steps, {acks} ACKs, "
             f"{sum(o.ledger.seq for o in self.oracles.values())} events, "
             f"trace {self.trace.hexdigest()}"
@@ -226,10 +233,11 @@ class World:
         with simulated(self.rng), self.loop.running(), bug or nullcontext():
             try:
                 self._begin()
-                self.run_to(FAULT_S)
+                self.run_to(self.length.fault_s)
                 heal(self)
                 quiet_phase(self)
-                drain(self)
+                if self.length.has_drain:
+                    drain(self)
                 self._check_replay()
             finally:
                 self._end()
@@ -252,19 +260,20 @@ class World:
         for router in self.routers.values():
             loop.later(self.rng.uniform(0.1, 2.0), router.start_agent)
         for client in self.clients:
-            loop.later(self.rng.uniform(1.0, 20.0), client.power_on)
+            loop.later(self.rng.uniform(1.0, self.length.fault_s / 12), client.power_on)
             self._plan_life(client)
         for fault in self.faults:
             loop.later(fault.at_s, self._strike, fault)
 
     def _strike(self, fault: Fault) -> None:
         self.note(f"fault {fault}")
+        self.tally[f"fault {fault.kind}"] += 1
         strike(self, fault)
 
     def _plan_life(self, client: Client) -> None:
         """A person does something to a client now and then."""
         at_s = self.rng.uniform(10.0, 60.0)
-        while at_s < FAULT_S:
+        while at_s < self.length.fault_s:
             deed = self.rng.choices(("release", "power_off", "move"), (3, 4, 1))[0]
             self.loop.later(at_s, getattr(client, deed))
             back_s = at_s + self.rng.choice((1.0, 5.0, 40.0)) * self.rng.uniform(0.5, 1.5)
