@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.simulation.router import Router
     from tests.simulation.world import AllocatorHost, World
 
+BEHIND_S = 8.0
+
 
 def strike(world: "World", fault: Fault) -> None:
     _STRIKES[fault.kind](world, fault)
@@ -211,17 +213,37 @@ def _disk_full(world: "World", fault: Fault) -> None:
 
 def _cut(world: "World", fault: Fault) -> None:
     """The operator archives and trims; an edge that is given up for lost may come back."""
-    site, server = fault.target, world.server
-    if server.store.is_down or server.is_replaced(site) or world.gaps[site]:
+    site = fault.target
+    if fault.more["lost"]:
+        _leave_behind(world, site, lambda: _archive_and_trim(world, site, lost=True))
+    else:
+        _archive_and_trim(world, site, lost=False)
+
+
+def _leave_behind(world: "World", site: str, then: Callable[[], None]) -> None:
+    """While an edge hears nothing, its log goes on and loses what it has not read."""
+    link = world.routers[site].link
+    link.mode = "refused"
+
+    def overtake() -> None:
+        if world.loop.now_s < world.length.fault_s:
+            then()
+        link.mode = "ok"
+
+    world.loop.later(BEHIND_S, overtake)
+
+
+def _archive_and_trim(world: "World", site: str, *, lost: bool) -> None:
+    if world.server.store.is_down or world.server.is_replaced(site) or world.gaps[site]:
         return
     log = world.auditor(site)
     head = settled(log.head())
     mark = Archived(genesis=head.genesis, seq=head.seq, h=head.h, by="operator")
     settled(log.set_archived(mark))
-    lost = list(settled(log.reports())) if fault.more["lost"] else []
+    given_up = list(settled(log.reports())) if lost else []
     with contextlib.suppress(TrimRefusedError):
         cut = settled(find_cut(log))
-        gone = settled(log.trim(cut, lost))
+        gone = settled(log.trim(cut, given_up))
         world.note(f"{site} log cut below seq {cut.seq}: {gone} events went")
         world.tally["events cut"] += gone
 
@@ -255,9 +277,13 @@ def _flush(world: "World", fault: Fault) -> None:
 
 
 def _trim(world: "World", fault: Fault) -> None:
-    """XTRIM under the readers: all but the last few events are gone for a while."""
-    stream = world.server.store.sites[fault.target].events
-    _take_away(world, fault, max(0, len(stream.ids) - world.rng.randint(1, 4)), 0)
+    """XTRIM under a slow reader: all but the last few events are gone for a while."""
+
+    def trim() -> None:
+        stream = world.server.store.sites[fault.target].events
+        _take_away(world, fault, max(0, len(stream.ids) - world.rng.randint(1, 4)), 0)
+
+    _leave_behind(world, fault.target, trim)
 
 
 def _hole(world: "World", fault: Fault) -> None:
