@@ -102,7 +102,6 @@ def simulated(rng: random.Random) -> Iterator[None]:
             (module, "audit", silent)
             for module in (leader, site_allocator, snapshots, runtime, removals)
         ),
-        *((module, "fields_of", lambda _: {}) for module in (leader, site_allocator, edge)),
         (leader, "time", time),
         (leader, "TICK_S", 1.5),
         (leader, "SiteAllocator", _Recorded),
