@@ -27,8 +27,13 @@ class Duties:
         self._datapath = projection.datapath
         self._send_command = send_command
         self._started = started
+        self._held_until_ns = 0
         self._repeat_ns: dict[int, int] = {}
         self._sweep: Iterator[tuple[SubscriberKey, Assignment]] | None = None
+
+    def hold(self, until_elapsed_ns: int) -> None:
+        """Say nothing about promises until then: what the tables tell of them cannot be trusted."""
+        self._held_until_ns = max(self._held_until_ns, until_elapsed_ns)
 
     def due_removals(self, now: Now) -> list[Removal]:
         """Removals whose acknowledgement is due, for the first time or again.
@@ -44,12 +49,13 @@ class Duties:
         return list(islice(due, MAX_REPORTS))
 
     def _has_horizon(self, now: Now) -> bool:
-        """Whether the log knows this life of the tables.
+        """Whether the log knows this life of the tables, and these tell of promises as they are.
 
         Before its first horizon the allocator would take what a rebooted router says, whose
         promises are lost, for the word of the former life that made them (I7).
         """
-        return self._datapath.state().horizon_boot_ns > now.boot_ns
+        is_known = self._datapath.state().horizon_boot_ns > now.boot_ns
+        return is_known and now.elapsed_ns >= self._held_until_ns
 
     def acknowledge(self, removals: Iterable[Removal], now: Now) -> None:
         """Say what removed holders are still promised."""

@@ -15,6 +15,7 @@ from edge_agent.agent.duties import Duties
 from edge_agent.agent.slow_path import Now, SendCommand, SendFrame, SlowPath
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.port import Datapath
+from edge_agent.sync.clock_watch import ClockWatch
 from edge_agent.sync.follower import ContradictionError, Following
 from edge_agent.sync.horizon import Horizon
 from edge_agent.sync.lines import Lines
@@ -25,6 +26,9 @@ from lease_core.domain.events import HorizonGranted, Record
 from lease_core.domain.ledger import LedgerError
 from lease_core.log.port import Answered
 from lease_core.log.reader import Position
+
+MISSED_BEATS = 3
+SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,9 @@ class Edge:
             datapath, lines, identity.max_subscribers, identity.site, limited=per_line
         )
         self.horizon = Horizon()
+        self.unanswered = 0
+        """Heartbeats sent since the last one that was answered."""
+        self._clocks = ClockWatch(now.boot_ns, now.elapsed_ns)
         self.following = Following.CATCHING_UP
         self.slow_path = SlowPath(
             identity.site,
@@ -181,6 +188,9 @@ class Edge:
 
     def _grant(self, event: HorizonGranted, now: Now) -> None:
         if self.horizon.grant(event):
+            if self.unanswered > MISSED_BEATS:
+                self._audit.info("horizon.answered", unanswered=self.unanswered)
+            self.unanswered = 0
             self.touch(now)
             self._tell_when_ready()
         else:
@@ -200,7 +210,11 @@ class Edge:
         return self._state.life
 
     def heartbeat(self, now: Now) -> Heartbeat:
-        """The next heartbeat; the horizon counts from this moment."""
+        """The next heartbeat; the horizon counts from this moment. Said once if nobody answers."""
+        self.unanswered += 1
+        if self.unanswered == MISSED_BEATS + 1:
+            left_s = int(self.horizon.remaining_s(now.elapsed_ns))
+            self._audit.error("horizon.unanswered", missed=MISSED_BEATS, left_s=left_s)
         nonce = secrets.token_hex(6)
         self.horizon.beat(nonce, now.elapsed_ns)
         return Heartbeat(
@@ -212,12 +226,25 @@ class Edge:
 
     def touch(self, now: Now) -> None:
         """Tell the kernel program that we are alive, and E on its clock."""
+        if not self._clocks.are_steady(now.boot_ns, now.elapsed_ns):
+            self._distrust_clocks()
+        elif self._clocks.paused_ns:
+            self._audit.warning("agent.paused", paused_s=self._clocks.paused_ns // SECOND_NS)
         self._state = replace(
             self._state,
             touched_boot_ns=now.boot_ns,
             horizon_boot_ns=self.horizon.end_boot_ns(now.boot_ns, now.elapsed_ns),
         )
         self.datapath.set_state(self._state)
+
+    def _distrust_clocks(self) -> None:
+        """Give up E, and say nothing of promises that may look shorter than they are (I1, I7).
+
+        A promise is a time on CLOCK_BOOTTIME, and none is longer than E was on the elapsed clock.
+        """
+        self.duties.hold(self.horizon.forfeit())
+        step_ms = self._clocks.step_ns // 1_000_000
+        self._audit.critical("clock.unsteady", boot_ahead_ms=step_ms)
 
     # --- frames ---
 
@@ -238,6 +265,7 @@ class Edge:
             "epoch": str(self._state.epoch),
             "incarnation": self.incarnation,
             "horizon_left_s": str(int(self.horizon.remaining_s(now.elapsed_ns))),
+            "heartbeats_unanswered": str(self.unanswered),
             "waiting": str(len(self.slow_path.waiting)),
             "unserved": str(self.projection.unserved),
         }

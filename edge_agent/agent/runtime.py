@@ -19,7 +19,7 @@ from edge_agent.sync.follower import Follower
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.reconcile import reconcile
 from edge_agent.sync.upstream import Upstream
-from lease_core.clock import boot_ns, elapsed_ns
+from lease_core.clock import boot_ns, boot_offset_s, elapsed_ns
 from lease_core.domain.events import Record
 from lease_core.log.port import (
     Answered,
@@ -38,10 +38,17 @@ TICK_S = 1.0
 EXPIRY_EVERY_TICKS = 5
 FIRST_HEARTBEATS_S = 1.0
 FRAMES_PER_WAKEUP = 256
+READ_TRIES = 5
+READ_WITHIN_NS = 1_000_000
 
 
 def now() -> Now:
-    return Now(boot_ns(), elapsed_ns())
+    """Both clocks, read again if something came between."""
+    for _ in range(READ_TRIES):
+        before, elapsed, after = boot_ns(), elapsed_ns(), boot_ns()
+        if after - before < READ_WITHIN_NS:
+            break
+    return Now(after, elapsed)
 
 
 def open_datapath(config: EdgeConfig) -> Datapath:
@@ -61,6 +68,11 @@ def open_datapath(config: EdgeConfig) -> Datapath:
 
 
 def _open_xdp(config: EdgeConfig) -> XdpDatapath:
+    if offset_s := boot_offset_s():
+        raise FastPathError(
+            f"this process is in a time namespace, {offset_s} s off the kernel's clock, so it "
+            "cannot tell the kernel until when to answer; start it in the host's"
+        )
     datapath = XdpDatapath.open(
         config.pins, config.max_subscribers, has_circuits=config.has_circuits
     )

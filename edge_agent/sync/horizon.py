@@ -45,10 +45,11 @@ class Horizon:
         self._end_elapsed_ns = max(self._end_elapsed_ns, sent_ns + usable_ns)
         return True
 
-    def forfeit(self) -> None:
-        """Promise nothing more: another life of this site's tables was granted a horizon."""
-        self._end_elapsed_ns = 0
+    def forfeit(self) -> int:
+        """Promise nothing more; returns E until now, on the elapsed clock."""
+        end_ns, self._end_elapsed_ns = self._end_elapsed_ns, 0
         self._sent.clear()
+        return end_ns
 
     def end_boot_ns(self, boot_ns: int, elapsed_ns: int) -> int:
         """E on the kernel's clock as the two clocks stand now."""

@@ -1,0 +1,157 @@
+"""Clocks under an edge: what is slewed is borne, what is stepped or stopped costs the horizon."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from structlog.testing import capture_logs
+
+from edge_agent.agent.config import EdgeConfig
+from edge_agent.agent.runtime import now, open_datapath
+from edge_agent.agent.slow_path import Now
+from edge_agent.datapath.errors import FastPathError
+from edge_agent.sync.clock_watch import TOLERANCE_NS, ClockWatch
+from lease_core import clock
+from lease_core.domain.commands import AckRemoval, ReportExpiry
+from tests.unit.agent.town import SECOND, Town, discover, release, renewing
+
+HOUR = 3600 * SECOND
+YEAR = 8766 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("boot_went", "elapsed_went", "is_steady"),
+    [
+        (SECOND, SECOND, True),
+        (SECOND * 12 // 11, SECOND, True),
+        (SECOND - SECOND // 12, SECOND, True),
+        (HOUR, HOUR, True),
+        (5 * HOUR, 5 * HOUR, True),
+        (SECOND + HOUR, SECOND, False),
+        (SECOND - HOUR, SECOND, False),
+        (SECOND + 10 * YEAR, SECOND, False),
+        (0, SECOND, False),
+        (SECOND, 0, False),
+        (-HOUR, -HOUR, False),
+        (SECOND + TOLERANCE_NS // 2, SECOND, True),
+    ],
+    ids=lambda value: str(value) if isinstance(value, bool) else f"{value / SECOND:.2f}s",
+)
+def test_shapes(boot_went: int, elapsed_went: int, is_steady: bool) -> None:
+    """Slewing, suspending and pausing move both clocks; stepping or stopping one of them shows."""
+    watch = ClockWatch(20 * YEAR, 20 * YEAR)
+
+    assert watch.are_steady(20 * YEAR + boot_went, 20 * YEAR + elapsed_went) is is_steady
+    assert watch.are_steady(20 * YEAR + boot_went + SECOND, 20 * YEAR + elapsed_went + SECOND), (
+        "once"
+    )
+
+
+class TestEdge:
+    @pytest.mark.parametrize("step_ns", [HOUR, -HOUR, 10 * YEAR])
+    async def test_a_stepped_clock_costs_the_horizon(self, step_ns: int) -> None:
+        """I6: E is given up, nobody is answered, and a heartbeat brings service back."""
+        town = await Town().begin()
+        ip = await town.lease(1)
+        stepped = Now(town.ns + 20 * YEAR + step_ns, town.ns)
+        town.edge.touch(Now(town.ns, town.ns))
+        with capture_logs() as lines:
+            town.edge.touch(stepped)
+        town.edge.receive(renewing(1, ip).octets, 7, stepped)
+
+        assert [line["event"] for line in lines] == ["clock.unsteady"]
+        assert town.edge.horizon.remaining_s(town.ns) == 0
+        assert town.edge.datapath.state().horizon_boot_ns <= stepped.boot_ns
+        assert town.frames[1:] == []
+
+    async def test_promises_are_not_told_over_by_a_stepped_clock(self) -> None:
+        """I1, I7: until the E of before has passed, no removal is acknowledged, no end reported."""
+        town = await Town().begin()
+        ip = await town.lease(1)
+        await town.lease(2)
+        await town.send(release(1, ip))
+        left_ns = int(town.edge.horizon.remaining_s(town.ns) * SECOND)
+        stepped = Now(town.ns + 10 * HOUR, town.ns)
+        town.edge.touch(stepped)
+        town.edge.horizon.beat("n", town.ns)
+        town.edge.horizon._end_elapsed_ns = town.ns + 100 * HOUR
+        town.edge.touch(stepped)
+        town.commands.clear()
+
+        def tells(at: Now) -> list[type]:
+            town.edge.touch(at)
+            town.edge.duties.acknowledge(town.edge.duties.due_removals(at), at)
+            town.edge.duties.report_expiries(at)
+            return [type(c) for c in town.commands if isinstance(c, AckRemoval | ReportExpiry)]
+
+        assert tells(Now(stepped.boot_ns + left_ns - SECOND, town.ns + left_ns - SECOND)) == []
+        assert AckRemoval in tells(
+            Now(stepped.boot_ns + left_ns + SECOND, town.ns + left_ns + SECOND)
+        )
+
+    async def test_an_agent_that_slept_through_its_horizon_answers_nobody(self) -> None:
+        """Stopped longer than E: the first look says so, and no client is answered before it."""
+        town = await Town().begin()
+        ip = await town.lease(1)
+        town.ns += 5 * HOUR
+        assert await town.send(renewing(1, ip)) == []
+        with capture_logs() as lines:
+            town.edge.touch(town.now)
+
+        assert [(line["event"], line["paused_s"]) for line in lines] == [("agent.paused", 18_000)]
+        assert await town.send(renewing(1, ip)) == []
+        assert await town.send(discover(2)) == []
+        await town.beat()
+        assert len(await town.send(renewing(1, ip))) == 1
+
+    async def test_heartbeats_in_vain_are_told_once(self) -> None:
+        """After three misses one line, and one when an answer comes."""
+        town = await Town().begin()
+        with capture_logs() as lines:
+            for _ in range(10):
+                town.edge.heartbeat(town.now)
+            assert town.edge.report(town.now)["heartbeats_unanswered"] == "10"
+            await town.beat()
+        told = [line["event"] for line in lines if line["event"].startswith("horizon.un")]
+
+        assert told == ["horizon.unanswered"]
+        assert [line["event"] for line in lines].count("horizon.answered") == 1
+        assert town.edge.report(town.now)["heartbeats_unanswered"] == "0"
+
+
+class TestTimeNamespace:
+    def test_it_is_refused_for_the_kernel_and_harmless_without(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An agent whose clock is not the kernel's cannot tell it E; user space has one clock."""
+        monkeypatch.setattr("edge_agent.agent.runtime.boot_offset_s", lambda: 100_000)
+        base = {"site": "ams01", "edge": "bng1", "interfaces": ("access0",)}
+
+        with pytest.raises(FastPathError, match="time namespace, 100000 s off"):
+            open_datapath(EdgeConfig.model_validate(base | {"datapath": "xdp"}))
+        assert open_datapath(EdgeConfig.model_validate(base)).kind == "user space"
+
+    def test_a_real_one_is_seen(self) -> None:
+        """The offset is read where the kernel keeps it; without a namespace it is 0."""
+        assert clock.boot_offset_s() == 0
+        unshare = shutil.which("unshare")
+        look = "from lease_core import clock; print(clock.boot_offset_s())"
+        if unshare is None:
+            pytest.skip("unshare is not installed")
+        found = subprocess.run(
+            [unshare, "--time", "--fork", "--boottime", "100000", sys.executable, "-c", look],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if found.returncode:
+            pytest.skip(f"no time namespaces here: {found.stderr.strip()}")
+        assert found.stdout.strip() == "100000"
+
+
+def test_both_clocks_are_read_together() -> None:
+    """The agent's own readings never look like a step."""
+    first = now()
+    watch = ClockWatch(first.boot_ns, first.elapsed_ns)
+    assert all(watch.are_steady(*now()) for _ in range(1000))
