@@ -111,6 +111,7 @@ class Lab:
         self.datapath = datapath
         self.directory = Path(tempfile.mkdtemp(prefix="lease-lab-"))
         self.url = f"redis://{CORE_IP}:{REDIS_PORT}/0"
+        self.cli_options: tuple[object, ...] = ()
         self.sites: dict[str, Site] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
         self._pins: list[Path] = []
@@ -170,7 +171,7 @@ class Lab:
         lines = (self.directory / f"{name}.log").read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
-    def start_redis(self) -> subprocess.Popen[bytes]:
+    def start_redis(self, **more: object) -> subprocess.Popen[bytes]:
         """Redis with the settings that the service rests on, its data in the lab's directory."""
         data = self.directory / "redis"
         data.mkdir(exist_ok=True)
@@ -178,6 +179,7 @@ class Lab:
             "bind": CORE_IP, "port": REDIS_PORT, "dir": data, "appendonly": "yes",
             "appendfsync": "always", "aof-load-truncated": "no", "save": "",
             "maxmemory-policy": "noeviction", "protected-mode": "no",
+            **{name.replace("_", "-"): value for name, value in more.items()},
         }  # fmt: skip
         words = [w for key, value in options.items() for w in (f"--{key}", value)]
         redis = self.spawn(self.core.words("redis-server", *words), "redis")
@@ -186,7 +188,8 @@ class Lab:
         return redis
 
     def redis_cli(self, *words: object) -> str:
-        return self.core.run("redis-cli", "-h", CORE_IP, "-p", REDIS_PORT, *words, check=False)
+        base = ("redis-cli", "-h", CORE_IP, "-p", REDIS_PORT, *self.cli_options)
+        return self.core.run(*base, *words, check=False)
 
     def leasectl(self, *words: object, check: bool = True) -> str:
         database = self.directory / "history.sqlite"

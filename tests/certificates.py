@@ -9,11 +9,11 @@ def is_possible() -> bool:
     return shutil.which("openssl") is not None
 
 
-def make(folder: Path, *names: str) -> None:
-    """`ca.crt`, and for each name `<name>.crt` and `<name>.key`, good for 127.0.0.1."""
+def make(folder: Path, *names: str, address: str = "127.0.0.1") -> None:
+    """`ca.crt`, and for each name `<name>.crt` and `<name>.key`, good for `address`."""
     _openssl(folder, "req", "-x509", *_new_key("ca"), "-days", "2", "-out", "ca.crt")
     extension = folder / "loopback"
-    extension.write_text("subjectAltName=IP:127.0.0.1\n")
+    extension.write_text(f"subjectAltName=IP:{address}\n")
     for name in names:
         _openssl(folder, "req", *_new_key(name), "-out", f"{name}.csr")
         _openssl(

@@ -2,6 +2,7 @@
 
 import click
 
+from lease_core.cli.acl import acl
 from lease_core.cli.allocator import allocator
 from lease_core.cli.events import events
 from lease_core.cli.history import history, who
@@ -16,7 +17,7 @@ def main() -> None:
     """Operate the lease service: plan sites and pools, run the allocator, ask the log."""
 
 
-COMMANDS = (site, pool, allocator, lease, who, history, events, verify_site, archive, trim)
+COMMANDS = (site, pool, allocator, lease, who, history, events, verify_site, archive, trim, acl)
 
 for command in COMMANDS:
     main.add_command(command)

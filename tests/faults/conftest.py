@@ -12,13 +12,19 @@ from tests.netns.conftest import missing, missing_for_xdp
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
+def bare_lab() -> Iterator[Lab]:
+    """Not even Redis runs."""
     reason = missing() or missing_for_xdp()
     if reason:
         pytest.skip(reason)
     with Lab("xdp") as made:
-        made.start_redis()
         yield made
+
+
+@pytest.fixture
+def lab(bare_lab: Lab) -> Lab:
+    bare_lab.start_redis()
+    return bare_lab
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ to the end of its lease. Half of them stay for good; whoever else leaves is repl
 """
 
 import itertools
+import random
 import select
 import socket
 import sys
@@ -94,7 +95,7 @@ class Load:
         elif kind == ACK:
             client.renewals += bool(client.ip)
             client.ip = yiaddr
-            client.due_s = time.monotonic() + RENEW_S
+            client.due_s = time.monotonic() + RENEW_S * random.uniform(0.5, 1.5)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ After each: I1, I2, I4, I5, I7, I8, I11 from wire and log, tables equal to the l
 that was never there before is served (I13).
 """
 
+import importlib
+import operator
 import os
 import random
 import signal
@@ -24,6 +26,7 @@ DIES_S = 20.0
 
 EDGE = "edge_agent.agent.edge:Edge."
 PROJECTION = "edge_agent.sync.projection:Projection."
+TABLES = "edge_agent.datapath.kernel_tables:KernelTables."
 DUTIES = "edge_agent.agent.duties:Duties."
 UPSTREAM = "edge_agent.sync.upstream:Upstream."
 LOG = "lease_core.log.redis_log:RedisLog."
@@ -31,10 +34,12 @@ SITE = "lease_core.service.site_allocator:SiteAllocator."
 LEADER = "lease_core.service.leader:SiteLeader."
 
 AGENT_POINTS = [
-    *(f"{when}:{EDGE}{name}" for name in ("apply", "_apply", "_move_to", "touch", "_take_over")
+    *(f"{when}:{EDGE}{name}"
+      for name in ("apply", "_apply_first", "_move_to", "touch", "_take_over")
       for when in ("before", "after")),
-    *(f"{when}:{PROJECTION}{name}" for name in ("put", "remove", "_take_out", "entomb")
+    *(f"{when}:{PROJECTION}{name}" for name in ("remove", "_take_out", "entomb")
       for when in ("before", "after")),
+    *(f"{when}:{TABLES}put_many" for when in ("before", "after")),
     f"before:{PROJECTION}bury",
     f"before:{DUTIES}acknowledge",
     f"after:{DUTIES}acknowledge",
@@ -122,6 +127,13 @@ def await_death(process: subprocess.Popen[bytes], point: str) -> None:
 @pytest.fixture
 def service(lab: Lab) -> Service:
     return Service(lab, lab.add_site("ams01", "100.64.0.0/18", heartbeat_s=1))
+
+
+def test_every_point_is_there() -> None:
+    """A method that was renamed is told at once, by its name."""
+    for _, point in NAMED:
+        _, module, name = point.split(":")
+        assert operator.attrgetter(name)(importlib.import_module(module)), point
 
 
 def test_nothing_is_lost_at_any_point_of_death(service: Service, seed: int) -> None:
