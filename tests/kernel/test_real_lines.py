@@ -1,13 +1,17 @@
-"""Real clients on a QinQ line: a tagger stands where the access network is.
+"""Real clients on a QinQ line and behind a real relay.
+
+A tagger stands where the access network is:
 
 client, eth0 === wire, tagger, trunk === access, the program
 """
 
 import os
 import select
+import shutil
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,11 +23,11 @@ import pytest
 from edge_agent.datapath.packet_socket import _with_tag
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.tables import KeyMode, Line, key_of
-from lease_core.domain.values import Ipv4, Mac, ip_text
+from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 from scripts.lab import Lab as Namespaces
 from scripts.lab import Namespace
 from tests.kernel.lab import ADDRESS, BINDING, Lab
-from tests.packets import CLIENT_MAC, PORT_MAC
+from tests.packets import CLIENT_MAC, PORT_MAC, RELAY, SERVER
 
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_AUXDATA = 263, 8
@@ -95,10 +99,10 @@ class Access:
         (tmp / "script").chmod(0o755)
         (tmp / "conf").write_text("timeout 3;\n")
 
-    def bind(self, line: Line, mode: KeyMode) -> None:
-        self.tables.put_port(self.ifindex, Mac(PORT_MAC), key=mode)
+    def bind(self, line: Line, mode: KeyMode, relays: tuple[Ipv4, ...] = ()) -> None:
+        self.tables.put_port(self.ifindex, Mac(PORT_MAC), relays=relays, key=mode)
         mac = Mac(CLIENT_MAC)
-        holder = mac if mode is KeyMode.LINE else BINDING.mac
+        holder = BINDING.mac if mode is KeyMode.MAC else mac
         self.tables.put(key_of(mac, line, mode), replace(BINDING, line=line, mac=holder))
 
     def lease(self, client: str) -> str:
@@ -169,3 +173,60 @@ def test_a_client_on_another_line_is_not(access: Access) -> None:
     counters = access.tables.counters()
     assert (counters["offer"], counters["ack"]) == (0, 0)
     assert counters["pass_other_line"] > 1
+
+
+@pytest.fixture
+def behind_relay(directory: Path, tmp_path: Path) -> Iterator[Access]:
+    """Client, eth0 === down0, dhcrelay, up0 === port; the relay names the circuit `down0`."""
+    if not shutil.which("dhcrelay"):
+        pytest.skip("not installed: dhcrelay")
+    port = f"lr{os.getpid()}p"
+    with Namespaces() as namespaces:
+        home, relay = Namespace(namespaces, "home"), Namespace(namespaces, "relay")
+        relay.run("ip", "link", "add", "down0", "type", "veth", "peer", "name", "eth0",
+                  "netns", home.pid)  # fmt: skip
+        home.run("ip", "link", "set", "eth0", "address", "02:00:00:00:00:17", "up")
+        call("ip", "link", "add", port, "type", "veth", "peer", "name", f"{port}u")
+        call("ip", "link", "set", f"{port}u", "netns", relay.pid)
+        relay.run("ip", "link", "set", f"{port}u", "name", "up0")
+        for words in (
+            ("addr", "add", f"{ip_text(Ipv4(RELAY))}/24", "dev", "down0"),
+            ("addr", "add", "10.8.8.2/24", "dev", "up0"),
+            ("link", "set", "down0", "up"),
+            ("link", "set", "up0", "up"),
+            ("route", "add", ip_text(Ipv4(SERVER)), "dev", "up0"),
+            ("neigh", "add", ip_text(Ipv4(SERVER)), "dev", "up0", "lladdr",
+             mac_text(Mac(PORT_MAC))),
+        ):  # fmt: skip
+            relay.run("ip", *words)
+        relay.run(sys.executable, "scripts/xdp_pass.py", "up0")
+        call("ip", "link", "set", port, "up")
+        words = ("dhcrelay", "-4", "-d", "-a", "--no-pid", "-id", "down0", "-iu", "up0")
+        namespaces.spawn(relay.words(*words, ip_text(Ipv4(SERVER))), "dhcrelay")
+        with XdpDatapath.open(directory, 4096, has_circuits=True) as tables:
+            Lab(tables)
+            tables.attach(port)
+            yield Access(tables, home, port, tmp_path)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_client_behind_a_relay_is_served(behind_relay: Access, client: str) -> None:
+    """By the circuit that dhcrelay writes into option 82, which it takes off the reply again."""
+    access, relay = behind_relay, Ipv4(RELAY)
+    line = Line(access.ifindex, giaddr=relay, circuit=b"down0")
+    access.bind(line, KeyMode.CIRCUIT, relays=(relay,))
+
+    assert access.lease(client) == ip_text(Ipv4(ADDRESS))
+    assert access.tables.counters()["ack"] == 1
+
+
+def test_a_client_on_another_circuit_is_not(behind_relay: Access) -> None:
+    """The same client, bound to another circuit of the relay, hears nothing (I8)."""
+    access, relay = behind_relay, Ipv4(RELAY)
+    line = Line(access.ifindex, giaddr=relay, circuit=b"down1")
+    access.bind(line, KeyMode.CIRCUIT, relays=(relay,))
+
+    assert access.lease("udhcpc") == ""
+    counters = access.tables.counters()
+    assert (counters["offer"], counters["ack"]) == (0, 0)
+    assert counters["pass_unknown_client"] > 1
