@@ -1,18 +1,21 @@
-"""Newcomers: runs of events that bind subscribers whom these tables never held, in one go.
+"""Newcomers: bindings of subscribers whom these tables never held, put many at a time.
 
-Most of a log is made of them. They need not ask what others must: no entry of their MAC is there
-and no removal of their address is owed. So a run is one write of many entries.
+Most of a log is made of them, and all of a table that is rebuilt. They need not ask what others
+must: no entry of their MAC is there and no removal of their address is owed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from edge_agent.dhcp.tables import Assignment, KeyMode, subscriber_key
-from lease_core.domain.events import LeaseAssigned, Record
+from lease_core.domain.events import LeaseAssigned
+from lease_core.domain.ledger import Binding
 from lease_core.domain.values import Mac
 
 if TYPE_CHECKING:
     from edge_agent.sync.projection import Projection
+
+Bound = LeaseAssigned | Binding
 
 _BITS: Final = 24
 _SPREAD: Final = 0x9E3779B97F4A7C15
@@ -39,48 +42,45 @@ def _place(mac: Mac) -> int:
     return (mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS
 
 
-def assign_newcomers(
-    projection: "Projection", records: Sequence[Record], start: int, now_boot_ns: int
+def put_newcomers(
+    projection: "Projection", bindings: Iterable[tuple[Bound, int]], now_boot_ns: int
 ) -> int:
-    """Apply the newcomers from record `start` up to the first other event; return how many."""
-    run: list[tuple[LeaseAssigned, Assignment]] = []
-    for at in range(start, len(records)):
-        found = _newcomer(projection, records[at])
-        if found is None:
+    """Put bindings, each with its event, up to the first one of somebody known; return how many."""
+    run: list[tuple[Bound, Assignment]] = []
+    for bound, seq in bindings:
+        made = _assignment(projection, bound, seq)
+        if made is None:
             break
-        projection.known.add(found[0].mac)
-        run.append(found)
+        projection.known.add(bound.mac)
+        run.append((bound, made))
     written = projection.datapath.put_many(
-        [(subscriber_key(event.mac), assignment) for event, assignment in run]
+        [(subscriber_key(bound.mac), assignment) for bound, assignment in run]
     )
     for _, assignment in run[written:]:
         projection.slots.give(assignment.slot)
     _promise(projection, run[:written], now_boot_ns)
-    for event, assignment in run[:written]:
-        projection.digest.add_parts(event.mac, event.line, event.ip, event.pool, assignment.seq)
+    for bound, assignment in run[:written]:
+        projection.digest.add_parts(bound.mac, bound.line, bound.ip, bound.pool, assignment.seq)
         projection.occupancy.add(assignment.line)
     return written
 
 
-def _newcomer(projection: "Projection", record: Record) -> tuple[LeaseAssigned, Assignment] | None:
-    """What to write for an event that binds somebody new; None = it asks for more than that."""
-    event = record.event
-    if not isinstance(event, LeaseAssigned) or event.mac in projection.known:
+def _assignment(projection: "Projection", bound: Bound, seq: int) -> Assignment | None:
+    """What to write for somebody new; None = his binding asks for more than that."""
+    if bound.mac in projection.known:
         return None
-    line = projection.lines.parse(event.line)
-    pool = projection.pools.find(event.pool)
-    if line is None or pool is None or projection.removals.of(event.ip):
+    line = projection.lines.parse(bound.line)
+    pool = projection.pools.find(bound.pool)
+    if line is None or pool is None or projection.removals.of(bound.ip):
         return None
     if projection.mode_of(line) is not KeyMode.MAC:
         return None
     slot = projection.slots.take()
-    if slot is None:
-        return None
-    return event, Assignment(event.ip, pool, slot, line, record.seq)
+    return None if slot is None else Assignment(bound.ip, pool, slot, line, seq)
 
 
 def _promise(
-    projection: "Projection", run: Sequence[tuple[LeaseAssigned, Assignment]], now_boot_ns: int
+    projection: "Projection", run: Sequence[tuple[Bound, Assignment]], now_boot_ns: int
 ) -> None:
     """See `Projection.promise_as_if_answered`."""
     ends: dict[int, int] = {}

@@ -24,7 +24,7 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.newcomers import KnownMacs, assign_newcomers
+from edge_agent.sync.newcomers import KnownMacs, put_newcomers
 from edge_agent.sync.occupancy import Occupancy
 from edge_agent.sync.pools import Pools
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, Removals, discriminator
@@ -160,7 +160,7 @@ class Projection:
         Raises:
             LedgerError: it contradicts what the log said before; nothing was written.
         """
-        applied = assign_newcomers(self, records, start, now_boot_ns)
+        applied = put_newcomers(self, _assigned(records, start), now_boot_ns)
         if not applied:
             self.apply(records[start], now_boot_ns)
         return applied or 1
@@ -344,3 +344,12 @@ class Projection:
         if removal.slot == NO_SLOT:
             return 0
         return max(0, -((now_boot_ns - self.datapath.promise(removal.slot)) // SECOND_NS))
+
+
+def _assigned(records: Sequence[Record], start: int) -> Iterator[tuple[LeaseAssigned, int]]:
+    """The leases from `start` up to the first other event."""
+    for at in range(start, len(records)):
+        event = records[at].event
+        if not isinstance(event, LeaseAssigned):
+            return
+        yield event, records[at].seq

@@ -19,9 +19,11 @@ from edge_agent.dhcp.tables import (
     key_of,
     subscriber_key,
 )
+from edge_agent.sync.newcomers import put_newcomers
 from edge_agent.sync.projection import MAX_LINES_PER_MAC, Projection
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
-from lease_core.domain.ledger import Ledger
+from lease_core.domain.ledger import Binding, Ledger
+from lease_core.domain.rows import PORTION
 from lease_core.domain.values import Ipv4, Mac
 
 Entry = tuple[SubscriberKey, Assignment]
@@ -115,18 +117,27 @@ def _close_holes(projection: Projection, mac: Mac, entries: list[Entry]) -> None
 
 
 def _put_missing(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
-    missing = 0
-    for binding in ledger.bound.values():
-        line = projection.lines.parse(binding.line)
-        if line is None or projection.find(binding.mac, line):
-            continue
-        missing += 1
-        projection.put(binding, line)
-        owed, put = projection.removals.of(binding.ip), projection.find(binding.mac, line)
-        if owed and put:
-            projection.carry_promise(owed.slot, put[1].slot)
-        projection.promise_as_if_answered(binding.mac, line, now_boot_ns)
+    missing, done, bindings = 0, 0, list(ledger.bound.values())
+    while done < len(bindings):
+        portion = range(done, min(done + PORTION, len(bindings)))
+        new = ((bindings[at], bindings[at].seq) for at in portion)
+        put = put_newcomers(projection, new, now_boot_ns)
+        missing += put or _put_one(projection, bindings[done], now_boot_ns)
+        done += put or 1
     return missing
+
+
+def _put_one(projection: Projection, binding: Binding, now_boot_ns: int) -> bool:
+    """Put a binding that may be there; return whether it was missing."""
+    line = projection.lines.parse(binding.line)
+    if line is None or projection.find(binding.mac, line):
+        return False
+    projection.put(binding, line)
+    owed, put = projection.removals.of(binding.ip), projection.find(binding.mac, line)
+    if owed and put:
+        projection.carry_promise(owed.slot, put[1].slot)
+    projection.promise_as_if_answered(binding.mac, line, now_boot_ns)
+    return True
 
 
 def _settle_removals(projection: Projection, ledger: Ledger, now_boot_ns: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
+from itertools import chain
 from typing import Any, Final
 
 from hiredis import pack_command
@@ -184,12 +185,13 @@ async def awaited(reply: Any) -> Any:
     return await reply
 
 
-def flat(entries: Iterable[Fields]) -> Iterator[int | bytes]:
+def flat(entries: Iterable[Fields]) -> list[int | bytes]:
     """Entries as scripts take them: count of names and values, then these in turn."""
+    taken: list[int | bytes] = []
     for entry in entries:
-        yield 2 * len(entry)
-        for pair in entry.items():
-            yield from pair
+        taken.append(2 * len(entry))
+        taken += chain.from_iterable(entry.items())
+    return taken
 
 
 async def settings_faults(client: Redis) -> list[str]:
