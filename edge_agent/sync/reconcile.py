@@ -51,7 +51,8 @@ def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
         _close_holes(projection, mac, entries)
     missing = _put_missing(projection, ledger, now_boot_ns)
     _settle_removals(projection, ledger, now_boot_ns)
-    projection.recount()
+    if wrong:
+        projection.recount()
     return max(len(wrong), missing)
 
 

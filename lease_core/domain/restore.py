@@ -4,6 +4,7 @@ What is checked here is form: types, ranges, references. That the rows are the r
 digest tells.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from types import NoneType
@@ -104,7 +105,7 @@ class Restoring:
         in_range = 0 <= mac < 1 << 48 and 0 <= ip < 1 << 32 and 0 < seq <= ledger.seq
         if not (is_new and in_range and pool in ledger.pools):
             self._check(is_right=False, what=what)
-        return Binding(Mac(mac), line, address, pool, seq)
+        return Binding(Mac(mac), sys.intern(line), address, ledger.pools[pool].pool, seq)
 
     def _bound(self, *held: Any) -> None:
         self.ledger.bind(self._binding("bound", held))

@@ -1,6 +1,6 @@
 """Measure against a peer or a ceiling in the same run.
 
-scripts/bench fastpath [--wire] | log | allocator | edge | service | all
+scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | service | all
 """
 
 import argparse
@@ -19,6 +19,7 @@ COMMANDS = {
     "log": "appending and reading, against the bare script and bare XREAD",
     "allocator": "deciding and appending, against the bare script",
     "edge": "following the log into the kernel's map, against bare XREAD",
+    "coldstart": "an edge and an allocator that start from a snapshot, up to a million leases",
     "service": "new subscribers through everything, against Kea",
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import redis
 
-from lease_core.domain.events import LeaseAssigned
+from lease_core.domain.events import LeaseAssigned, PoolAdded
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.keys import Keys
 from lease_core.log.port import MAX_ANSWERS, MAX_SKEW_MS, ZERO_HASH
@@ -37,6 +37,21 @@ def assigned(number: int) -> LeaseAssigned:
         cause="selecting",
         req=f"3f9a1c-{number}",
         host="subscriber",
+    )
+
+
+def pool_added(size: int) -> PoolAdded:
+    """The pool of so many subscribers."""
+    return PoolAdded(
+        pool=POOL,
+        number=1,
+        network="100.64.0.0/10",
+        first=Ipv4(FIRST_ADDRESS),
+        last=Ipv4(FIRST_ADDRESS + size),
+        gateway=Ipv4(FIRST_ADDRESS - 1),
+        dns="192.0.2.53",
+        lease_time_s=3600,
+        cause="bench",
     )
 
 

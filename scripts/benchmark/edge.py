@@ -20,12 +20,11 @@ from edge_agent.dhcp.tables import Assignment, SubscriberKey
 from edge_agent.sync.follower import Follower
 from edge_agent.sync.lines import Lines
 from lease_core import audit
-from lease_core.domain.events import PoolAdded, Record
-from lease_core.domain.values import Ipv4
+from lease_core.domain.events import Record
 from lease_core.log.port import MAX_COUNT, Answered, Head
 from lease_core.log.reader import Position
 from lease_core.log.redis_log import connect
-from scripts.benchmark.bare import FIRST_ADDRESS, LINE, POOL, assigned, redis_server, xread
+from scripts.benchmark.bare import LINE, assigned, pool_added, redis_server, xread
 from scripts.benchmark.harness import datapath_of, entries
 from scripts.benchmark.log import fill
 from scripts.benchmark.measure import Table, at_least, run_rounds, say
@@ -66,19 +65,10 @@ def _following(rounds: int) -> Table:
 
 
 async def _prepare(url: str) -> Head:
-    pool = PoolAdded(
-        pool=POOL,
-        number=1,
-        network="100.64.0.0/12",
-        first=Ipv4(FIRST_ADDRESS),
-        last=Ipv4(FIRST_ADDRESS + EVENTS),
-        gateway=Ipv4(FIRST_ADDRESS - 1),
-        dns="192.0.2.53",
-        lease_time_s=3600,
-        cause="bench",
-    )
     log = connect(url, SITE)
-    head = await fill(log, [pool, *(assigned(number) for number in range(EVENTS))], 256)
+    head = await fill(
+        log, [pool_added(EVENTS), *(assigned(number) for number in range(EVENTS))], 256
+    )
     await log.close()
     return head
 

@@ -1,0 +1,141 @@
+"""Starting over from a snapshot, and what a million leases weigh, as the number of leases grows."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+import redis
+
+from edge_agent.agent.runtime import now
+from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.sync.lines import Lines
+from edge_agent.sync.projection import Projection
+from edge_agent.sync.reconcile import reconcile
+from lease_core import audit
+from lease_core.clock import elapsed_ns
+from lease_core.domain.desk import Desk, Timing
+from lease_core.domain.ledger import Binding, Ledger
+from lease_core.domain.rows import bindings_digest
+from lease_core.domain.values import Ipv4, Mac
+from lease_core.log.keys import Keys
+from lease_core.log.port import SiteLog
+from lease_core.log.reader import Position
+from lease_core.log.redis_log import connect
+from lease_core.log.replay import replay
+from lease_core.log.snapshot import write_snapshot
+from scripts.benchmark.bare import FIRST_ADDRESS, FIRST_MAC, LINE, POOL, pool_added, redis_server
+from scripts.benchmark.harness import datapath_of
+from scripts.benchmark.measure import Series, Table, run_rounds, say
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+H = "0123456789abcdef"
+ROUNDS_MAX = 2
+ALLOCATOR, AGENT = "allocator", "agent"
+
+
+def measure(rounds: int) -> list[Table]:
+    """Every size in every round; memory in a process of its own, once."""
+    with (
+        redis_server() as server,
+        asyncio.Runner() as runner,
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+    ):
+        audit.configure(nowhere)
+        client, numbers = redis.Redis.from_url(server.url), count()
+        digests = {size: runner.run(_prepare(client, server.url, size)) for size in SIZES}
+
+        def started(size: int) -> float:
+            with datapath_of(size, f"cold-{next(numbers)}") as datapath:
+                return runner.run(_start(server.url, size, datapath, digests[size]))
+
+        cases = {str(size): lambda size=size: started(size) for size in SIZES}
+        found = run_rounds(cases, min(rounds, ROUNDS_MAX))
+        weights = {who: _weight(who, server.url) for who in (ALLOCATOR, AGENT)}
+    speed = Table("Edge with empty tables: snapshot from Redis into the kernel's map", "leases/s")
+    for size in SIZES:
+        speed.add(f"{size:,} leases", found[str(size)], note=_taken(size, found[str(size)]))
+    memory = Table(f"Resident memory at {SIZES[-1]:,} leases", "MB")
+    memory.add(ALLOCATOR, weights[ALLOCATOR], note="goal: 450")
+    memory.add(AGENT, weights[AGENT], note="goal: 250; right after a rebuild")
+    return [speed, memory]
+
+
+def _taken(size: int, found: Series) -> str:
+    goal = "; goal 3 s" if size == SIZES[-1] else ""
+    return f"{size / found.median:.2f} s{goal}"
+
+
+def site_of(size: int) -> str:
+    return f"cold-{size}"
+
+
+async def _prepare(client: redis.Redis, url: str, size: int) -> str:
+    """A log that was cut behind its snapshot, which holds `size` leases; returns their digest."""
+    say(f"writing a snapshot of {size:,} leases")
+    ledger = Ledger()
+    ledger.add_pool(pool_added(size), 1)
+    for number in range(size):
+        mac, ip = Mac(FIRST_MAC + number), Ipv4(FIRST_ADDRESS + number)
+        ledger.bind(Binding(mac, LINE, ip, POOL, number + 2))
+    ledger.seq, ledger.epoch = size + 1, 1
+    log = connect(url, site_of(size))
+    genesis = await log.create(secrets.token_hex(16))
+    end = Position(genesis, ledger.seq, H, time.time_ns() // 1_000_000, 1)
+    await write_snapshot(log, ledger, end)
+    head = {"epoch": 1, "seq": end.seq, "hash": H, "last_id": end.entry_id}
+    client.hset(Keys(log.site).head, mapping=head)
+    await log.close()
+    return bindings_digest(ledger.bound.values())
+
+
+async def _start(url: str, size: int, datapath: XdpDatapath, digest: str) -> float:
+    """Leases per second from an empty table to a whole one."""
+    log = connect(url, site_of(size))
+    start = time.perf_counter()
+    projection = await _rebuilt(log, datapath, size)
+    taken = time.perf_counter() - start
+    assert projection.digest.text() == digest
+    await log.close()
+    return size / taken
+
+
+async def _rebuilt(log: SiteLog, datapath: XdpDatapath, size: int) -> Projection:
+    projection = Projection(datapath, Lines({LINE: 1}), size)
+    ledger, _ = await replay(log)
+    reconcile(projection, ledger, now().boot_ns)
+    return projection
+
+
+def _weight(who: str, url: str) -> Series:
+    """Megabytes of a process that holds what the allocator or the agent holds."""
+    say(f"memory of the {who}")
+    words = (sys.executable, "-m", "scripts.benchmark.coldstart", who, url)
+    told = subprocess.run(words, capture_output=True, text=True, check=True)
+    return Series((float(told.stdout),))
+
+
+async def _hold(who: str, url: str) -> object:
+    log = connect(url, site_of(SIZES[-1]))
+    if who == ALLOCATOR:
+        ledger, _ = await replay(log)
+        held: object = (ledger, Desk(ledger, Timing(), elapsed_ns()))
+    else:
+        with datapath_of(SIZES[-1], "memory") as datapath:
+            held = await _rebuilt(log, datapath, SIZES[-1])
+    await log.close()
+    return held
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    held = asyncio.run(_hold(*sys.argv[1:3]))
+    print(_resident_mb())
