@@ -17,6 +17,7 @@ import structlog
 
 from lease_core.domain.events import Event
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+from lease_core.outlet import Outlet
 
 LINES_A_BATCH = 16
 """Events that came together are told one by one up to so many."""
@@ -26,13 +27,15 @@ class Sink:
     """Where lines go. A sink that cannot be written costs lines, counted, and never the service."""
 
     def __init__(self) -> None:
-        self.stream: TextIO | None = None
+        self.stream: TextIO | Outlet | None = None
         """None = standard output, whatever that is at the time."""
         self.dropped = 0
 
     def msg(self, line: str) -> None:
         try:
-            print(line, file=self.stream or sys.stdout, flush=True)
+            stream = self.stream or sys.stdout
+            stream.write(f"{line}\n")
+            stream.flush()
         except OSError:
             self.dropped += 1
 
@@ -48,7 +51,7 @@ _PROCESSORS: list[structlog.typing.Processor] = [
 ]
 
 
-def configure(stream: TextIO | None = None) -> None:
+def configure(stream: TextIO | Outlet | None = None) -> None:
     """Write audit lines to `stream` (standard output unless told), one JSON object each.
 
     May be called again: loggers keep processors and sink, which are always the same.

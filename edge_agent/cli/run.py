@@ -13,6 +13,7 @@ from edge_agent.datapath.packet_socket import PacketSocketError
 from lease_core import audit
 from lease_core.config import ConfigError, load
 from lease_core.log.redis_log import connect
+from lease_core.outlet import Outlet
 from lease_core.shutdown import run_until_signal
 
 EXIT_UNAVAILABLE = 69
@@ -46,12 +47,13 @@ def run(path: Path, *, check_config: bool) -> None:
     if check_config:
         click.echo(f"{path}: no faults")
         return
-    audit.configure()
-    try:
-        asyncio.run(_serve(config))
-    except (FastPathError, PacketSocketError) as error:
-        click.echo(f"edgectl: {error}", err=True)
-        sys.exit(EXIT_UNAVAILABLE)
+    with Outlet() as outlet:
+        audit.configure(outlet)
+        try:
+            asyncio.run(_serve(config))
+        except (FastPathError, PacketSocketError) as error:
+            click.echo(f"edgectl: {error}", err=True)
+            sys.exit(EXIT_UNAVAILABLE)
 
 
 async def _serve(config: EdgeConfig) -> None:

@@ -9,6 +9,7 @@ from lease_core.cli.common import endpoint, redis_help, run
 from lease_core.config import check, load
 from lease_core.log.port import SiteLog
 from lease_core.log.redis_log import connect
+from lease_core.outlet import Outlet
 from lease_core.service.allocator import Allocator
 from lease_core.service.config import AllocatorConfig
 from lease_core.service.snapshots import SnapshotPolicy
@@ -21,8 +22,9 @@ from lease_core.shutdown import run_until_signal
 @click.option("--name", help="Overrides the file; shows in every event as `by`.")
 def allocator(path: Path | None, url: str | None, name: str | None) -> None:
     """Decide for every site of the plan; as many may run as you like."""
-    audit.configure()
-    run(_serve(path, url, name))
+    with Outlet() as outlet:
+        audit.configure(outlet)
+        run(_serve(path, url, name))
 
 
 async def _serve(path: Path | None, url: str | None, name: str | None) -> None:
