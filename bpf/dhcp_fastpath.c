@@ -3,7 +3,8 @@
  * DHCP fast path: answers DISCOVER and REQUEST of known subscribers on the interface itself.
  *
  * Decide first, write after. Every rule of docs/replies.md is checked before the first store;
- * whoever is not answered is passed up, octet for octet as it came, with one counter moved.
+ * whoever is not answered is passed up, octet for octet as it came, with one counter moved,
+ * unless there are too many.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>
@@ -14,6 +15,7 @@
 #include "notes.h"
 #include "options.h"
 #include "parse.h"
+#include "protection.h"
 #include "relay.h"
 #include "reply.h"
 #include "tables.h"
@@ -116,8 +118,14 @@ int dhcp_fastpath(struct xdp_md *ctx)
 		return XDP_PASS;
 
 	verdict = judge_and_answer(ctx, &place);
+	if (verdict == DHCP_offer || verdict == DHCP_ack) {
+		count(verdict);
+		return XDP_TX;
+	}
+	verdict = protect(ctx, verdict);
 	count(verdict);
-	return verdict == DHCP_offer || verdict == DHCP_ack ? XDP_TX : XDP_PASS;
+	return verdict == DHCP_drop_line_rate || verdict == DHCP_drop_mac_rate ? XDP_DROP :
+										  XDP_PASS;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

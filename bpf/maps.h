@@ -8,7 +8,7 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c534104 /* 'L' 'S' 'A', version 4 */
+#define DHCP_ABI_MAGIC 0x4c534105 /* 'L' 'S' 'A', version 5 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
@@ -24,7 +24,8 @@
  * so bpftool and the agent (through BTF) show the same names.
  *
  *   offer, ack        answered here (XDP_TX)
- *   everything else   passed up unmodified, by the first reason that applied
+ *   pass_...          passed up unmodified, by the first reason that applied
+ *   drop_...          would have been passed up, but there were too many
  */
 #define DHCP_COUNTERS(X)        \
 	X(offer)                \
@@ -54,7 +55,9 @@
 	X(pass_vlan_tags)       \
 	X(pass_untrusted_relay) \
 	X(pass_relay_unknown)   \
-	X(pass_circuit)
+	X(pass_circuit)         \
+	X(drop_line_rate)       \
+	X(drop_mac_rate)
 
 enum dhcp_counter {
 #define X(name) DHCP_##name,
@@ -155,6 +158,12 @@ struct promise {
 	__u64 agent_boot_ns;
 };
 
+/* A token bucket: one token an interval, as many as fit the window. */
+struct limit {
+	__u64 interval_ns; /* 0 = no limit */
+	__u64 window_ns;
+};
+
 /* access_ports: ARRAY by ifindex; `enabled` 0 = not ours. */
 struct access_port {
 	__u8 mac[6]; /* source address of replies */
@@ -162,6 +171,9 @@ struct access_port {
 	__u8 relay; /* 1 = requests come through one of these relays, 0 = from clients */
 	__be32 relays_be[DHCP_MAX_RELAYS]; /* giaddr of each; 0 = none */
 	__u32 key_mode; /* enum dhcp_key_mode */
+	__u32 reserved;
+	struct limit line_limit; /* of what is passed up from one line ... */
+	struct limit mac_limit;	 /* ... and from one MAC */
 };
 
 /* site_state: ARRAY, one entry, key 0, memory-mapped by the agent, its only writer. */

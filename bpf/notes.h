@@ -75,7 +75,7 @@ struct request_notes {
 	__u8 sub_found_at[16];	    /* by code, where subs_seen says so */
 	struct echoed client_id;
 	struct echoed relay_agent;
-	struct circuit circuit; /* in mode CIRCUIT only */
+	struct circuit circuit; /* in mode CIRCUIT; len 0 = not read */
 	__u64 parameters[4];	/* bit by code: what option 55 asks for */
 	struct chosen chosen;
 };
@@ -98,6 +98,7 @@ static __always_inline struct request_notes *new_notes(const struct frame_place 
 	notes->client_id.len = 0;
 	notes->relay_agent.len = 0;
 	notes->chosen.len = 0;
+	notes->circuit.len = 0;
 	notes->place = *place;
 	barrier();
 	return notes;

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from edge_agent.datapath.abi import MAX_RELAYS
-from edge_agent.dhcp.tables import KeyMode
+from edge_agent.dhcp.tables import KeyMode, Limit
 from lease_core.config import Name, Settings
 from lease_core.domain.values import Ipv4
 from lease_core.endpoint import DEFAULT_URL, Endpoint
@@ -16,6 +16,12 @@ from lease_core.endpoint import DEFAULT_URL, Endpoint
 BPFFS = Path("/sys/fs/bpf/lease")
 MAX_PORTS = 256
 SUBSCRIBERS_PER_LINE = 8
+MAX_RATE = 30_000
+"""Above it an interval in nanoseconds tells the rate no more."""
+SHARED_LINE_LIMIT = Limit(5_000, 10_000)
+"""About what the agent takes: a whole segment may come back at once."""
+OWN_LINE_LIMIT = Limit(50, 100)
+MAC_LIMIT = Limit(5, 20)
 Interface = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,15}$")]
 
 
@@ -34,6 +40,13 @@ def _station(address: IPv4Address) -> IPv4Address:
 Relay = Annotated[IPv4Address, AfterValidator(_station)]
 
 
+def _limit(rate_per_s: int | None, usual: Limit) -> Limit:
+    """The usual limit, or another rate with a burst as many times as large."""
+    if rate_per_s is None:
+        return usual
+    return Limit(rate_per_s, rate_per_s * usual.burst // usual.rate_per_s)
+
+
 class PortConfig(Settings):
     """`[[port]]`: one access interface, and who speaks there."""
 
@@ -50,6 +63,11 @@ class PortConfig(Settings):
     """How many a line may have; unless told 8 where each line is a subscriber's own (`key` is
     `line` or `circuit`), any number where many share it."""
 
+    line_rate: int | None = Field(None, ge=0, le=MAX_RATE)
+    mac_rate: int | None = Field(None, ge=0, le=MAX_RATE)
+    """Messages a second that the kernel passes up from a line and of a MAC, with bursts of as many
+    seconds as usual; 0 = no limit."""
+
     @model_validator(mode="after")
     def _circuits_come_from_relays(self) -> Self:
         if self.key == "circuit" and not self.relays:
@@ -61,6 +79,17 @@ class PortConfig(Settings):
         """The limit of subscribers on a line; None = no limit."""
         own = None if self.key == "mac" else SUBSCRIBERS_PER_LINE
         return self.subscribers_per_line or own
+
+    @property
+    def line_limit(self) -> Limit:
+        """Of what the kernel passes up from a line; a shared one has room for all who share it."""
+        usual = SHARED_LINE_LIMIT if self.key == "mac" else OWN_LINE_LIMIT
+        return _limit(self.line_rate, usual)
+
+    @property
+    def mac_limit(self) -> Limit:
+        """Of what the kernel passes up of one MAC."""
+        return _limit(self.mac_rate, MAC_LIMIT)
 
     @property
     def key_mode(self) -> KeyMode:

@@ -118,7 +118,12 @@ class Runtime:
         # first, because bindings are found by the key modes of ports
         for port, heard in opened:
             datapath.put_port(
-                heard.ifindex, heard.mac, relays=port.relay_addresses, key=port.key_mode
+                heard.ifindex,
+                heard.mac,
+                relays=port.relay_addresses,
+                key=port.key_mode,
+                line_limit=port.line_limit,
+                mac_limit=port.mac_limit,
             )
         lines = Lines(
             {s.interface: ifindex for ifindex, s in self._sockets.items()},

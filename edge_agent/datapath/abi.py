@@ -11,9 +11,11 @@ from edge_agent.datapath.record import Record
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.hashing import MASK_64, mix64
 from edge_agent.dhcp.tables import (
+    NO_LIMIT,
     NO_MAC,
     Assignment,
     KeyMode,
+    Limit,
     Line,
     PoolOptions,
     Port,
@@ -24,7 +26,7 @@ from edge_agent.dhcp.tables import (
 )
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C534104
+MAGIC: Final = 0x4C534105
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
@@ -32,6 +34,8 @@ MAX_RELAYS: Final = 4
 CIRCUIT_MAX: Final = 64
 POOL_OPTIONS_MAX: Final = 512
 ON_REQUEST_MAX: Final = 32
+
+_SECOND_NS: Final = 10**9
 
 COUNTERS: Final = tuple(counter.value for counter in Counter)
 """Names of the counters in the order of `DHCP_COUNTERS`."""
@@ -63,8 +67,17 @@ IP_POOL: Final = Record(
     name="32s",
 )
 PROMISE: Final = Record("promise", kernel_boot_ns="Q", agent_boot_ns="Q")
+LIMIT: Final = Record("limit", interval_ns="Q", window_ns="Q")
 ACCESS_PORT: Final = Record(
-    "access_port", mac="6s", enabled="B", relay="B", relays_be=f"{4 * MAX_RELAYS}s", key_mode="I"
+    "access_port",
+    mac="6s",
+    enabled="B",
+    relay="B",
+    relays_be=f"{4 * MAX_RELAYS}s",
+    key_mode="I",
+    reserved="I",
+    line_limit=f"{LIMIT.size}s",
+    mac_limit=f"{LIMIT.size}s",
 )
 SITE_STATE: Final = Record(
     "site_state",
@@ -200,18 +213,35 @@ def pack_port(port: Port, *, enabled: bool = True) -> bytes:
         raise ValueError("0.0.0.0 is no relay")
     relays_be = b"".join(relay.to_bytes(4, "big") for relay in port.relays)
     return ACCESS_PORT.layout.pack(
-        port.mac.to_bytes(6, "big"), enabled, bool(port.relays), relays_be, port.key
+        port.mac.to_bytes(6, "big"),
+        enabled,
+        bool(port.relays),
+        relays_be,
+        port.key,
+        0,
+        _pack_limit(port.line_limit),
+        _pack_limit(port.mac_limit),
     )
 
 
 def unpack_port(octets: bytes) -> Port | None:
     """Decode an interface; None where it is not ours."""
-    mac, enabled, _, relays_be, mode = ACCESS_PORT.layout.unpack(octets)
+    mac, enabled, _, relays_be, mode, _, *limits = ACCESS_PORT.layout.unpack(octets)
     if not enabled:
         return None
     relays = (_ip(relays_be[at : at + 4]) for at in range(0, len(relays_be), 4))
     allowed = tuple(relay for relay in relays if relay != NO_IP)
-    return Port(mac_from_bytes(mac), allowed, KeyMode(mode))
+    return Port(mac_from_bytes(mac), allowed, KeyMode(mode), *map(_unpack_limit, limits))
+
+
+def _pack_limit(limit: Limit) -> bytes:
+    interval_ns = _SECOND_NS // limit.rate_per_s if limit.rate_per_s else 0
+    return LIMIT.layout.pack(interval_ns, interval_ns * limit.burst)
+
+
+def _unpack_limit(octets: bytes) -> Limit:
+    interval_ns, window_ns = LIMIT.layout.unpack(octets)
+    return Limit(_SECOND_NS // interval_ns, window_ns // interval_ns) if interval_ns else NO_LIMIT
 
 
 def pack_state(state: SiteState) -> bytes:

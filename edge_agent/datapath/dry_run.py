@@ -7,6 +7,7 @@ from typing import Final
 from edge_agent.datapath import libbpf
 from edge_agent.datapath.errors import FastPathError
 
+XDP_DROP: Final = 1
 XDP_PASS: Final = 2
 XDP_TX: Final = 3
 

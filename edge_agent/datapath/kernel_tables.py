@@ -12,8 +12,10 @@ from edge_agent.datapath.mapped import Words, wait_for_programs
 from edge_agent.datapath.maps import Counters, Table
 from edge_agent.datapath.port import TableFullError
 from edge_agent.dhcp.tables import (
+    NO_LIMIT,
     Assignment,
     KeyMode,
+    Limit,
     PoolOptions,
     Port,
     SiteState,
@@ -146,8 +148,10 @@ class KernelTables:
         *,
         relays: Sequence[Ipv4] = (),
         key: KeyMode = KeyMode.MAC,
+        line_limit: Limit = NO_LIMIT,
+        mac_limit: Limit = NO_LIMIT,
     ) -> None:
-        port = Port(mac, tuple(relays), key)
+        port = Port(mac, tuple(relays), key, line_limit, mac_limit)
         self._ports.set(ifindex, abi.pack_port(port))
         self._written_ports[ifindex] = port
 

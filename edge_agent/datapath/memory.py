@@ -6,8 +6,10 @@ from dataclasses import replace
 from edge_agent.datapath.port import TableFullError
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.tables import (
+    NO_LIMIT,
     Assignment,
     KeyMode,
+    Limit,
     PoolOptions,
     Port,
     SiteState,
@@ -91,8 +93,10 @@ class MemoryDatapath:
         *,
         relays: Sequence[Ipv4] = (),
         key: KeyMode = KeyMode.MAC,
+        line_limit: Limit = NO_LIMIT,
+        mac_limit: Limit = NO_LIMIT,
     ) -> None:
-        self._ports[ifindex] = Port(mac, tuple(relays), key)
+        self._ports[ifindex] = Port(mac, tuple(relays), key, line_limit, mac_limit)
 
     def set_state(self, state: SiteState) -> None:
         self._state = replace(state)

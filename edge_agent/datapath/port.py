@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from edge_agent.dhcp.tables import (
+    NO_LIMIT,
     Assignment,
     KeyMode,
+    Limit,
     PoolOptions,
     SiteState,
     SubscriberKey,
@@ -57,12 +59,15 @@ class Datapath(Tables, Protocol):
         *,
         relays: Sequence[Ipv4] = (),
         key: KeyMode = KeyMode.MAC,
+        line_limit: Limit = NO_LIMIT,
+        mac_limit: Limit = NO_LIMIT,
     ) -> None:
         """Answer on an interface, from `mac`.
 
         With `relays` (at most 4) only requests with one of them as giaddr are answered there, and
         renewals that a router brings; without them only those of clients themselves. `key` says
-        under which keys bindings on this interface stand, see `tables.key_of`.
+        under which keys bindings on this interface stand, see `tables.key_of`. The limits are of
+        what the kernel passes up from one line and of one MAC.
         """
         ...
 

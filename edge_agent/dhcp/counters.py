@@ -4,7 +4,10 @@ from enum import StrEnum, auto
 
 
 class Counter(StrEnum):
-    """A verdict of `docs/replies.md`: answered, or passed up by the first reason that applied."""
+    """A verdict of `docs/replies.md`: answered, or passed up by the first reason that applied.
+
+    Only the kernel program drops, where too much would be passed up.
+    """
 
     OFFER = auto()
     ACK = auto()
@@ -34,3 +37,5 @@ class Counter(StrEnum):
     PASS_UNTRUSTED_RELAY = auto()
     PASS_RELAY_UNKNOWN = auto()
     PASS_CIRCUIT = auto()
+    DROP_LINE_RATE = auto()
+    DROP_MAC_RATE = auto()

@@ -5,7 +5,7 @@ Addresses are numbers in host order here; the wire order lives in the map ABI.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from edge_agent.dhcp.hashing import mix64
 from lease_core.domain.values import NO_IP, Ipv4, Mac
@@ -83,6 +83,16 @@ def key_mac(key: SubscriberKey) -> Mac:
     return Mac(int.from_bytes(key.to_bytes(8, "little")[:6], "big"))
 
 
+class Limit(NamedTuple):
+    """A token bucket for what the kernel passes up; a rate of 0 = no limit."""
+
+    rate_per_s: int = 0
+    burst: int = 0
+
+
+NO_LIMIT: Final = Limit()
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """An interface that is ours, as the fast path sees it."""
@@ -92,6 +102,8 @@ class Port:
     relays: tuple[Ipv4, ...] = ()
     """giaddr of each relay that may send here; empty = clients themselves do."""
     key: KeyMode = KeyMode.MAC
+    line_limit: Limit = NO_LIMIT
+    mac_limit: Limit = NO_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from edge_agent.datapath import abi
 from edge_agent.datapath.pins import object_file
 from edge_agent.datapath.record import Record
 from edge_agent.dhcp import fastpath, options
-from edge_agent.dhcp.tables import CIRCUIT_TAG, LINE_TAG, KeyMode, Line, Port, key_of
+from edge_agent.dhcp.tables import CIRCUIT_TAG, LINE_TAG, KeyMode, Limit, Line, Port, key_of
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import BINDING, KEY, POOL_OPTIONS
 from tests.packets import CLIENT_MAC, PORT_MAC, RELAY
@@ -23,6 +23,7 @@ RECORDS = [
     abi.CIRCUIT,
     abi.IP_POOL,
     abi.PROMISE,
+    abi.LIMIT,
     abi.ACCESS_PORT,
     abi.SITE_STATE,
     abi.DHCP_STATS,
@@ -86,7 +87,7 @@ def test_records_round_trip() -> None:
     line = Line(7, giaddr=Ipv4(RELAY), circuit=b"c" * 64)
     assert abi.unpack_circuit(abi.pack_circuit(line), Line(7)) == line
     plain = Port(Mac(PORT_MAC))
-    for port in (plain, Port(Mac(PORT_MAC), (Ipv4(RELAY), Ipv4(1)), KeyMode.CIRCUIT)):
+    for port in (plain, Port(Mac(PORT_MAC), (Ipv4(RELAY), Ipv4(1)), KeyMode.CIRCUIT, Limit(7, 9))):
         assert abi.unpack_port(abi.pack_port(port)) == port
         assert abi.unpack_port(abi.pack_port(port, enabled=False)) is None
     assert not abi.unpack_assignment(KEY + 1, abi.pack_assignment(KEY, BINDING)).check_ok

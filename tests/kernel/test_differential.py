@@ -55,6 +55,7 @@ def test_twins(kernel: None) -> None:
     seen = on_all_processors(seed)
     rate = PACKETS / (time.monotonic() - started)
     print(f"{PACKETS} packets of 0 to {MAX_LEN} octets, {rate:.0f}/s: {dict(seen.most_common())}")
-    assert {name: seen[name] for name in COUNTERS if seen[name] < AT_LEAST} == {}
+    verdicts = [name for name in COUNTERS if not name.startswith("drop")]
+    assert {name: seen[name] for name in verdicts if seen[name] < AT_LEAST} == {}
     assert seen["offer"] + seen["ack"] > ANSWERED
     assert seen["runt"] > 0 < seen["read by scapy"]

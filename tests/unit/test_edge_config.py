@@ -58,6 +58,8 @@ def test_a_line_of_its_own_is_limited() -> None:
         ({"port": [{"interface": "a0", "relay": []}]}, "port.0.relay.*no such setting"),
         ({"port": [{"interface": "a0", "key": "vlan"}]}, "port.0.key"),
         ({"port": [{"interface": "a0", "key": "circuit"}]}, "port.0.*needs relays"),
+        ({"port": [{"interface": "a0", "line_rate": 30_001}]}, "port.0.line_rate"),
+        ({"port": [{"interface": "a0", "mac_rate": -1}]}, "port.0.mac_rate"),
         ({"port": [{"relays": []}]}, "port.0.interface: required"),
         ({"port": [{"interface": "much-too-long-a-name"}]}, "port.0.interface"),
     ],
@@ -73,3 +75,20 @@ def test_all_faults_are_told_at_once() -> None:
     ports = [{"interface": "a 0"}, {"interface": "a1", "relays": ["0.0.0.0"]}]
     with pytest.raises(ConfigError, match=r"(?s)2 fault\(s\).*port\.0.*port\.1"):
         checked(port=ports)
+
+
+@pytest.mark.parametrize(
+    ("port", "line", "mac"),
+    [
+        ({}, (5000, 10_000), (5, 20)),
+        ({"key": "line"}, (50, 100), (5, 20)),
+        ({"line_rate": 0, "mac_rate": 0}, (0, 0), (0, 0)),
+        ({"key": "line", "line_rate": 7, "mac_rate": 1}, (7, 14), (1, 4)),
+    ],
+)
+def test_limits_of_a_port(
+    port: dict[str, object], line: tuple[int, int], mac: tuple[int, int]
+) -> None:
+    """A shared line has room for a segment, an own one for a household; 0 takes the limit away."""
+    (found,) = checked(port=[{"interface": "a0", **port}]).ports
+    assert (found.line_limit, found.mac_limit) == (line, mac)
