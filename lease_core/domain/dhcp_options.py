@@ -15,8 +15,13 @@ SUBNET_MASK: Final = 1
 ROUTERS: Final = 3
 DNS: Final = 6
 MAX_VALUE: Final = 255
-MAX_OCTETS: Final = 229
-"""What an edge has room for, with code and length of each option, beside those of every reply."""
+ALWAYS: Final = frozenset((SUBNET_MASK, ROUTERS, DNS))
+"""What every client is sent, whether it asks or not."""
+MAX_OCTETS: Final = 485
+MAX_ALWAYS_OCTETS: Final = 229
+MAX_OWN: Final = 32
+"""What an edge has room for: octets with code and length of each option, those of `ALWAYS`, and
+how many others. An edge that meets more halts, so the plan never says more."""
 
 _RESERVED: Final = frozenset((0, *range(50, 60), 61, 82, 255))
 """Codes that the service writes itself or that only clients and relays send."""

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from lease_core.domain.dhcp_options import (
+    ALWAYS,
     DNS,
+    MAX_ALWAYS_OCTETS,
     MAX_OCTETS,
+    MAX_OWN,
     ROUTERS,
     SUBNET_MASK,
     code_of,
@@ -159,11 +162,17 @@ def options_of(pool: PrefixPlanned | PoolAdded) -> dict[int, bytes]:
 def _shown(values: dict[int, bytes]) -> tuple[str, str]:
     """DNS servers, which have a field of their own, and the other options, as events tell them."""
     room = {SUBNET_MASK: bytes(4), ROUTERS: bytes(4)} | values
-    if size_of(room) > MAX_OCTETS:
-        raise PlanRefusedError(
-            f"the pool's options take {size_of(room)} octets of a reply, at most {MAX_OCTETS} are "
-            "sent; shorten or unset one"
-        )
+    always = {code: value for code, value in room.items() if code in ALWAYS}
+    for what, size, limit in (
+        ("mask, routers and dns take", size_of(always), MAX_ALWAYS_OCTETS),
+        ("the pool's options take", size_of(room), MAX_OCTETS),
+    ):
+        if size > limit:
+            raise PlanRefusedError(
+                f"{what} {size} octets of a reply, at most {limit} are sent; shorten or unset one"
+            )
+    if len(room) - len(always) > MAX_OWN:
+        raise PlanRefusedError(f"{len(room) - len(always)} own options; at most {MAX_OWN} fit")
     dns = show_options({DNS: values[DNS]}).removeprefix("dns=") if DNS in values else ""
     return dns, show_options({code: values[code] for code in values if code != DNS})
 

@@ -23,6 +23,7 @@ from lease_core.log.writer import build
 from tests.site import FIRST, Site
 
 NEW_POOL = ("pool", "add", "ams01/new", "100.70.0.0/24")
+MANY = [word for code in range(200, 233) for word in ("--option", f"{code}=hex:00")]
 HALF = (MAX_OCTETS - 15) // 2
 LONG = f"43=hex:{'00' * HALF}; 125=hex:{'00' * (MAX_OCTETS - 15 - HALF)}"
 """One octet too much beside mask and router."""
@@ -155,6 +156,8 @@ class TestPlan:
             ((*NEW_POOL, "--option", "53=hex:01"), "the service's own"),
             ((*NEW_POOL, "--option", "mtu"), "write mtu=VALUE"),
             ((*NEW_POOL, "--dns", "9.9.9.9", "--option", "6=9.9.9.9"), "named twice"),
+            ((*NEW_POOL, "--dns", ",".join(["9.9.9.9"] * 55)), "mask, routers and dns take 234"),
+            ((*NEW_POOL, *MANY), "33 own options; at most 32"),
             (("pool", "set", "ams01/new", "--option", "mtu=1500"), "no pool ams01/new"),
             (("pool", "set", "ams01/res-1"), "nothing to change"),
             (("pool", "set", "ams01/res-1", "--unset", "mtu"), "option mtu of ams01/res-1 is not"),

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.dhcp.options import FIXED_LEN, POOL_OPTIONS_MAX
-from edge_agent.dhcp.pool_options import render_pool_options
+from edge_agent.dhcp.options import FIXED_LEN, ON_REQUEST_MAX, POOL_OPTIONS_MAX
+from edge_agent.dhcp.pool_options import ALWAYS_MAX, render_pool_options
 from lease_core.domain.dhcp_options import (
     DNS,
+    MAX_ALWAYS_OCTETS,
     MAX_OCTETS,
+    MAX_OWN,
     ROUTERS,
     SUBNET_MASK,
     code_of,
@@ -69,8 +71,10 @@ def test_what_can_be_planned_can_be_rendered(values: dict[int, bytes]) -> None:
 
 
 def test_the_plans_room_is_the_edges() -> None:
-    """Options that the plan takes fit into the map's entry."""
+    """Options that the plan takes fit into the map's entry: more would halt every edge."""
     assert MAX_OCTETS <= POOL_OPTIONS_MAX - FIXED_LEN
+    assert MAX_ALWAYS_OCTETS <= ALWAYS_MAX - FIXED_LEN
+    assert MAX_OWN <= ON_REQUEST_MAX
 
 
 def test_codes_go_by_name_too() -> None:
