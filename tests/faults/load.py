@@ -15,7 +15,8 @@ import time
 from dataclasses import dataclass
 
 from scripts.wiretap import ETH_P_ALL, HEADERS, options_of
-from tests.packets import ACK, DISCOVER, NAK, OFFER, RELEASE, REQUEST, udhcpc
+from tests import packets
+from tests.packets import ACK, DISCOVER, NAK, OFFER, RELEASE, REQUEST
 
 RETRY_S = 0.5
 RENEW_S = 0.4
@@ -73,10 +74,12 @@ class Load:
     def _send(self, client: Client, kind: int, *options: tuple[int, bytes]) -> None:
         own = int.from_bytes(client.ip, "big")
         to = int.from_bytes(client.server, "big") if client.ip else 0xFFFFFFFF
-        frame = udhcpc(kind, *options, mac=client.mac).but(
-            xid=client.xid, ciaddr=own, src_ip=own, dst_ip=to
-        )
-        self._wire.send(frame.frame())
+        message = self.message(client, kind, *options)
+        sent = message.but(xid=client.xid, ciaddr=own, src_ip=own, dst_ip=to)
+        self._wire.send(sent.frame())
+
+    def message(self, client: Client, kind: int, *options: tuple[int, bytes]) -> packets.Client:
+        return packets.udhcpc(kind, *options, mac=client.mac)
 
     def _hear(self, frame: bytes) -> None:
         bootp = frame[HEADERS:]

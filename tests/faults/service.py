@@ -1,11 +1,12 @@
 """One site's whole service under steady load, for faults that come one after the other."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 
 from scripts.lab import BIN, Lab, Namespace, Site, wait_until
-from tests.faults.checker import Event, check
+from tests.faults.checker import Event, check, events_of
 
 CLIENTS = 12
 
@@ -30,6 +31,22 @@ class Service:
             "--config", self._policy,
         )  # fmt: skip
         return self.lab.spawn(self._central.words(*words), "allocator")
+
+    def quiet(self) -> list[dict[str, object]]:
+        """Stop the clients where they are; the whole log once nothing of theirs is on the way."""
+        self._load.send_signal(signal.SIGSTOP)
+        seen: list[dict[str, object]] = []
+
+        def is_settled() -> bool:
+            before = [event for event in seen if event["type"] != "HorizonGranted"]
+            seen[:] = events_of(self.lab, self.site)
+            return before == [event for event in seen if event["type"] != "HorizonGranted"]
+
+        wait_until(is_settled, "a quiet log")
+        return seen
+
+    def go_on(self) -> None:
+        self._load.send_signal(signal.SIGCONT)
 
     def assert_well(self, lost: Sequence[Event] = ()) -> None:
         """A client that was never there is served, all invariants hold, tables equal the log."""
