@@ -11,12 +11,16 @@ from typing import Self
 
 from lease_core.log.keys import Keys
 
-_ALWAYS = ("ping", "hello", "select", "multi", "exec", "time")
+_ALWAYS = ("ping", "hello", "select", "multi", "exec", "time", "cluster|slots")
 _SCRIPTS = ("evalsha", "script|load")
-_READ = ("xread", "xrange", "xrevrange", "xlen", "hget", "hgetall", "hmget", "hstrlen", "smembers")
+_READ = (
+    *("xread", "xrange", "xrevrange", "xlen", "hget", "hgetall", "hmget", "hstrlen", "smembers"),
+    "zrangebyscore",
+)
 _WRITE = (
     *("xadd", "xtrim", "hset", "hincrby", "del", "unlink", "sadd", "srem", "set", "get"),
     *("pttl", "type", "exists", "hexists", "config|get"),
+    *("zadd", "zrange", "zremrangebyscore"),
 )
 
 

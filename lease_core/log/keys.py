@@ -72,3 +72,8 @@ class Keys:
     def archive(self) -> str:
         """Hash: how far the history outside of Redis has come."""
         return f"lease:{{{self.site}}}:archive"
+
+    @property
+    def members(self) -> str:
+        """Sorted set, of the plan only: allocator processes and until when they are alive."""
+        return f"lease:{{{self.site}}}:members"

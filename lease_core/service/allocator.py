@@ -1,6 +1,7 @@
-"""The allocator process: follows the plan and runs one leader for each site in it."""
+"""The allocator process: follows the plan and shares its sites with the other allocators."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +13,7 @@ from lease_core.domain.events import OptionsPlanned, PrefixPlanned, Record, Site
 from lease_core.domain.ledger import LedgerError
 from lease_core.domain.plan import Plan
 from lease_core.log.keys import PLAN
+from lease_core.log.members import Members
 from lease_core.log.port import ForeignLogError, LogError, LogUnavailableError, SiteLog
 from lease_core.log.reader import (
     BrokenChainError,
@@ -22,11 +24,14 @@ from lease_core.log.reader import (
     standing,
 )
 from lease_core.service.leader import SiteLeader
+from lease_core.service.sharing import duty_of
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy
 
 audit = structlog.get_logger("allocator")
 
 PLAN_POLL_S = 0.5
+BEAT_S = 0.25
+MEMBER_MS = 1000
 
 Connect = Callable[[str], Awaitable[SiteLog]]
 """Opens the log of a site by its name."""
@@ -41,8 +46,12 @@ class Allocator:
         name: str,
         deposed_writer_s: int,
         policy: SnapshotPolicy = DEFAULT_POLICY,
+        members: Members | None = None,
     ) -> None:
+        """Share the sites with the other `members`; without any, claim them all."""
         self._connect = connect
+        self._members = members
+        self._living: frozenset[str] = frozenset()
         self._owner = f"{name}#{secrets.token_hex(4)}"
         self._deposed_writer_s = deposed_writer_s
         self._policy = policy
@@ -54,7 +63,34 @@ class Allocator:
     async def run(self) -> None:
         """Serve every site of the plan until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            if self._members:
+                tasks.create_task(self._share(self._members))
             await self._follow_plan(tasks)
+
+    async def _share(self, members: Members) -> None:
+        """Say that we live and see who else does; while that cannot be told, all goes on as is."""
+        is_known = True
+        try:
+            while True:
+                try:
+                    self._meet(await members.beat(self._owner, MEMBER_MS))
+                    is_known = True
+                except LogUnavailableError as error:
+                    if is_known:
+                        audit.critical("members.unknown", by=self._owner, reason=str(error))
+                    is_known = False
+                await asyncio.sleep(BEAT_S)
+        finally:
+            with contextlib.suppress(LogError):
+                await members.beat(self._owner, 0)
+            await members.close()
+
+    def _meet(self, living: frozenset[str]) -> None:
+        if living != self._living:
+            audit.info("members.changed", by=self._owner, members=sorted(living))
+        self._living = living
+        for site, leader in self._leaders.items():
+            leader.duty = duty_of(self._owner, site, living)
 
     async def _follow_plan(self, tasks: asyncio.TaskGroup) -> None:
         """Take up what is added; sites that are led already are led on, whatever the plan has."""
@@ -114,5 +150,7 @@ class Allocator:
         leader = SiteLeader(
             log, added.genesis, timing, self._owner, elapsed_ns, policy=self._policy
         )
+        if self._members:
+            leader.duty = duty_of(self._owner, added.site, self._living)
         self._leaders[added.site] = leader
         tasks.create_task(leader.run(), name=f"site {added.site}")

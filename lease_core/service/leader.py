@@ -31,13 +31,15 @@ from lease_core.log.port import (
 from lease_core.log.reader import BrokenChainError, GapError, Position, advance
 from lease_core.log.snapshot import start_of
 from lease_core.log.writer import build, restamp
+from lease_core.service.sharing import Duty
 from lease_core.service.site_allocator import Draft, SiteAllocator
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy, Taking, Verifying
 
 audit = structlog.get_logger("allocator")
 
-LEADERSHIP_MS = 3000
-RENEW_S = 1.0
+LEADERSHIP_MS = 1800
+RENEW_S = 0.6
+STAND_BY_MS = 500
 TICK_S = 0.5
 READ_COUNT = 512
 PAUSE_S = 0.2
@@ -63,6 +65,8 @@ class SiteLeader:
         policy: SnapshotPolicy = DEFAULT_POLICY,
     ) -> None:
         self.log = log
+        self.duty = Duty.LEAD
+        """May change at any time; without anybody to share with, every site is claimed."""
         self.planned: list[PrefixPlanned] = []
         self.planned_options: dict[str, tuple[int, OptionsPlanned]] = {}
         """Changed options by pool, with the seq of the plan's event."""
@@ -95,8 +99,14 @@ class SiteLeader:
             await self._give_up()
 
     async def _serve(self) -> None:
+        if self.duty is Duty.REST:
+            self._forget()
+            await asyncio.sleep(STAND_BY_MS / 1000)
+            return
         try:
             claimed = await self._stand_by()
+            if claimed is None:
+                return
             self._leads = True
             try:
                 await self._lead(claimed)
@@ -122,21 +132,29 @@ class SiteLeader:
             self._trouble = trouble
             self._audit.critical(trouble, reason=str(error))
 
-    async def _stand_by(self) -> Claimed:
-        """Follow the log until the leadership is ours; a log we cannot read is not claimed."""
+    async def _stand_by(self) -> Claimed | None:
+        """Follow the log until the leadership is ours; a log we cannot read is not claimed.
+
+        None = the site is no concern of ours any more.
+        """
         block_ms = 0
         if not self._position.seq:
             start = await start_of(self.log, self._genesis, self._seen)
             self._ledger, self._position = start or (self._ledger, self._position)
-        while True:
+        while self.duty is not Duty.REST:
             await self._catch_up(block_ms)
             self._check_not_regressed()
             self._verifying.step(self._ledger)
+            if self.duty is not Duty.LEAD:
+                self._leads, self._trouble = False, ""
+                block_ms = STAND_BY_MS
+                continue
             claim = await self.log.claim(self._owner, LEADERSHIP_MS, self._genesis)
             if isinstance(claim, Claimed):
                 return claim
             self._leads, self._trouble = False, ""
-            block_ms = min(claim.ttl_ms, 500) + 1
+            block_ms = min(claim.ttl_ms, STAND_BY_MS) + 1
+        return None
 
     async def _catch_up(self, block_ms: int = 0) -> None:
         while records := await self.log.read(self._position.entry_id, READ_COUNT, block_ms):
@@ -166,7 +184,7 @@ class SiteLeader:
         self._trouble = ""
         head = await self._commit(head, site, site.begin(cause, now_ns))
         renew_at = tick_at = time.monotonic()
-        while True:
+        while self.duty is Duty.LEAD:
             if len(self.planned) > len(self._ledger.pools):
                 head = await self._commit(head, site, site.plan(self.planned, self._elapsed_ns()))
             while self.planned_options:
@@ -182,6 +200,7 @@ class SiteLeader:
                 tick_at = time.monotonic() + TICK_S
             commands = await self.log.commands(head.cursor, READ_COUNT, int(TICK_S * 500))
             head = await self._commit(head, site, site.handle(commands, self._elapsed_ns()))
+        await self._let_go()
 
     async def _set_options(self, head: Head, site: SiteAllocator) -> Head:
         pool, (seq, planned) = next(iter(self.planned_options.items()))
@@ -254,10 +273,14 @@ class SiteLeader:
         )
 
     async def _give_up(self) -> None:
-        """Let a standby take over at once instead of after the time to live."""
         self._verifying.stop()
         if self._leads:
             with contextlib.suppress(LogError):
-                await self.log.claim(self._owner, 1, self._genesis)
-                self._audit.info("leadership.given-up")
+                await self._let_go()
         await self.log.close()
+
+    async def _let_go(self) -> None:
+        """Let another take over at once instead of after the time to live."""
+        await self.log.claim(self._owner, 1, self._genesis)
+        self._leads = False
+        self._audit.info("leadership.given-up")

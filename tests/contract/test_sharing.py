@@ -1,0 +1,129 @@
+"""Allocator processes share the sites of a real Redis; one joins, leaves, or is killed."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lease_core.domain.plan import add_site
+from lease_core.log.keys import PLAN
+from lease_core.log.members import RedisMembers
+from lease_core.log.redis_log import connect
+from lease_core.service.planner import change_plan
+from tests.contract.story import GENESIS
+from tests.redis_server import RedisServer, is_installed
+
+pytestmark = pytest.mark.redis
+
+SITES = tuple(f"site{number:02}" for number in range(20))
+LEASECTL = str(Path(sys.executable).with_name("leasectl"))
+DEADLINE_S = 30.0
+Shares = dict[str, set[str]]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    if not is_installed():
+        pytest.skip("redis-server is not installed")
+    with RedisServer(tmp_path) as server:
+        asyncio.run(_plan(server.url))
+        yield server.url
+
+
+async def _plan(url: str) -> None:
+    plan = connect(url, PLAN)
+    for site in SITES:
+        log = connect(url, site)
+        await log.create(GENESIS)
+        await log.close()
+        await change_plan(
+            plan, "test",
+            lambda plan, site=site: add_site(
+                plan, site=site, genesis=GENESIS, horizon_s=14_400, reuse_guard_s=120,
+                cause="test",
+            ),
+        )  # fmt: skip
+    await plan.close()
+
+
+class Processes:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> None:
+        words = [LEASECTL, "allocator", "--redis", self.url, "--name", name]
+        self.running[name] = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def end(self, name: str, how: signal.Signals) -> None:
+        process = self.running.pop(name)
+        process.send_signal(how)
+        process.wait(10)
+
+    def shares(self) -> Shares:
+        """As `leasectl allocator list` tells them, by name without the life's token."""
+        words = [LEASECTL, "allocator", "list", "--json", "--redis", self.url]
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        rows = map(json.loads, told.splitlines())
+        return {row["allocator"].split("#")[0]: set(row["sites"].split()) for row in rows}
+
+    def until(self, is_true: Callable[[Shares], bool]) -> Shares:
+        deadline = time.monotonic() + DEADLINE_S
+        while not is_true(shares := self.shares()):
+            assert time.monotonic() < deadline, shares
+            time.sleep(0.05)
+        return shares
+
+
+@pytest.fixture
+def processes(url: str) -> Iterator[Processes]:
+    made = Processes(url)
+    yield made
+    for name in list(made.running):
+        made.end(name, signal.SIGKILL)
+
+
+def all_led_by(*names: str) -> Callable[[Shares], bool]:
+    """Whether these live, each leads something, and together they lead every site once."""
+
+    def is_true(shares: Shares) -> bool:
+        led = [site for own in shares.values() for site in own]
+        return set(shares) == set(names) and all(shares.values()) and sorted(led) == list(SITES)
+
+    return is_true
+
+
+def test_sites_move_when_somebody_comes_or_goes(processes: Processes) -> None:
+    """Joining takes a share, leaving and dying give it to the others; no other site moves."""
+    processes.start("one")
+    processes.until(all_led_by("one"))
+    processes.start("two")
+    processes.start("three")
+    before = processes.until(all_led_by("one", "two", "three"))
+
+    processes.end("two", signal.SIGTERM)
+    after = processes.until(all_led_by("one", "three"))
+    assert before["one"] <= after["one"]
+    assert before["three"] <= after["three"]
+
+    processes.end("three", signal.SIGKILL)
+    processes.until(all_led_by("one"))
+
+
+async def test_the_dead_are_forgotten(url: str) -> None:
+    """Who does not beat any more is no member when its time is over, by the server's clock."""
+    members = RedisMembers(url)
+    assert await members.beat("a", 60_000) == {"a"}
+    assert await members.beat("b", 1) >= {"a"}
+    await asyncio.sleep(0.01)
+    assert await members.living() == {"a"}
+    assert await members.beat("a", 0) == set()
+    await members.close()
