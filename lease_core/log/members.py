@@ -1,7 +1,7 @@
 """Which allocator processes live. Nothing rests on it but who does which work."""
 
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from lease_core.endpoint import Endpoint
 from lease_core.log.keys import PLAN, Keys
@@ -40,7 +40,7 @@ class RedisMembers:
         with translated():
             seconds, microseconds = await self._client.time()
             now_ms = int(seconds) * 1000 + int(microseconds) // 1000
-            found = await self._client.zrangebyscore(self._key, f"({now_ms}", "+inf")
+            found: Any = await self._client.zrangebyscore(self._key, f"({now_ms}", "+inf")
         return frozenset(map(bytes.decode, found))
 
     async def close(self) -> None:
