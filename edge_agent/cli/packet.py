@@ -4,15 +4,17 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import click
 
-from edge_agent.cli.inspect import pinned
-from edge_agent.cli.run import EXIT_UNAVAILABLE, config_option
+from edge_agent.cli.inspect import lines_of, pinned
+from edge_agent.cli.run import EXIT_UNAVAILABLE, config_option, load_config
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp import codes, probe
 from edge_agent.dhcp.classify import RequestState
-from edge_agent.dhcp.tables import subscriber_key
+from edge_agent.dhcp.tables import Assignment, Line, holder
+from edge_agent.sync.removals import TOMBSTONE, discriminator
 from lease_core.domain.values import (
     NO_IP,
     InvalidValueError,
@@ -34,7 +36,12 @@ _SECONDS = {51: "lease time", 58: "T1", 59: "T2"}
 
 @click.command()
 @click.argument("mac_text")
-@click.option("--type", "kind", type=click.Choice(["discover", "request"]), default="discover")
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["discover", "request", "inform", "release"]),
+    default="discover",
+)
 @click.option(
     "--state",
     type=click.Choice([state.value for state in RequestState]),
@@ -43,8 +50,16 @@ _SECONDS = {51: "lease time", 58: "T1", 59: "T2"}
     help="What the client that sends the request is doing.",
 )
 @click.option("--ip", help="The address it asks for; the bound one unless told.")
+@click.option(
+    "--line",
+    "line_text",
+    help="Where it comes in: access0, access0:100.7, access1#192.0.2.7=port-4; "
+    "the line of its binding unless told.",
+)
 @config_option
-def packet(mac_text: str, *, kind: str, state: str, ip: str | None, path: Path) -> None:
+def packet(
+    mac_text: str, *, kind: str, state: str, ip: str | None, line_text: str | None, path: Path
+) -> None:
     """Judge a message of MAC by the program as it is loaded, without a wire.
 
     Nothing is sent, but a request that is answered counts as a promise, as on the wire.
@@ -52,51 +67,99 @@ def packet(mac_text: str, *, kind: str, state: str, ip: str | None, path: Path) 
     try:
         mac, wanted = mac_from_text(mac_text), ip_from_text(ip) if ip else None
     except InvalidValueError as error:
-        click.echo(f"edgectl: {error}", err=True)
-        sys.exit(EXIT_USAGE)
+        _fail(str(error), EXIT_USAGE)
+    lines = lines_of(load_config(path))
     with pinned(path) as datapath:
-        frame = _message(datapath, mac, kind, RequestState(state), wanted)
+        line = lines.parse(line_text) if line_text else None
+        if line_text and line is None:
+            _fail(f"{line_text!r} is no line of this edge; `edgectl map` names some", EXIT_USAGE)
+        bound = _binding(datapath, mac, line)
+        line = line or (bound.line if bound else Line(_first_ifindex(datapath)))
+        way = _way(datapath, line)
+        client = _client(datapath, mac, wanted, bound)
+        frame = _message(kind, RequestState(state), client, way)
         before = datapath.counters()
-        action, answer = datapath.test_run(frame, _ifindex(datapath, mac))
+        action, answer = datapath.test_run(frame, line.ifindex)
         after = datapath.counters()
     moved = [name for name, number in after.items() if number > before[name]]
-    click.echo(
-        f"{kind} of {mac_text}: {', '.join(moved) or 'not counted: no DHCP for the program'}"
-    )
+    verdict = ", ".join(moved) or "not counted: no DHCP for the program"
+    click.echo(f"{kind} of {mac_text} on {lines.text(line)}: {verdict}")
     if action != XDP_TX:
         sys.exit(EXIT_PASSED)
-    for line in _decoded(answer):
-        click.echo(f"  {line}")
+    for told in _decoded(answer, HEADERS + len(way.tags)):
+        click.echo(f"  {told}")
 
 
-def _message(
-    datapath: XdpDatapath, mac: Mac, kind: str, state: RequestState, wanted: Ipv4 | None
-) -> bytes:
-    bound = datapath.lookup(subscriber_key(mac))
+def _fail(text: str, code: int) -> NoReturn:
+    click.echo(f"edgectl: {text}", err=True)
+    sys.exit(code)
+
+
+def _binding(datapath: XdpDatapath, mac: Mac, line: Line | None) -> Assignment | None:
+    """A binding of the MAC that may be answered, on a line or on any; looks at every entry."""
+    return next(
+        (
+            found
+            for key, found in datapath.entries()
+            if holder(key, found) == mac
+            and line in (None, found.line)
+            and discriminator(key) < TOMBSTONE
+        ),
+        None,
+    )
+
+
+def _way(datapath: XdpDatapath, line: Line) -> probe.Way:
+    """How a message of a line comes in: where relays speak, through one of them."""
+    port = datapath.port(line.ifindex)
+    giaddr = line.giaddr or (port.relays[0] if port and port.relays else NO_IP)
+    return probe.Way(line.s_vlan, line.c_vlan, giaddr, line.circuit)
+
+
+class _Client(NamedTuple):
+    """Who asks: `wanted` is what --ip says, `ip` that or the bound address."""
+
+    mac: Mac
+    wanted: Ipv4
+    ip: Ipv4
+    server_id: Ipv4
+
+
+def _client(
+    datapath: XdpDatapath, mac: Mac, wanted: Ipv4 | None, bound: Assignment | None
+) -> _Client:
     pool = datapath.pool(bound.pool_id) if bound else None
     ip = wanted or (bound.ip if bound else NO_IP)
-    if kind == "discover":
-        return probe.discover(mac, wanted=wanted or NO_IP)
-    return probe.request(mac, state, ip, pool.server_id if pool else NO_IP)
+    return _Client(mac, wanted or NO_IP, ip, pool.server_id if pool else NO_IP)
 
 
-def _ifindex(datapath: XdpDatapath, mac: Mac) -> int:
-    """The subscriber's own line, or the first interface that the program sits on."""
-    bound = datapath.lookup(subscriber_key(mac))
-    if bound:
-        return bound.line.ifindex
+def _message(kind: str, state: RequestState, client: _Client, way: probe.Way) -> bytes:
+    mac, wanted, ip, server_id = client
+    match kind:
+        case "discover":
+            return probe.discover(mac, wanted=wanted, way=way)
+        case "inform":
+            return probe.inform(mac, ip, way=way)
+        case "release":
+            return probe.release(mac, ip, server_id, way=way)
+        case _:
+            return probe.request(mac, state, ip, server_id, way=way)
+
+
+def _first_ifindex(datapath: XdpDatapath) -> int:
+    """The first interface that the program sits on."""
     devices = list(datapath.attachments())
     if not devices:
-        click.echo("edgectl: the program sits on no interface of this network namespace", err=True)
-        sys.exit(EXIT_UNAVAILABLE)
+        _fail("the program sits on no interface of this network namespace", EXIT_UNAVAILABLE)
     return socket.if_nametoindex(devices[0])
 
 
-def _decoded(reply: bytes) -> Iterator[str]:
-    """A reply in words, the headers first, then each option."""
-    yield f"to          {reply[:6].hex(':')} {ip_text(Ipv4(int.from_bytes(reply[30:34])))}"
-    yield f"server      {reply[6:12].hex(':')} {ip_text(Ipv4(int.from_bytes(reply[26:30])))}"
-    bootp = reply[HEADERS:]
+def _decoded(reply: bytes, headers: int) -> Iterator[str]:
+    """A reply in words, its `headers` octets of headers first, then each option."""
+    server, to = reply[headers - 16 : headers - 12], reply[headers - 12 : headers - 8]
+    yield f"to          {reply[:6].hex(':')} {ip_text(Ipv4(int.from_bytes(to)))}"
+    yield f"server      {reply[6:12].hex(':')} {ip_text(Ipv4(int.from_bytes(server)))}"
+    bootp = reply[headers:]
     yield f"yiaddr      {ip_text(Ipv4(int.from_bytes(bootp[16:20])))}"
     at = 240
     while bootp[at] != codes.END:

@@ -1,0 +1,89 @@
+"""`edgectl packet` on the loaded program: every key mode and type, by its own words."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edge_agent.cli.main import main
+from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.tables import KeyMode, Line, key_of
+from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, Lab
+from tests.packets import CLIENT_MAC, PORT_MAC, RELAY
+
+CLIENT = mac_text(Mac(CLIENT_MAC))
+IP = ip_text(Ipv4(ADDRESS))
+TAGGED = Line(IFINDEX, 100, 7)
+CIRCUIT = Line(IFINDEX, giaddr=Ipv4(RELAY), circuit=b"port-4")
+
+
+@pytest.fixture
+def site(directory: Path, tmp_path: Path) -> Iterator[tuple[XdpDatapath, Path]]:
+    """A site with one subscriber, and the file that names its pins."""
+    config = tmp_path / "edge.toml"
+    config.write_text(f'site = "s"\nedge = "e"\ninterfaces = ["lo"]\npin_dir = "{directory}"\n')
+    with XdpDatapath.open(directory, 64, has_circuits=True) as opened:
+        Lab(opened)
+        yield opened, config
+
+
+def edgectl(config: Path, *words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["packet", CLIENT, "--config", str(config), *words])
+    return result.exit_code, result.output
+
+
+def bind(opened: XdpDatapath, line: Line, mode: KeyMode) -> None:
+    relays = [line.giaddr] if line.giaddr else []
+    opened.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=mode)
+    key = key_of(Mac(CLIENT_MAC), line, mode)
+    opened.put(key, replace(BINDING, slot=5, line=line, mac=Mac(CLIENT_MAC)))
+
+
+def test_types(site: tuple[XdpDatapath, Path]) -> None:
+    """Each type is a message of its own; what the program leaves to the agent has its reason."""
+    _, config = site
+    code, told = edgectl(config)
+    assert (code, "discover of 02:00:00:00:00:17 on lo: offer" in told) == (0, True)
+    assert f"yiaddr      {IP}" in told
+    assert "message     OFFER" in told
+    for state in ("selecting", "init-reboot", "renewing", "rebinding"):
+        code, told = edgectl(config, "--type", "request", "--state", state)
+        assert (code, "message     ACK" in told) == (0, True)
+    for kind in ("inform", "release"):
+        code, told = edgectl(config, "--type", kind)
+        assert (code, "pass_message_type" in told) == (1, True)
+
+
+def test_lines_by_vlan(site: tuple[XdpDatapath, Path]) -> None:
+    """A binding on VLANs is found and asked for there; on another line it has another verdict."""
+    opened, config = site
+    opened.remove(key_of(Mac(CLIENT_MAC), BINDING.line, KeyMode.MAC))
+    bind(opened, TAGGED, KeyMode.LINE)
+
+    code, told = edgectl(config)
+    assert (code, "on lo:100.7: offer" in told) == (0, True)
+    assert f"yiaddr      {IP}" in told
+    assert "message     OFFER" in told
+    assert "pass_unknown_client" in edgectl(config, "--line", "lo:100.8")[1]
+    assert edgectl(config, "--line", "lo:100.x")[0] == 2
+
+
+def test_lines_by_circuit(site: tuple[XdpDatapath, Path]) -> None:
+    """A binding behind a relay is asked for through it; its unicast comes past it."""
+    opened, config = site
+    opened.remove(key_of(Mac(CLIENT_MAC), BINDING.line, KeyMode.MAC))
+    bind(opened, CIRCUIT, KeyMode.CIRCUIT)
+    config.write_text(
+        config.read_text().replace('interfaces = ["lo"]\n', "")
+        + f'[[port]]\ninterface = "lo"\nrelays = ["{ip_text(Ipv4(RELAY))}"]\nkey = "circuit"\n'
+    )
+
+    code, told = edgectl(config)
+    assert (code, f"on lo#{ip_text(Ipv4(RELAY))}=port-4: offer" in told) == (0, True)
+    assert f" {ip_text(Ipv4(RELAY))}" in told
+    assert "option 82" in told
+    assert "ack" in edgectl(config, "--type", "request", "--state", "rebinding")[1]
+    assert "pass_circuit" in edgectl(config, "--type", "request", "--state", "renewing")[1]
