@@ -92,3 +92,13 @@ def test_heartbeats_without_answer_are_bounded() -> None:
 
     assert not horizon.grant(granted("4"))
     assert horizon.grant(granted("5"))
+
+
+def test_a_grant_under_way_does_not_bring_back_what_was_forfeited() -> None:
+    """I1: an edge that another life replaced takes no grant for a heartbeat of before."""
+    horizon = Horizon()
+    horizon.beat("n", 0)
+    horizon.forfeit()
+
+    assert not horizon.grant(granted("n"))
+    assert horizon.remaining_s(0) == 0
