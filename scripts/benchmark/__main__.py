@@ -28,7 +28,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
     parser.add_argument("command", choices=[*COMMANDS, "all"], help=str(COMMANDS))
     parser.add_argument("--wire", action="store_true", help="fastpath: over a veth pair instead")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each figure (default 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each figure (default 3)")
     parser.add_argument("--json", action="store_true", help="JSON instead of tables")
     parser.add_argument("--save", action="store_true", help="also into docs/benchmarks.md")
     return parser.parse_args()

@@ -13,7 +13,7 @@ from scripts.lab import LabError
 
 PROGRAM = "perfdhcp"
 WHY_ABSENT = "perfdhcp is not installed (Debian: kea-admin)"
-SECONDS = 3
+SECONDS = 2
 LOSS_MAX = 0.002
 """Of a run that a server kept up with; the generator itself loses the last exchanges."""
 PROBES_MAX = 14
@@ -58,7 +58,7 @@ class Perfdhcp:
         return Run(received[1] / seconds, 1 - sum(received) / sum(sent))
 
     def highest_rate(self, start: int, *, stay: bool = False, clients: int = 0) -> float:
-        """Rise by half until the server falls behind, then close in on the limit.
+        """Double until the server falls behind, then close in on the limit.
 
         Returns what the best run completed, 0 if even the slowest lost too much.
         """
@@ -72,5 +72,5 @@ class Perfdhcp:
                 high = rate
             if high and high - low <= max(low, 100) // 10:
                 break
-            rate = (low + high) // 2 if high else rate * 3 // 2
+            rate = (low + high) // 2 if high else rate * 2
         return best

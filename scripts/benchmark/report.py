@@ -8,10 +8,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from scripts.benchmark import chart
 from scripts.benchmark.measure import Row, Series, Table
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
+CHARTS = PAGE.parent / "charts"
 LOAD_BEFORE = os.getloadavg()[0]
 """Of the minute before the run: what the neighbours did."""
 COLUMNS = ("", "median", "min", "max", "ratio", "min", "max", "to", "goal", "")
@@ -124,11 +126,14 @@ def _markdown(table: Table) -> str:
 
 
 def save(command: str, tables: Sequence[Table]) -> None:
-    """Put the tables between the marks of `command` in docs/benchmarks.md."""
+    """Put the tables between the marks of `command` in docs/benchmarks.md, with a chart."""
     page = PAGE.read_text()
     start, end = f"<!-- {command} -->\n", f"<!-- /{command} -->"
     before, found, rest = page.partition(start)
     if not found:
         raise SystemExit(f"{PAGE.name} has no mark {start.strip()}")
-    body = "\n\n".join([f"*{header()}*", *map(_markdown, tables)])
+    CHARTS.mkdir(exist_ok=True)
+    (CHARTS / f"{command}.svg").write_text(chart.svg(tables))
+    picture = f"![The figures of these tables as bars]({CHARTS.name}/{command}.svg)"
+    body = "\n\n".join([f"*{header()}*", picture, *map(_markdown, tables)])
     PAGE.write_text(f"{before}{start}{body}\n{end}{rest.partition(end)[2]}")
