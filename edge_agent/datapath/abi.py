@@ -21,7 +21,6 @@ from edge_agent.dhcp.tables import (
     Port,
     SiteState,
     SubscriberKey,
-    holder,
     key_mode,
 )
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
@@ -99,7 +98,14 @@ DHCP_STATS: Final = Record("dhcp_stats", **dict.fromkeys(COUNTERS, "Q"))
 
 def check_word(key: SubscriberKey, assignment: Assignment) -> int:
     """The 32 bits that tie a value to its key ("Hash" in `docs/replies.md`)."""
-    return _check_word(key, assignment, holder(key, assignment).to_bytes(6, "big"))
+    return _check_word(key, assignment, _mac_octets(key, assignment))
+
+
+def _mac_octets(key: SubscriberKey, assignment: Assignment) -> bytes:
+    """The MAC of `holder` in wire order."""
+    if key_mode(key) is KeyMode.MAC:
+        return key.to_bytes(8, "little")[:6]
+    return assignment.mac.to_bytes(6, "big")
 
 
 def _check_word(key: SubscriberKey, assignment: Assignment, mac_octets: bytes) -> int:
@@ -118,7 +124,7 @@ def pack_assignment(key: SubscriberKey, assignment: Assignment) -> bytes:
     What relays say of its line is another record, see `pack_circuit`.
     """
     line = assignment.line
-    mac = holder(key, assignment).to_bytes(6, "big")
+    mac = _mac_octets(key, assignment)
     check = _check_word(key, assignment, mac) ^ (not assignment.check_ok)
     return POOL_ASSIGNMENT.layout.pack(
         assignment.ip.to_bytes(4, "big"),
@@ -142,8 +148,7 @@ def unpack_assignment(key: SubscriberKey, octets: bytes) -> Assignment:
     owner = NO_MAC if key_mode(key) is KeyMode.MAC else mac_from_bytes(mac)
     line = Line(ifindex, s_vlan, c_vlan)
     assignment = Assignment(_ip(ip_be), pool_id, slot, line, seq, mac=owner)
-    is_whole = mac_from_bytes(mac) == holder(key, assignment)
-    if is_whole and check == check_word(key, assignment):
+    if mac == _mac_octets(key, assignment) and check == _check_word(key, assignment, mac):
         return assignment
     return replace(assignment, check_ok=False)
 

@@ -42,15 +42,17 @@ def svg(tables: Sequence[Table]) -> str:
 
 
 def _table(table: Table, rows: Sequence[Row], top: int) -> list[str]:
-    longest = max((row.figure.high for row in rows if row.figure), default=1) or 1
+    reached = [max(row.figure.high, _wanted(row, rows)) for row in rows if row.figure]
+    scale = BARS / (max(reached, default=0) or 1)
     peers = {row.to for row in rows}
     parts = [_text("title", 4, top + 26, f"{table.title} ({table.unit})")]
     for number, row in enumerate(rows):
-        parts += _bar(row, rows, top + HEADING + LINE * number, BARS / longest, row.name in peers)
+        at = top + HEADING + LINE * number
+        parts += _bar(row, rows, at, scale, is_peer=row.name in peers)
     return parts
 
 
-def _bar(row: Row, rows: Sequence[Row], top: int, scale: float, is_peer: bool) -> list[str]:
+def _bar(row: Row, rows: Sequence[Row], top: int, scale: float, *, is_peer: bool) -> list[str]:
     figure = row.figure
     assert figure
     length, middle = figure.median * scale, top + LINE // 2 - 2
@@ -62,13 +64,17 @@ def _bar(row: Row, rows: Sequence[Row], top: int, scale: float, is_peer: bool) -
     ]
     behind = max(length, figure.high * scale)
     if row.goal:
-        peer = next(each.figure for each in rows if each.name == row.to)
-        assert peer
-        wanted = peer.median * row.goal.limit * scale
+        wanted = _wanted(row, rows) * scale
         parts.append(_line("goal", wanted, top - 1, wanted, top + LINE - 5))
         behind = max(behind, wanted)
     shown = f"{figure.median:,.0f}" if figure.median >= 10 else f"{figure.median:.2f}"
     return [*parts, _text("number", NAMES + behind + 6, middle + 5, shown)]
+
+
+def _wanted(row: Row, rows: Sequence[Row]) -> float:
+    """The figure that would just meet the goal; 0 = there is none."""
+    peer = next((each.figure for each in rows if each.name == row.to), None)
+    return peer.median * row.goal.limit if peer and row.goal else 0.0
 
 
 def _text(kind: str, x: float, y: float, text: str) -> str:
