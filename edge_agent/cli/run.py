@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from edge_agent.agent.config import EdgeConfig
-from edge_agent.agent.runtime import Runtime, open_datapath
+from edge_agent.agent.opening import open_datapath
+from edge_agent.agent.runtime import Runtime
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.packet_socket import PacketSocketError
 from lease_core import audit

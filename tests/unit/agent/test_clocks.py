@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge_agent.agent.config import EdgeConfig
-from edge_agent.agent.runtime import now, open_datapath
+from edge_agent.agent.opening import open_datapath
+from edge_agent.agent.runtime import now
 from edge_agent.agent.slow_path import Now
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.sync.clock_watch import TOLERANCE_NS, ClockWatch
@@ -125,7 +126,7 @@ class TestTimeNamespace:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """An agent whose clock is not the kernel's cannot tell it E; user space has one clock."""
-        monkeypatch.setattr("edge_agent.agent.runtime.boot_offset_s", lambda: 100_000)
+        monkeypatch.setattr("edge_agent.agent.opening.boot_offset_s", lambda: 100_000)
         base = {"site": "ams01", "edge": "bng1", "interfaces": ("access0",)}
 
         with pytest.raises(FastPathError, match="time namespace, 100000 s off"):

@@ -1,0 +1,44 @@
+"""What an agent takes of the machine before it serves."""
+
+import socket
+
+import pytest
+
+from edge_agent.agent import opening
+from edge_agent.agent.opening import hold_port
+from edge_agent.datapath.packet_socket import PacketSocketError
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A free port in place of 67, which needs rights and may be in use."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+    monkeypatch.setattr(opening, "SERVER_PORT", number)
+    return number
+
+
+def test_the_port_is_held_so_that_nobody_is_told_it_is_closed(port: int) -> None:
+    """A client's unicast finds the port open: the host sends no ICMP error, and nobody reads it."""
+    with (
+        hold_port("lo"),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        client.connect(("127.0.0.1", port))
+        client.send(b"renewal")
+        client.send(b"again: an ICMP error would be raised here")
+
+
+def test_another_server_on_the_port_is_told(port: int) -> None:
+    """A DHCP server that is there already ends the start with its place, not with a traceback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("", port))
+        with pytest.raises(PacketSocketError, match=f"UDP port {port} on lo: .*DHCP server there"):
+            hold_port("lo")
+
+
+def test_an_interface_that_is_not_there_is_told(port: int) -> None:
+    """The name stands in the refusal."""
+    with pytest.raises(PacketSocketError, match=f"UDP port {port} on ghost0"):
+        hold_port("ghost0")
