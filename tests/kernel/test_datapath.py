@@ -27,7 +27,7 @@ from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.tables import KeyMode, Line, Port, SiteState, key_of, subscriber_key
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import BINDING, IFINDEX, KEY, POOL, POOL_OPTIONS, Lab
-from tests.packets import CLIENT_MAC, DISCOVER, PORT_MAC, RELAY, dhclient, relayed
+from tests.packets import CLIENT_MAC, DISCOVER, PORT_MAC, RELAY, Client, dhclient, relayed
 
 ETH_P_ALL = 3
 SOL_PACKET = 263
@@ -325,21 +325,16 @@ def _next_reply(wire: socket.socket) -> bytes:
             return _with_tag(octets, beside)
 
 
-@pytest.mark.parametrize(("tags", "is_relayed"), WIRED.values(), ids=WIRED)
-def test_answers_on_the_wire(
-    directory: Path, device: str, tags: tuple[tuple[int, int], ...], is_relayed: bool
-) -> None:
-    """Whoever is at the other end of a cable is answered by the kernel, with nobody at home."""
-    ids = [control & 0xFFF for _, control in tags]
-    request = dhclient(DISCOVER).but(tags=tags)
-    request = relayed(request) if is_relayed else request
+def _answered_alike(directory: Path, device: str, request: Client) -> None:
+    """The reply on the wire is that of a test run."""
+    ids = [control & 0xFFF for _, control in request.tags]
     client = device[:-1] + "b"
     for end in (device, client):
         subprocess.run(["ip", "link", "set", end, "up"], check=True)
     with XdpDatapath.open(directory, 4096) as opened:
         lab = Lab(opened)
         ifindex = socket.if_nametoindex(device)
-        opened.put_port(ifindex, Mac(PORT_MAC), relays=[Ipv4(RELAY)] if is_relayed else [])
+        opened.put_port(ifindex, Mac(PORT_MAC), relays=[Ipv4(RELAY)] if request.giaddr else [])
         opened.put(KEY, replace(BINDING, line=Line(ifindex, *ids)))
         # a veth end delivers what its peer's program sends only if it has a program itself
         for end in (device, client):
@@ -355,6 +350,24 @@ def test_answers_on_the_wire(
 
     assert expected.counter == "offer"
     assert received == expected.frame
+
+
+@pytest.mark.parametrize(("tags", "is_relayed"), WIRED.values(), ids=WIRED)
+def test_answers_on_the_wire(
+    directory: Path, device: str, tags: tuple[tuple[int, int], ...], is_relayed: bool
+) -> None:
+    """Whoever is at the other end of a cable is answered by the kernel, with nobody at home."""
+    request = dhclient(DISCOVER).but(tags=tags)
+    _answered_alike(directory, device, relayed(request) if is_relayed else request)
+
+
+@pytest.mark.parametrize(("tags", "is_relayed"), WIRED.values(), ids=WIRED)
+def test_short_requests_are_answered_on_the_wire(
+    directory: Path, device: str, tags: tuple[tuple[int, int], ...], is_relayed: bool
+) -> None:
+    """A frame that has no room behind for the reply grows in front, and is the same reply."""
+    request = dhclient(DISCOVER).but(tags=tags, bootp_len=0)
+    _answered_alike(directory, device, relayed(request) if is_relayed else request)
 
 
 def test_tags_stay_in_the_frame(directory: Path, device: str) -> None:
