@@ -52,7 +52,7 @@ class BenchLab(Lab):
 
     def _wire(self, name: str, server: Namespace, interface: str) -> Wire:
         wire = Wire(Namespace(self, f"{name}-clients"), server, interface)
-        self._link(wire.clients, CLIENT_SIDE, wire.server, interface)
+        self.link(wire.clients, CLIENT_SIDE, wire.server, interface)
         # a veth end takes what XDP sends at its peer only while it has a program of its own
         wire.clients.run(sys.executable, "-m", "scripts.xdp_pass", CLIENT_SIDE)
         return wire
@@ -67,7 +67,7 @@ class BenchLab(Lab):
         wire = self.add_wire(name, f"{base.rsplit('.', 1)[0]}.1/{length}")
         relayed = self._wire(f"{name}-relay", wire.server, RELAY_SIDE)
         number = len(self.sites) + 10
-        self._link(self.core, f"m{number}", wire.server, "mgmt0")
+        self.link(self.core, f"m{number}", wire.server, "mgmt0")
         self.core.run("ip", "link", "set", f"m{number}", "master", "mgmt")
         wire.server.run("ip", "addr", "add", f"{CORE_IP.rsplit('.', 1)[0]}.{number}/24",
                         "dev", "mgmt0")  # fmt: skip
