@@ -8,13 +8,21 @@ from lease_core.domain.commands import (
     DeclineAddress,
     Heartbeat,
     ReleaseLease,
+    ReportBinding,
     ReportExpiry,
+    ReportLoss,
     RevokeLease,
 )
-from lease_core.domain.events import Event, PoolOptionsSet, SnapshotTaken
+from lease_core.domain.events import (
+    Event,
+    PoolOptionsSet,
+    RecoveryEnded,
+    RecoveryStarted,
+    SnapshotTaken,
+)
 from lease_core.domain.ledger import Binding, Ledger
-from lease_core.domain.values import Mac
-from tests.site import Site, pool_added
+from lease_core.domain.values import Ipv4, Mac
+from tests.site import FIRST, Site, pool_added
 
 LINES = ("access0", "access1", "access0:100", "access0:100.7")
 
@@ -53,9 +61,36 @@ def random_history(
             site.do(Heartbeat(edge="bng1", incarnation=life, nonce="n", applied=0))
         elif what == 8:
             site.wait(chance.choice((10, 200, 20_000)))
+        elif chance.random() < 0.3:
+            _recover(site, chance, Mac(mac), line)
         elif has_snapshots:
             _snapshot(site, chance)
     return site.log
+
+
+def _recover(site: Site, chance: random.Random, mac: Mac, line: str) -> None:
+    """The log lost something, the edge tells of it, or all is well again."""
+    recovery, life = site.ledger.recovery, site.life()
+    if recovery is None:
+        site.record(RecoveryStarted(cause="x", replaces=chance.choice(("", "0c" * 16))))
+    elif recovery.incarnation != life:
+        site.do(ReportLoss(req="x", edge="bng1", incarnation=life, epoch=0, applied=9))
+    elif chance.random() < 0.3:
+        site.record(RecoveryEnded(cause="edge-agrees"))
+    else:
+        ip = chance.choice([FIRST, *site.ledger.bound, *site.ledger.removed])
+        site.do(
+            ReportBinding(
+                req="x",
+                edge="bng1",
+                incarnation=life,
+                mac=mac,
+                line=line,
+                ip=Ipv4(ip),
+                state=chance.choice(("bound", "removed")),
+                remaining_s=5,
+            )
+        )
 
 
 def _set_options(site: Site, chance: random.Random) -> None:

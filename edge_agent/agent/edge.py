@@ -16,14 +16,15 @@ from edge_agent.agent.slow_path import Now, SendCommand, SendFrame, SlowPath
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.port import Datapath
 from edge_agent.sync.clock_watch import ClockWatch
-from edge_agent.sync.follower import ContradictionError, Following
+from edge_agent.sync.follower import LOST, ContradictionError, Following
 from edge_agent.sync.horizon import Horizon
+from edge_agent.sync.inventory import unknown_to
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.projection import Projection
 from lease_core.audit import tell_events
-from lease_core.domain.commands import Heartbeat
+from lease_core.domain.commands import Command, Heartbeat, ReportBinding, ReportLoss
 from lease_core.domain.events import HorizonGranted, Record
-from lease_core.domain.ledger import LedgerError
+from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.log.port import Answered
 from lease_core.log.reader import Position
 
@@ -66,16 +67,17 @@ class Edge:
         """Heartbeats sent since the last one that was answered."""
         self._clocks = ClockWatch(now.boot_ns, now.elapsed_ns)
         self.following = Following.CATCHING_UP
+        self._send_command = send_command
         self.slow_path = SlowPath(
             identity.site,
             datapath,
             self.projection,
             send_frame=send_frame,
-            send_command=send_command,
+            send_command=self._send_unless_lost,
             is_current=lambda: self.following is Following.LIVE,
             per_line=per_line,
         )
-        self.duties = Duties(self.projection, send_command, now)
+        self.duties = Duties(self.projection, self._send_unless_lost, now)
         self.is_ready = False
         self._audit = structlog.get_logger("edge").bind(site=identity.site, edge=identity.edge)
         self._lines = lines.fingerprint()
@@ -96,6 +98,10 @@ class Edge:
             abi_ok=True,
         )
         self.touch(now)
+
+    def _send_unless_lost(self, command: Command) -> bool:
+        """Ask nothing of a log that is not the one these tables are of: it knows other events."""
+        return self.following not in LOST and self._send_command(command)
 
     # --- position ---
 
@@ -221,6 +227,24 @@ class Edge:
             edge=self.identity.edge,
             incarnation=self.incarnation,
             nonce=nonce,
+            applied=self._state.cursor_lo,
+            epoch=self._state.epoch,
+            genesis=self._state.genesis.hex(),
+        )
+
+    def unknown_to(self, ledger: Ledger, now: Now) -> list[ReportBinding]:
+        """What these tables promise and the ledger does not know."""
+        return unknown_to(
+            ledger, self.datapath, self.projection.lines, self.identity.edge, now.boot_ns
+        )
+
+    def loss(self) -> ReportLoss:
+        """What to say to a log that does not go on from what was applied."""
+        return ReportLoss(
+            req=f"loss-{self._state.cursor_lo}",
+            edge=self.identity.edge,
+            incarnation=self.incarnation,
+            epoch=self._state.epoch,
             applied=self._state.cursor_lo,
         )
 

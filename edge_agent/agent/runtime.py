@@ -12,12 +12,14 @@ from edge_agent.agent.slow_path import Now
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.packet_socket import PacketSocket, PacketSocketError
 from edge_agent.datapath.port import Datapath
-from edge_agent.sync.follower import Follower
+from edge_agent.sync.follower import LOST, Follower
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.reconcile import reconcile
 from edge_agent.sync.upstream import Upstream
 from lease_core.clock import boot_ns, elapsed_ns
-from lease_core.domain.events import Record
+from lease_core.domain.commands import Command
+from lease_core.domain.events import Record, RecoveryStarted
+from lease_core.domain.ledger import Ledger
 from lease_core.log.port import (
     Answered,
     ForeignLogError,
@@ -28,6 +30,7 @@ from lease_core.log.port import (
 )
 from lease_core.log.reader import Position
 from lease_core.log.replay import replay
+from lease_core.log.wire import parse_id
 
 audit = structlog.get_logger("edge")
 
@@ -37,6 +40,9 @@ FIRST_HEARTBEATS_S = 1.0
 FRAMES_PER_WAKEUP = 256
 READ_TRIES = 5
 READ_WITHIN_NS = 1_000_000
+TOLD_AT_ONCE = 1000
+TOLD_TRIES = 100
+TOLD_PAUSE_S = 0.05
 
 
 def now() -> Now:
@@ -59,6 +65,7 @@ class Runtime:
         self._lost: dict[int, PacketSocketError] = {}
         self._holders = [hold_port(port.interface) for port in config.ports]
         self._upstream = Upstream(log, config.edge)
+        self._is_asked = False
         self._datapath = datapath
         # first, because bindings are found by the key modes of ports
         for port, heard in opened:
@@ -162,6 +169,7 @@ class Runtime:
             position,
             apply=self._apply,
             rebuild=self._rebuild,
+            rejoin=self._rejoin,
             tell=self.edge.set_following,
             needs_rebuild=self.edge.needs_rebuild or has_snapshot,
         )
@@ -191,15 +199,49 @@ class Runtime:
         moment = now()
         if records:
             self.edge.apply(records, end, moment)
+            if any(isinstance(record.event, RecoveryStarted) for record in records):
+                self._is_asked = True
         if answers:
             self.edge.answer(answers, moment)
 
     async def _rebuild(self) -> Position:
         position = self.edge.position()
         assert position
-        ledger, end = await replay(self._log, position.genesis)
+        ledger, end = await replay(self._log, position.genesis, position)
+        return self._go_on_from(ledger, end)
+
+    async def _rejoin(self) -> Position | None:
+        """Tell a log that lost what was followed what it does not know; join it once it knows.
+
+        A log of another genesis is joined only if an operator put it in the place of ours.
+        """
+        ours = self.edge.position()
+        assert ours
+        ledger, end = await replay(self._log)
+        if ours.genesis not in (end.genesis, *ledger.replaces):
+            return None
+        unknown = self.edge.unknown_to(ledger, now())
+        if not unknown and ledger.epoch > ours.epoch:
+            self._is_asked = True
+            return self._go_on_from(ledger, end)
+        await self._tell_log([self.edge.loss(), *unknown])
+        return None
+
+    async def _tell_log(self, commands: list[Command]) -> None:
+        """Send all in their order, no faster than an allocator takes them."""
+        for at in range(0, len(commands), TOLD_AT_ONCE):
+            ids = await self._log.send_many(commands[at : at + TOLD_AT_ONCE], self._config.edge)
+            for _ in range(TOLD_TRIES):
+                head = await self._log.head()
+                if head is None or parse_id(head.cursor.encode()) >= parse_id(ids[-1].encode()):
+                    break
+                await asyncio.sleep(TOLD_PAUSE_S)
+
+    def _go_on_from(self, ledger: Ledger, end: Position) -> Position:
+        """Make the tables what the log says, and follow it from there."""
         wrong = reconcile(self.edge.projection, ledger, now().boot_ns)
-        if ledger.edge:
+        is_asked = ledger.recovery and ledger.recovery.incarnation == self.edge.incarnation
+        if ledger.edge and not is_asked:
             self.edge.heed_life(ledger.edge.incarnation, now())
         self.edge.adopt(end)
         audit.warning("edge.resynced", corrected=wrong, seq=end.seq, **self._who())
@@ -210,13 +252,19 @@ class Runtime:
     async def _beat(self) -> None:
         """Ask for the horizon: often until there is one, then once per heartbeat +-10 %."""
         while True:
-            self._upstream.send(self.edge.heartbeat(now()))
+            self._send_heartbeat()
             await asyncio.sleep(FIRST_HEARTBEATS_S)
             left_s = self.edge.horizon.remaining_s(elapsed_ns())
             await self._report()
             if left_s:
                 jitter = random.uniform(0.9, 1.1)  # noqa: S311  (spreads load, hides nothing)
                 await asyncio.sleep(self._config.heartbeat_s * jitter - FIRST_HEARTBEATS_S)
+
+    def _send_heartbeat(self) -> None:
+        """Say nothing to a log that is not ours: where we are means something else there."""
+        self._is_asked = False
+        if self.edge.following not in LOST:
+            self._upstream.send(self.edge.heartbeat(now()))
 
     async def _report(self) -> None:
         try:
@@ -232,6 +280,8 @@ class Runtime:
             if len(self._lost) == len(self._sockets):
                 raise next(iter(self._lost.values()))
             self.edge.touch(now())
+            if self._is_asked:
+                self._send_heartbeat()
             dropped = self.edge.slow_path.waiting.drop_stale(elapsed_ns())
             self.edge.slow_path.tally["waited_too_long"] += dropped
             due = self.edge.duties.due_removals(now())

@@ -16,6 +16,7 @@ from lease_core.log.port import (
     Answered,
     ForeignLogError,
     LogUnavailableError,
+    LostLogError,
     SiteLog,
     Unreadable,
     UnreadableEntryError,
@@ -32,6 +33,7 @@ from lease_core.log.reader import (
 BLOCK_MS = 1000
 COMPARE_S = 5.0
 RETRY_S = 0.5
+REJOIN_S = 1.0
 READ_COUNT = 1000
 
 
@@ -48,6 +50,10 @@ class Following(StrEnum):
     HALTED = "halted"
 
 
+LOST = frozenset((Following.REGRESSED, Following.FOREIGN, Following.STALE))
+"""The log is not the one that was followed: known clients go on, nothing new is taken."""
+
+
 class ContradictionError(Exception):
     """An event contradicts the tables; `position` is the end of what was applied before it."""
 
@@ -59,7 +65,12 @@ class ContradictionError(Exception):
 Apply = Callable[[list[Record], Position, list[Answered]], None]
 """Apply records, which end at the position, then answers. May raise ContradictionError."""
 Rebuild = Callable[[], Awaitable[Position]]
-"""Bring the tables to the log's end by other means; returns that end."""
+"""Bring the tables to the log's end by other means; returns that end.
+
+May raise LostLogError: it is not the log that was followed.
+"""
+Rejoin = Callable[[], Awaitable[Position | None]]
+"""Come over to a log that is not the one that was followed; None = it does not take us yet."""
 
 
 class Follower:
@@ -70,6 +81,7 @@ class Follower:
         *,
         apply: Apply,
         rebuild: Rebuild,
+        rejoin: Rejoin,
         tell: Callable[[Following], None],
         needs_rebuild: bool = False,
     ) -> None:
@@ -79,6 +91,8 @@ class Follower:
         self._log = log
         self._apply = apply
         self._rebuild = rebuild
+        self._rejoin = rejoin
+        self._is_doubtful = True
         self._tell = tell
         self._needs_rebuild = needs_rebuild
         self._answers_after = ""
@@ -93,9 +107,17 @@ class Follower:
                 await self._step()
             except LogUnavailableError as error:
                 await self._pause(Following.UNREACHABLE, error, RETRY_S)
+            except LostLogError as error:
+                self._needs_rebuild = False
+                await self._pause(Following.REGRESSED, error, 0)
             except ForeignLogError as error:
                 await self._pause(Following.FOREIGN, error, COMPARE_S)
-            except (BrokenChainError, UnreadableEntryError, LedgerError) as error:
+            except BrokenChainError as error:
+                is_edited = await self._is_held() is True
+                await self._pause(
+                    Following.HALTED if is_edited else Following.REGRESSED, error, COMPARE_S
+                )
+            except (UnreadableEntryError, LedgerError) as error:
                 await self._pause(Following.HALTED, error, COMPARE_S)
             except ContradictionError as error:
                 self.position = error.position
@@ -111,16 +133,17 @@ class Follower:
         self._enter(state, str(error))
         self._compared_at = -COMPARE_S
         self._behind_at = None
+        self._is_doubtful = True
         await asyncio.sleep(pause_s)
 
     async def _step(self) -> None:
         if self._needs_rebuild:
-            self.position = await self._rebuild()
+            self.position = await self._rebuilt()
             self._needs_rebuild = False
         if not self._answers_after:
             self._answers_after = await self._log.last_answer_id()
         if time.monotonic() - self._compared_at >= COMPARE_S and not await self._compare():
-            await asyncio.sleep(COMPARE_S)
+            await self._come_over()
             return
         came = await self._log.follow(
             self.position.entry_id, self._answers_after, BLOCK_MS, READ_COUNT
@@ -138,6 +161,11 @@ class Follower:
     async def _compare(self) -> bool:
         """Hold the position against the head; True = following may go on."""
         found = standing(self.position, await self._log.head())
+        if self._is_doubtful and found in {Standing.LIVE, Standing.BEHIND}:
+            held = await self._is_held()
+            was_lost = self.state is Following.REGRESSED
+            found = Standing.REGRESSED if held is False or (was_lost and not held) else found
+            self._is_doubtful = False
         self._compared_at = time.monotonic()
         match found:
             case Standing.LIVE:
@@ -150,6 +178,40 @@ class Follower:
                 return False
         self._behind_at = self.position if found is Standing.BEHIND else None
         return True
+
+    async def _is_held(self) -> bool | None:
+        """Whether the log still has the event at the position; None = that cannot be told."""
+        position = self.position
+        if not position.seq:
+            return True
+        try:
+            own = await self._log.read(f"{position.commit_ms}-{position.seq - 1}", 1)
+        except (LogUnavailableError, UnreadableEntryError):
+            return None
+        if not own or own[0].seq != position.seq:
+            return None
+        return own[0].h == position.h
+
+    async def _rebuilt(self) -> Position:
+        """The end of the log whose state the tables have now, be it another one's."""
+        try:
+            return await self._rebuild()
+        except ForeignLogError:
+            position = await self._rejoin()
+            if position is None:
+                raise
+            return position
+
+    async def _come_over(self) -> None:
+        """The log lost what was followed: go on with it as soon as it knows what was promised."""
+        self._is_doubtful = True
+        position = await self._rejoin()
+        if position is None:
+            await asyncio.sleep(REJOIN_S)
+            return
+        self.position = position
+        self._answers_after = ""
+        self._enter(Following.CATCHING_UP, "came over")
 
     def _check_progress(self) -> None:
         """A live or halted follower stays so until it reads on; behind twice is no progress."""

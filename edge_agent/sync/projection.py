@@ -32,6 +32,7 @@ from edge_agent.sync.slots import Slots
 from lease_core.domain.events import (
     AddressDeclined,
     AddressFreed,
+    LeaseAdopted,
     LeaseAssigned,
     LeaseExpired,
     LeaseReleased,
@@ -172,12 +173,13 @@ class Projection:
             LedgerError: it contradicts what the log said before; nothing was written.
         """
         match record.event:
-            case LeaseAssigned() as assigned:
+            case LeaseAssigned() | LeaseAdopted() as assigned:
                 self._assign(assigned, record.seq, now_boot_ns)
             case LeaseReleased() | LeaseExpired() | LeaseRevoked() | AddressDeclined() as ended:
                 self._end(ended.mac, ended.line, ended.ip, record.seq)
             case RemovalAcked() as acked:
-                self.bury(acked.ip, acked.ref)
+                if not self.removals.acknowledged(acked.ip, acked.ref):
+                    self.bury(acked.ip, acked.ref)
             case AddressFreed() as freed:
                 self.bury(freed.ip, record.seq)
             case PoolAdded() as added:
@@ -187,7 +189,7 @@ class Projection:
             case _:
                 pass
 
-    def _assign(self, event: LeaseAssigned, seq: int, now_boot_ns: int) -> None:
+    def _assign(self, event: LeaseAssigned | LeaseAdopted, seq: int, now_boot_ns: int) -> None:
         self.pools.number(event.pool)
         owed = self.removals.of(event.ip)
         if owed and owed.ref > seq:  # applied again, and ended since

@@ -39,7 +39,7 @@ def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
         projection.pools.put(pool)
     right, wrong = _sorted_out(projection, ledger)
     own_slots = {found.slot for entries in right.values() for _, found in entries}
-    for owed in projection.removals:
+    for owed in projection.removals.all():
         slot = _own_slot(projection, owed.slot, own_slots)
         if slot != owed.slot:
             _owe(projection, key_mac(owed.key), owed.ip, slot, owed.ref)
@@ -144,12 +144,15 @@ def _put_one(projection: Projection, binding: Binding, now_boot_ns: int) -> bool
 def _settle_removals(projection: Projection, ledger: Ledger, now_boot_ns: int) -> None:
     """Owe exactly the acknowledgements that the log still waits for."""
     awaited = {ip: r for ip, r in ledger.removed.items() if r.quarantine_s is None}
-    for owed in projection.removals:
+    for owed in projection.removals.all():
+        is_resting = owed.ip in ledger.removed and owed.ip not in awaited
+        if is_resting and projection.removals.acknowledged(owed.ip, owed.ref):
+            continue
         if owed.ip not in awaited:
             projection.bury(owed.ip, owed.ref)
     for ip, removal in awaited.items():
         standing = projection.removals.of(ip)
-        if standing and standing.ref == removal.seq:
+        if standing and standing.ref == removal.seq and not standing.is_acked:
             continue
         slot = standing.slot if standing else NO_SLOT
         slot = projection.take_slot(NO_SLOT) if slot == NO_SLOT else slot

@@ -1,12 +1,13 @@
-"""Removals: bindings that an event ended and whose acknowledgement is not in the log yet.
+"""Removals: bindings that an event ended and whose addresses nobody else may have yet.
 
 Each leaves a tombstone in the subscriber table, under a key that no packet is judged by. It keeps
 slot and reference, so an agent that dies between the removal and its acknowledgement finds out on
-restart what it still owes. At most one for an address.
+restart what it still owes. Acknowledged, it stays until the address is freed: should the log lose
+all of this, the edge still knows what it promised. At most one for an address.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -18,6 +19,8 @@ audit = structlog.get_logger("edge")
 
 TOMBSTONE = 0x8000
 NO_SLOT = 0xFFFFFFFF
+ACKED_POOL = 0xFFFFFFFF
+"""In a tombstone: the log has its acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,16 @@ class Removal:
     ref: int
     slot: int
     """`NO_SLOT` where no promise was ever made from these tables."""
+    is_acked: bool = False
 
 
 def discriminator(key: SubscriberKey) -> int:
     return key >> 48
+
+
+def _removal(key: SubscriberKey, tombstone: Assignment) -> Removal:
+    is_acked = tombstone.pool_id == ACKED_POOL
+    return Removal(key, tombstone.ip, tombstone.seq, tombstone.slot, is_acked)
 
 
 class Removals:
@@ -44,19 +53,24 @@ class Removals:
         self._owed: dict[Ipv4, Removal] = {}
         self._keys: set[SubscriberKey] = set()
         for key, tombstone in found:
-            removal = Removal(key, tombstone.ip, tombstone.seq, tombstone.slot)
+            removal = _removal(key, tombstone)
             other = self._owed.setdefault(removal.ip, removal)
             if other is not removal:
                 older, newer = sorted((other, removal), key=lambda each: each.ref)
                 self._owed[removal.ip] = newer
                 datapath.remove(older.key)
-        self._keys.update(removal.key for removal in self)
+        self._keys.update(removal.key for removal in self._owed.values())
 
     def __len__(self) -> int:
-        return len(self._owed)
+        return len(list(iter(self)))
 
     def __iter__(self) -> Iterator[Removal]:
-        return iter(list(self._owed.values()))
+        """Those whose acknowledgement is owed."""
+        return iter([each for each in self._owed.values() if not each.is_acked])
+
+    def all(self) -> list[Removal]:
+        """Those that are acknowledged too."""
+        return list(self._owed.values())
 
     def of(self, ip: Ipv4) -> Removal | None:
         return self._owed.get(ip)
@@ -71,12 +85,27 @@ class Removals:
                 self.settle(standing.ip, standing.ref)
             key = self._free_key(mac)
         self._keys.add(key)
-        self._owed[tombstone.ip] = Removal(key, tombstone.ip, tombstone.seq, tombstone.slot)
+        self._owed[tombstone.ip] = _removal(key, tombstone)
         try:
             self._datapath.put(key, tombstone)
         except TableFullError as error:
             audit.error("table.full", mac=mac_text(mac), reason=str(error))
             return False
+        return True
+
+    def acknowledged(self, ip: Ipv4, ref: int) -> bool:
+        """Keep the removal that event `ref` caused, but owe nothing; False = it is not kept."""
+        removal = self._owed.get(ip)
+        if removal is None or removal.ref != ref:
+            return removal is not None and removal.ref > ref
+        if removal.is_acked:
+            return True
+        tombstone = self._datapath.lookup(removal.key)
+        if tombstone is None or removal.slot == NO_SLOT:
+            return False
+        tombstone = replace(tombstone, pool_id=ACKED_POOL)
+        self._datapath.put(removal.key, tombstone)
+        self._owed[ip] = _removal(removal.key, tombstone)
         return True
 
     def settle(self, ip: Ipv4, up_to: int) -> Removal | None:

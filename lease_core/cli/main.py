@@ -8,6 +8,7 @@ from lease_core.cli.events import events
 from lease_core.cli.history import history, who
 from lease_core.cli.lease import lease
 from lease_core.cli.plan import pool, site
+from lease_core.cli.recovery import recovery
 from lease_core.cli.trim import archive, trim
 from lease_core.cli.verify import verify_site
 
@@ -17,7 +18,10 @@ def main() -> None:
     """Operate the lease service: plan sites and pools, run the allocator, ask the log."""
 
 
-COMMANDS = (site, pool, allocator, lease, who, history, events, verify_site, archive, trim, acl)
+COMMANDS = (
+    *(site, pool, allocator, lease, who, history, events),
+    *(verify_site, archive, trim, recovery, acl),
+)
 
 for command in COMMANDS:
     main.add_command(command)

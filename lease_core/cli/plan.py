@@ -8,7 +8,15 @@ import click
 from lease_core.cli.common import json_option, opened, redis_option, run, show, user
 from lease_core.domain.dhcp_options import show_options
 from lease_core.domain.events import Event, PrefixPlanned, SiteAdded
-from lease_core.domain.plan import Plan, add_site, options_of, plan_options, plan_prefix
+from lease_core.domain.plan import (
+    Plan,
+    PlanRefusedError,
+    add_site,
+    options_of,
+    plan_options,
+    plan_prefix,
+    replace_log,
+)
 from lease_core.domain.values import ip_text, name
 from lease_core.log.keys import PLAN
 from lease_core.service.planner import change_plan, read_plan
@@ -58,6 +66,31 @@ async def _add_site(url: str, site_name: str, horizon_s: int, reuse_guard_s: int
             cause="leasectl",
         ),
     )
+
+
+@site.command("recreate")
+@click.argument("site_name")
+@click.option("--yes", is_flag=True, help="I answer for it that the log will not come back.")
+@redis_option
+def site_recreate(site_name: str, url: str, *, yes: bool) -> None:
+    """Begin a new log in the place of SITE_NAME's, which is lost and will not come back.
+
+    Restore the old one if there is any copy: events that the copy lacks are recovered from the
+    edge by itself. Known clients are served meanwhile; edges come over when the new log knows
+    what they promised.
+    """
+    if not yes:
+        raise click.UsageError("a log that comes back later would be another one; say --yes")
+    run(_recreate(url, site_name))
+    click.echo(f"{site_name} has a new log; follow it with: leasectl events tail {site_name}")
+
+
+async def _recreate(url: str, site_name: str) -> None:
+    if site_name not in (await _plan(url)).sites:
+        raise PlanRefusedError(f"there is no site {site_name}; see: leasectl site list")
+    async with opened(url, name(site_name)) as log:
+        genesis = await log.create(secrets.token_hex(16))
+    await _change(url, lambda plan: replace_log(plan, site=site_name, genesis=genesis))
 
 
 @site.command("list")

@@ -95,13 +95,67 @@ class RevokeLease:
 
 @value
 class Heartbeat:
-    """The edge asks for a horizon; `incarnation` names the life of its promise table."""
+    """The edge asks for a horizon; `incarnation` names the life of its promise table.
+
+    `applied` is the last event in its tables, `epoch` that event's and `genesis` that log's;
+    "" = a former version, which does not say.
+    """
 
     VERSION: ClassVar[int] = 1
     edge: str
     incarnation: str
     nonce: str
     applied: int
+    epoch: int = 0
+    genesis: str = ""
+
+
+@value
+class ReportLoss:
+    """The edge applied event `applied` of `epoch`, from which this log does not go on."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    edge: str
+    incarnation: str
+    epoch: int
+    applied: int
+
+
+@value
+class ReportBinding:
+    """What the edge promised by a log that was lost, for `remaining_s` more.
+
+    `state` is `bound`, or `removed` where the lost log had ended the binding.
+    """
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    edge: str
+    incarnation: str
+    mac: Mac
+    line: str
+    ip: Ipv4
+    state: str
+    remaining_s: int
+
+
+@value
+class StartRecovery:
+    """An operator knows that the log lost events."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    cause: str
+
+
+@value
+class EndRecovery:
+    """An operator knows that nobody is promised anything by lost events any more."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    cause: str
 
 
 @value
@@ -124,6 +178,10 @@ Command = (
     | AckRemoval
     | RevokeLease
     | Heartbeat
+    | ReportLoss
+    | ReportBinding
+    | StartRecovery
+    | EndRecovery
     | ConfirmSnapshot
 )
 

@@ -4,34 +4,36 @@ Flow: (ledger, desk, command, now) -> events to append and an answer to give. Th
 read; the desk is written (an offer is kept, a horizon raised). Asking twice gives the same lease.
 """
 
-from dataclasses import dataclass
-
+from lease_core.domain import recovery
 from lease_core.domain.commands import (
     AckRemoval,
-    Answer,
     Command,
     ConfirmSnapshot,
     DeclineAddress,
+    EndRecovery,
     Heartbeat,
     Held,
     Offered,
-    Refused,
     ReleaseLease,
+    ReportBinding,
     ReportExpiry,
+    ReportLoss,
     RequestLease,
     RequestOffer,
     RevokeLease,
+    StartRecovery,
 )
+from lease_core.domain.decision import NOTHING, Decision, ended, refuse
 from lease_core.domain.desk import SECOND, Desk
 from lease_core.domain.events import (
     AddressDeclined,
     AddressFreed,
     Event,
-    HorizonGranted,
     LeaseAssigned,
     LeaseExpired,
     LeaseReleased,
     LeaseRevoked,
+    RecoveryEnded,
     RemovalAcked,
     SnapshotVerified,
 )
@@ -41,15 +43,6 @@ from lease_core.domain.values import Ipv4, Mac
 
 FREED_PER_TICK = 256
 SELECTING = "selecting"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    events: tuple[Event, ...] = ()
-    answer: Answer | None = None
-
-
-NOTHING = Decision()
 
 
 def decide(ledger: Ledger, desk: Desk, command: Command, now_ns: int) -> Decision:
@@ -66,9 +59,28 @@ def decide(ledger: Ledger, desk: Desk, command: Command, now_ns: int) -> Decisio
         case AckRemoval():
             return _ack(ledger, desk, command, now_ns)
         case Heartbeat():
-            return _beat(ledger, desk, command, now_ns)
+            return recovery.beat(ledger, desk, command, now_ns)
         case ConfirmSnapshot():
             return _confirm(ledger, command)
+        case _:
+            return _recover(ledger, desk, command, now_ns)
+
+
+def _recover(
+    ledger: Ledger,
+    desk: Desk,
+    command: ReportLoss | ReportBinding | StartRecovery | EndRecovery,
+    now_ns: int,
+) -> Decision:
+    match command:
+        case ReportLoss():
+            return recovery.report_loss(ledger, desk, command, now_ns)
+        case ReportBinding():
+            return recovery.adopt(ledger, desk, command)
+        case StartRecovery():
+            return recovery.start(ledger, command)
+        case EndRecovery():
+            return recovery.end(ledger, command)
 
 
 def tick(ledger: Ledger, desk: Desk, now_ns: int) -> list[Event]:
@@ -78,6 +90,8 @@ def tick(ledger: Ledger, desk: Desk, now_ns: int) -> list[Event]:
         _freed(ledger.removed[ip].binding, "quarantine-over") for ip in desk.quarantine_over(now_ns)
     ]
     if desk.is_site_silent(now_ns):
+        if ledger.recovery:
+            events.append(RecoveryEnded(cause="horizon-over"))
         unacked = (r.binding for r in ledger.removed.values() if r.quarantine_s is None)
         events += [_freed(binding, "horizon-over") for binding in unacked][:FREED_PER_TICK]
     return events
@@ -108,9 +122,11 @@ def _offer(ledger: Ledger, desk: Desk, command: RequestOffer, now_ns: int) -> De
     binding = ledger.binding_of(mac, line)
     if binding:
         return Decision(answer=Held(req=command.req, seq=binding.seq))
+    if ledger.recovery:
+        return refuse(command.req, Reason.RECOVERING)
     pools = ledger.pools_on_link(command.link)
     if not pools:
-        return _refuse(command.req, Reason.NO_POOL)
+        return refuse(command.req, Reason.NO_POOL)
     standing = desk.offer_to(mac, line)
     wishes = (standing and standing.ip, ledger.former_ip(mac, line), command.wanted)
     choices = [
@@ -123,7 +139,7 @@ def _offer(ledger: Ledger, desk: Desk, command: RequestOffer, now_ns: int) -> De
         offer = desk.offer(mac, line, pool, ip, now_ns)
         if offer:
             return Decision(answer=Offered(req=command.req, ip=offer.ip, pool=offer.pool))
-    return _refuse(command.req, Reason.POOL_FULL)
+    return refuse(command.req, Reason.POOL_FULL)
 
 
 def _assign(ledger: Ledger, desk: Desk, command: RequestLease) -> Decision:
@@ -132,14 +148,16 @@ def _assign(ledger: Ledger, desk: Desk, command: RequestLease) -> Decision:
     if binding:
         if binding.ip == ip:
             return Decision(answer=Held(req=command.req, seq=binding.seq))
-        return _refuse(command.req, Reason.OTHER_ADDRESS)
+        return refuse(command.req, Reason.OTHER_ADDRESS)
+    if ledger.recovery:
+        return refuse(command.req, Reason.RECOVERING)
     pool = ledger.pool_of(ip)
     if pool is None or pool not in ledger.pools_on_link(command.link):
-        return _refuse(command.req, Reason.NOT_OURS)
+        return refuse(command.req, Reason.NOT_OURS)
     if not _is_free_for(ledger, desk, ip, mac, line):
-        return _refuse(command.req, Reason.IN_USE)
+        return refuse(command.req, Reason.IN_USE)
     if command.kind != SELECTING and ledger.former_ip(mac, line) != ip:
-        return _refuse(command.req, Reason.UNKNOWN_CLIENT)
+        return refuse(command.req, Reason.UNKNOWN_CLIENT)
     assigned = LeaseAssigned(
         mac=mac,
         ip=ip,
@@ -157,29 +175,16 @@ def _end(
 ) -> Decision:
     binding = ledger.binding_of(command.mac, command.line)
     if binding is None or binding.ip != command.ip:
-        return _refuse(command.req, Reason.NOT_HOLDER)
+        return refuse(command.req, Reason.NOT_HOLDER)
     match command:
         case ReleaseLease():
-            return Decision((_ended(LeaseReleased, binding, "client", command.req),))
+            return Decision((ended(LeaseReleased, binding, "client", command.req),))
         case ReportExpiry():
             if command.ref != binding.seq:
-                return _refuse(command.req, Reason.NOT_HOLDER)
-            return Decision((_ended(LeaseExpired, binding, "promise-over", command.req),))
+                return refuse(command.req, Reason.NOT_HOLDER)
+            return Decision((ended(LeaseExpired, binding, "promise-over", command.req),))
         case DeclineAddress():
             return Decision((_declined(ledger, desk, binding, command.req),))
-
-
-def _ended(
-    kind: type[LeaseReleased | LeaseExpired | LeaseRevoked], binding: Binding, cause: str, req: str
-) -> Event:
-    return kind(
-        mac=binding.mac,
-        ip=binding.ip,
-        pool=binding.pool,
-        line=binding.line,
-        cause=cause,
-        req=req,
-    )
 
 
 def _declined(ledger: Ledger, desk: Desk, binding: Binding, req: str) -> AddressDeclined:
@@ -205,8 +210,8 @@ def _declined(ledger: Ledger, desk: Desk, binding: Binding, req: str) -> Address
 def _revoke(ledger: Ledger, command: RevokeLease) -> Decision:
     binding = ledger.bound.get(command.ip)
     if binding is None:
-        return _refuse(command.req, Reason.NOT_HOLDER)
-    return Decision((_ended(LeaseRevoked, binding, command.cause, command.req),))
+        return refuse(command.req, Reason.NOT_HOLDER)
+    return Decision((ended(LeaseRevoked, binding, command.cause, command.req),))
 
 
 def _ack(ledger: Ledger, desk: Desk, command: AckRemoval, now_ns: int) -> Decision:
@@ -233,33 +238,15 @@ def _ack(ledger: Ledger, desk: Desk, command: AckRemoval, now_ns: int) -> Decisi
     return Decision((acked,))
 
 
-def _beat(ledger: Ledger, desk: Desk, command: Heartbeat, now_ns: int) -> Decision:
-    life = ledger.edge
-    if life and command.incarnation != life.incarnation:
-        if command.incarnation in ledger.retired:
-            return _refuse(command.nonce, Reason.FORMER_LIFE)
-        if command.edge != life.edge and not desk.is_site_silent(now_ns):
-            return _refuse(command.nonce, Reason.OTHER_EDGE)
-        desk.retire_life()
-    desk.raise_horizon(now_ns)
-    granted = HorizonGranted(
-        edge=command.edge,
-        incarnation=command.incarnation,
-        nonce=command.nonce,
-        horizon_s=desk.timing.horizon_s,
-    )
-    return Decision((granted,))
-
-
 def _confirm(ledger: Ledger, command: ConfirmSnapshot) -> Decision:
     """Only the newest snapshot is confirmed, once, and never by the process that took it."""
     mark = ledger.taken
     if mark is None or mark.covers != command.covers:
-        return _refuse(command.req, Reason.NO_SNAPSHOT)
+        return refuse(command.req, Reason.NO_SNAPSHOT)
     if mark.digest != command.digest:
-        return _refuse(command.req, Reason.OTHER_DIGEST)
+        return refuse(command.req, Reason.OTHER_DIGEST)
     if mark.taker == command.verifier:
-        return _refuse(command.req, Reason.OWN_SNAPSHOT)
+        return refuse(command.req, Reason.OWN_SNAPSHOT)
     if mark.verifier:
         return NOTHING
     verified = SnapshotVerified(
@@ -269,7 +256,3 @@ def _confirm(ledger: Ledger, command: ConfirmSnapshot) -> Decision:
         verifier=command.verifier,
     )
     return Decision((verified,))
-
-
-def _refuse(req: str, reason: Reason) -> Decision:
-    return Decision(answer=Refused(req=req, reason=reason))

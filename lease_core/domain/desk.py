@@ -12,6 +12,7 @@ from lease_core.domain.events import (
     AddressFreed,
     Event,
     HorizonGranted,
+    LeaseAdopted,
     LeaseAssigned,
     PoolAdded,
     RemovalAcked,
@@ -79,6 +80,10 @@ class Desk:
         """Follow one event right after the ledger evolved it."""
         match event:
             case LeaseAssigned():
+                self._drop_offer(self._offers.get((event.mac, event.line)), but=event.ip)
+                self._free[event.pool].take(event.ip)
+            case LeaseAdopted():
+                self._drop_offer(self._offered.get(event.ip), but=event.ip)
                 self._drop_offer(self._offers.get((event.mac, event.line)), but=event.ip)
                 self._free[event.pool].take(event.ip)
             case RemovalAcked():

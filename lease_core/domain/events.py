@@ -163,6 +163,43 @@ class AddressFreed:
 
 
 @value
+class RecoveryStarted:
+    """The log lost what it once held: no address is assigned anew until it is known again who
+    may still be promised one.
+
+    `edge` in life `incarnation` is who has to agree with the log; "" = whoever serves the site.
+    `replaces` names the logs that this one stands in for by genesis, the last one last.
+    """
+
+    VERSION: ClassVar[int] = 1
+    cause: str
+    edge: str = ""
+    incarnation: str = ""
+    replaces: str = ""
+
+
+@value
+class LeaseAdopted:
+    """The edge told of a binding that the log lost: `ip` is bound to the subscriber."""
+
+    VERSION: ClassVar[int] = 1
+    mac: Mac
+    ip: Ipv4
+    pool: str
+    line: str
+    cause: str
+    req: str
+
+
+@value
+class RecoveryEnded:
+    """The edge agrees with the log, or no promise of the lost events can stand any more."""
+
+    VERSION: ClassVar[int] = 1
+    cause: str
+
+
+@value
 class SnapshotTaken:
     """The state after event `covers` stands beside the log in `chunks` chunks.
 
@@ -194,9 +231,12 @@ SiteEvent = (
     | PoolOptionsSet
     | HorizonGranted
     | LeaseAssigned
+    | LeaseAdopted
     | Ending
     | RemovalAcked
     | AddressFreed
+    | RecoveryStarted
+    | RecoveryEnded
     | SnapshotTaken
     | SnapshotVerified
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lease_core.domain.events import (
     AddressDeclined,
+    LeaseAdopted,
     LeaseAssigned,
     LeaseExpired,
     LeaseReleased,
@@ -57,14 +58,14 @@ class Quieted:
 def history_change(site: str, record: Record) -> Holding | Closed | Quieted | None:
     """What a record changes in the history: opens a holding, closes it, or tells its real end."""
     match record.event:
-        case LeaseAssigned() as assigned:
+        case LeaseAssigned() | LeaseAdopted() as assigned:
             return Holding(
                 site=site,
                 ip=assigned.ip,
                 mac=assigned.mac,
                 line=assigned.line,
                 pool=assigned.pool,
-                host=assigned.host,
+                host=getattr(assigned, "host", ""),
                 from_ms=record.commit_ms,
                 from_id=record.entry_id,
             )

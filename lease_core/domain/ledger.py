@@ -14,18 +14,29 @@ from lease_core.domain.events import (
     EpochStarted,
     Event,
     HorizonGranted,
+    LeaseAdopted,
     LeaseAssigned,
     LeaseExpired,
     LeaseReleased,
     LeaseRevoked,
     PoolAdded,
     PoolOptionsSet,
+    RecoveryEnded,
+    RecoveryStarted,
     RemovalAcked,
     SnapshotTaken,
     SnapshotVerified,
 )
 from lease_core.domain.rows import digest_of
-from lease_core.domain.state import Binding, EdgeLife, LedgerError, Removal, SnapshotMark, State
+from lease_core.domain.state import (
+    Binding,
+    EdgeLife,
+    LedgerError,
+    Recovery,
+    Removal,
+    SnapshotMark,
+    State,
+)
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 
 __all__ = ["Binding", "EdgeLife", "Ledger", "LedgerError", "Removal", "SnapshotMark"]
@@ -87,9 +98,12 @@ class Ledger(State):
         self.seq, self.epoch = seq, epoch
 
     def _apply(self, event: Event, seq: int) -> None:
+        """Apply what happens to addresses; the rest is `_note`."""
         match event:
             case LeaseAssigned():
                 self._assign(event, seq)
+            case LeaseAdopted():
+                self._adopt(event, seq)
             case LeaseReleased() | LeaseExpired() | LeaseRevoked():
                 self._end(event.ip, event.mac, seq)
             case AddressDeclined():
@@ -99,12 +113,21 @@ class Ledger(State):
                 self._ack(event, seq)
             case AddressFreed():
                 self._free(event, seq)
+            case _:
+                self._note(event, seq)
+
+    def _note(self, event: Event, seq: int) -> None:
+        match event:
             case PoolAdded():
                 self.add_pool(event, seq)
             case PoolOptionsSet():
                 self._set_options(event, seq)
             case HorizonGranted():
                 self._grant_horizon(event, seq)
+            case RecoveryStarted():
+                self._start_recovery(event, seq)
+            case RecoveryEnded():
+                self.recovery = None
             case SnapshotTaken():
                 self._note_snapshot(event, seq)
             case SnapshotVerified():
@@ -133,6 +156,30 @@ class Ledger(State):
         self._forget_former(event.ip)
         self.former.pop(key, None)
         self.bind(Binding(event.mac, event.line, event.ip, event.pool, seq))
+
+    def _adopt(self, event: LeaseAdopted, seq: int) -> None:
+        """Bind an address over whatever removal of it the log still has: the edge knows better.
+
+        How long the holder may have been promised it is not known: as long as there is this log.
+        """
+        key = (event.mac, event.line)
+        if event.ip in self.bound or self.binding_of(*key) or event.pool not in self.pools:
+            raise LedgerError(
+                f"event {seq} adopts {ip_text(event.ip)} for {mac_text(event.mac)} on "
+                f"{event.line} against another binding (I1)"
+            )
+        removal = self.removed.pop(event.ip, None)
+        if removal:
+            self._stop_resting(removal)
+            self._forget_claim(removal.binding)
+        self._forget_former(event.ip)
+        self.former.pop(key, None)
+        self.held_since[event.ip] = 1
+        self.bind(Binding(event.mac, event.line, event.ip, event.pool, seq))
+
+    def _start_recovery(self, event: RecoveryStarted, seq: int) -> None:
+        self.recovery = Recovery(seq, event.edge, event.incarnation)
+        self.replaces = (*self.replaces, *event.replaces.split())
 
     def bind(self, binding: Binding) -> None:
         self.bound[binding.ip] = binding
@@ -221,7 +268,11 @@ class Ledger(State):
     def _forget_former(self, ip: Ipv4) -> None:
         """`ip` goes to somebody: its former holder has no claim to it any more."""
         last = self.freed.pop(ip, None)
-        if last and self.former.get((last.mac, last.line)) == ip:
+        if last:
+            self._forget_claim(last)
+
+    def _forget_claim(self, last: Binding) -> None:
+        if self.former.get((last.mac, last.line)) == last.ip:
             del self.former[last.mac, last.line]
 
     # --- comparison, copies ---

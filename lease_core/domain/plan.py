@@ -84,6 +84,15 @@ def add_site(
     )
 
 
+def replace_log(plan: Plan, *, site: str, genesis: str) -> SiteAdded:
+    """Give a site a new log in the place of one that is lost. Raises PlanRefusedError."""
+    if site not in plan.sites:
+        raise PlanRefusedError(f"there is no site {site}; see: leasectl site list")
+    if plan.sites[site].genesis == genesis:
+        raise PlanRefusedError(f"the log of {site} is there; nothing is to be replaced")
+    return replace(plan.sites[site], genesis=genesis, cause="recreated")
+
+
 def plan_prefix(
     plan: Plan,
     *,

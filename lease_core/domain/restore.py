@@ -13,7 +13,14 @@ from typing import Any, Final
 from lease_core.domain.events import PoolAdded
 from lease_core.domain.ledger import RETIRED_INCARNATIONS, Ledger
 from lease_core.domain.rows import POOL_FIELDS, ROWS_VERSION, Row
-from lease_core.domain.state import Binding, EdgeLife, LedgerError, Removal, SnapshotMark
+from lease_core.domain.state import (
+    Binding,
+    EdgeLife,
+    LedgerError,
+    Recovery,
+    Removal,
+    SnapshotMark,
+)
 from lease_core.domain.values import Ipv4, Mac
 
 _HELD: Final = (str, int, str, int, str, int)
@@ -29,6 +36,8 @@ _TYPES: Final[dict[object, set[tuple[type, ...]]]] = {
     "freed": {(*_HELD, bool)},
     "declines": {(str, int, int)},
     "since": {(str, int, int)},
+    "recovery": {(str, int, str, str)},
+    "replaces": {(str, str)},
 }
 """The types that a row of each kind may have."""
 
@@ -51,6 +60,8 @@ class Restoring:
             "freed": self._freed,
             "declines": self._declines,
             "since": self._since,
+            "recovery": self._recovery,
+            "replaces": self._replaces,
         }
 
     def add(self, rows: Iterable[Row]) -> None:
@@ -145,6 +156,15 @@ class Restoring:
         is_older = binding is not None and 0 < seq < binding.seq
         self._check(is_right=is_older and self._version > 1, what="since")
         self.ledger.held_since[address] = seq
+
+    def _recovery(self, seq: int, edge: str, incarnation: str) -> None:
+        is_right = 0 < seq <= self.ledger.seq and self._version > 1
+        self._check(is_right=is_right and not self.ledger.recovery, what="recovery")
+        self.ledger.recovery = Recovery(seq, edge, incarnation)
+
+    def _replaces(self, genesis: str) -> None:
+        self._check(is_right=self._version > 1, what="replaces")
+        self.ledger.replaces = (*self.ledger.replaces, genesis)
 
 
 def restore(rows: Iterable[Row]) -> Ledger:

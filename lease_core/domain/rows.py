@@ -59,11 +59,14 @@ def rows_of(ledger: State) -> Iterator[Row]:
     for ip, b in ledger.freed.items():
         yield ("freed", b.mac, b.line, ip, b.pool, b.seq, former.get((b.mac, b.line)) == ip)
     yield from (("declines", ip, count) for ip, count in sorted(ledger.declines.items()))
+    if ledger.recovery:
+        yield ("recovery", ledger.recovery.seq, ledger.recovery.edge, ledger.recovery.incarnation)
+    yield from (("replaces", genesis) for genesis in ledger.replaces)
     yield from (("since", ip, seq) for ip, seq in sorted(ledger.held_since.items()))
 
 
 def _version(ledger: State) -> int:
-    return ROWS_VERSION if ledger.held_since else 1
+    return ROWS_VERSION if ledger.held_since or ledger.recovery or ledger.replaces else 1
 
 
 def portions_of(ledger: State) -> Iterator[list[Row]]:

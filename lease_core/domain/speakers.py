@@ -7,9 +7,13 @@ from lease_core.domain.commands import (
     AckRemoval,
     Command,
     ConfirmSnapshot,
+    EndRecovery,
     Heartbeat,
+    ReportBinding,
     ReportExpiry,
+    ReportLoss,
     RevokeLease,
+    StartRecovery,
 )
 from lease_core.domain.ledger import Ledger
 from lease_core.domain.reasons import Reason
@@ -21,13 +25,17 @@ OPERATOR = "operator:"
 def may_not_say(ledger: Ledger, by: str, command: Command) -> Reason | None:
     """Why `by` may not give this command to the site; None if it may."""
     match command:
-        case RevokeLease():
+        case RevokeLease() | StartRecovery() | EndRecovery():
             return None if by.startswith(OPERATOR) else Reason.NOT_OPERATOR
         case ConfirmSnapshot():
             is_own = by.startswith(OPERATOR) or command.verifier.split("#")[0] == by
             return None if is_own else Reason.NOT_VERIFIER
         case Heartbeat():
             return None if command.edge == by else Reason.OTHER_EDGE
+        case ReportLoss() | ReportBinding():
+            is_former = command.incarnation in ledger.retired
+            other = None if command.edge == by else Reason.OTHER_EDGE
+            return Reason.FORMER_LIFE if is_former else other
         case AckRemoval() | ReportExpiry():
             return _other_edge(ledger, by) or _other_life(ledger, command.incarnation)
         case _:

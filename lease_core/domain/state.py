@@ -45,6 +45,15 @@ class EdgeLife:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """The log lost events; event `seq` says so. `incarnation` is the life that has to agree."""
+
+    seq: int
+    edge: str = ""
+    incarnation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotMark:
     """A snapshot of the state after event `covers`, as the log tells of it.
 
@@ -65,6 +74,7 @@ class State:
     Tables by address stand in the order of the events that made their entries. `taken` is the
     newest snapshot that the log tells of, `verified` the newest one that another process found
     right. `held_since` has the seq of the first binding of a holder who came back out of a removal.
+    `replaces` names the logs that this one stands in for, by their genesis.
     """
 
     seq: int = 0
@@ -81,3 +91,5 @@ class State:
     verified: SnapshotMark | None = None
     former: dict[tuple[Mac, str], Ipv4] = field(default_factory=dict)
     held_since: dict[Ipv4, int] = field(default_factory=dict)
+    recovery: Recovery | None = None
+    replaces: tuple[str, ...] = ()

@@ -6,6 +6,7 @@
 -- ARGV[1] owner    names one life of one process
 -- ARGV[2] ttl      ms until the leadership lapses unless it is renewed
 -- ARGV[3] genesis  the log that the claimant means
+-- ARGV[4] above    an epoch that was seen elsewhere: the claimant's must be newer
 --
 -- Returns one of
 --   OK epoch is_new   the caller leads; is_new is 1 or 0
@@ -31,9 +32,10 @@ if leader and leader ~= ARGV[1] then
 end
 
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if leader and head[3] == ARGV[1] then
+local above = tonumber(ARGV[4])
+if leader and head[3] == ARGV[1] and tonumber(head[2]) > above then
     return {'OK', head[2], '0'}
 end
-local epoch = redis.call('HINCRBY', KEYS[2], 'epoch', 1)
-redis.call('HSET', KEYS[2], 'owner', ARGV[1])
-return {'OK', string.format('%.0f', epoch), '1'}
+local epoch = string.format('%.0f', math.max(tonumber(head[2]), above) + 1)
+redis.call('HSET', KEYS[2], 'epoch', epoch, 'owner', ARGV[1])
+return {'OK', epoch, '1'}

@@ -43,6 +43,10 @@ class ForeignLogError(LogError):
     """
 
 
+class LostLogError(ForeignLogError):
+    """The log does not hold any more what was read from it: it went back, or has another past."""
+
+
 class LogUnavailableError(LogError):
     """The log gives no service now, and the call had no effect or may be repeated safely."""
 

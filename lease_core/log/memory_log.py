@@ -78,17 +78,20 @@ class MemoryLog(MemorySnapshots):
             )
         return site.head.genesis
 
-    async def claim(self, owner: str, ttl_ms: int, genesis: str) -> Claimed | HeldBy:
+    async def claim(
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+    ) -> Claimed | HeldBy:
         site, now_ms = self._site, self._server.now_ms()
         head = _known(site.head, genesis)
         held = site.leader if site.leader and site.leader[1] > now_ms else None
         if held and held[0] != owner:
             return HeldBy(owner=held[0], ttl_ms=held[1] - now_ms)
         site.leader = (owner, now_ms + ttl_ms)
-        if held and head.owner == owner:
+        if held and head.owner == owner and head.epoch > above:
             return Claimed(epoch=head.epoch, is_new=False)
-        site.head = replace(head, epoch=head.epoch + 1, owner=owner)
-        return Claimed(epoch=head.epoch + 1, is_new=True)
+        epoch = max(head.epoch, above) + 1
+        site.head = replace(head, epoch=epoch, owner=owner)
+        return Claimed(epoch=epoch, is_new=True)
 
     async def append(self, batch: Batch) -> Appended:
         site = self._site

@@ -18,6 +18,7 @@ from lease_core.log.errors import (
     ForeignLogError,
     LogError,
     LogUnavailableError,
+    LostLogError,
     OutcomeUnknownError,
     UnreadableEntryError,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "HeldBy",
     "LogError",
     "LogUnavailableError",
+    "LostLogError",
     "OutcomeUnknownError",
     "SiteLog",
     "Unreadable",
@@ -183,8 +185,12 @@ class SiteLog(SnapshotStore, Protocol):
             ForeignLogError: events lie there without a head.
         """
 
-    async def claim(self, owner: str, ttl_ms: int, genesis: str) -> Claimed | HeldBy:
+    async def claim(
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+    ) -> Claimed | HeldBy:
         """Take or renew the leadership for `ttl_ms`; a new one begins a new epoch.
+
+        The epoch will be newer than `above`, one that was seen before the log lost it (I5).
 
         `owner` must name this process and no other, not even its own next life. A renewal with
         a `ttl_ms` of 1 gives the leadership up.

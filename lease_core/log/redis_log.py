@@ -117,10 +117,12 @@ class RedisLog(RedisSnapshots):
             raise ForeignLogError(text)
         return text
 
-    async def claim(self, owner: str, ttl_ms: int, genesis: str) -> Claimed | HeldBy:
+    async def claim(
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+    ) -> Claimed | HeldBy:
         with translated():
             reply = await self._claim(
-                [self._keys.leader, self._keys.head], [owner, ttl_ms, genesis]
+                [self._keys.leader, self._keys.head], [owner, ttl_ms, genesis, above]
             )
         match list(map(bytes.decode, reply)):
             case ["OK", epoch, is_new]:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from lease_core.domain.events import Record
 from lease_core.domain.ledger import Ledger
-from lease_core.log.port import MAX_COUNT, ForeignLogError, Head, SiteLog
+from lease_core.log.port import MAX_COUNT, ForeignLogError, Head, LostLogError, SiteLog
 from lease_core.log.reader import GapError, Position, advance
-from lease_core.log.snapshot import newest_snapshot
+from lease_core.log.snapshot import newest_snapshot, still_holds
 
 Visit = Callable[[Ledger, Record], None]
 """Sees the ledger right after each record."""
@@ -20,13 +20,16 @@ async def known_head(log: SiteLog, genesis: str = "") -> Head:
     return head
 
 
-async def replay(log: SiteLog, genesis: str = "") -> tuple[Ledger, Position]:
+async def replay(
+    log: SiteLog, genesis: str = "", seen: Position | None = None
+) -> tuple[Ledger, Position]:
     """The ledger of a site at the end of its log, and that end.
 
     Starts from the newest snapshot that can be read and is of this log; without one, from the
     first event.
 
     Raises:
+        LostLogError: it does not go on from what was `seen` of it.
         ForeignLogError: there is no such log, or not of that genesis.
         GapError, BrokenChainError: the log is not whole.
         LedgerError: an event contradicts those before it.
@@ -34,7 +37,16 @@ async def replay(log: SiteLog, genesis: str = "") -> tuple[Ledger, Position]:
     head = await known_head(log, genesis)
     start = await newest_snapshot(log, head)
     ledger, position = start or (Ledger(), Position(head.genesis))
-    position = await fold(log, ledger, position)
+    if seen and not await still_holds(log, seen, position):
+        raise LostLogError(f"it does not hold event {seen.entry_id} any more")
+
+    def compare(_: Ledger, record: Record) -> None:
+        if seen and record.seq == seen.seq and record.h != seen.h:
+            raise LostLogError(f"event {record.entry_id} is not what it was")
+
+    position = await fold(log, ledger, position, visit=compare if seen else None)
+    if seen and position.seq < seen.seq:
+        raise LostLogError(f"it ends after event {position.seq}, {seen.seq} were read")
     if position.seq < head.seq:
         raise GapError(f"the log ends after event {position.seq}, but {head.seq} were written")
     return ledger, position

@@ -12,7 +12,7 @@ import msgpack
 from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.domain.restore import Restoring
 from lease_core.domain.rows import PORTION, Row, RowsDigest, portions_of
-from lease_core.log.errors import ForeignLogError, SnapshotError
+from lease_core.log.errors import SnapshotError
 from lease_core.log.layout import MAX_VALUE_OCTETS
 from lease_core.log.port import Head, SiteLog
 from lease_core.log.reader import BrokenChainError, GapError, Position, advance
@@ -143,20 +143,7 @@ async def newest_snapshot(
     return None
 
 
-async def start_of(log: SiteLog, genesis: str, seen: Position) -> tuple[Ledger, Position] | None:
-    """Where to begin to follow a log up to `seen` and beyond; None = at its first event.
-
-    Raises:
-        ForeignLogError: the log does not hold any more what was seen.
-    """
-    head = await log.head()
-    start = await newest_snapshot(log, head) if head and head.genesis == genesis else None
-    if start and not await _still_holds(log, seen, start[1]):
-        raise ForeignLogError(f"event {seen.entry_id} is not what it was")
-    return start
-
-
-async def _still_holds(log: SiteLog, seen: Position, start: Position) -> bool:
+async def still_holds(log: SiteLog, seen: Position, start: Position) -> bool:
     """Whether a log that is read from `start` on may hold what was read up to `seen`.
 
     What lies behind `start` is compared here, unless it was cut off since.

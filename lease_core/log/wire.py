@@ -54,6 +54,9 @@ EVENTS: Final[_Table[Event]] = _table(
         events.AddressDeclined,
         events.RemovalAcked,
         events.AddressFreed,
+        events.RecoveryStarted,
+        events.LeaseAdopted,
+        events.RecoveryEnded,
         events.SnapshotTaken,
         events.SnapshotVerified,
         events.SiteAdded,
@@ -71,6 +74,10 @@ COMMANDS: Final[_Table[Command]] = _table(
         commands.AckRemoval,
         commands.RevokeLease,
         commands.Heartbeat,
+        commands.ReportLoss,
+        commands.ReportBinding,
+        commands.StartRecovery,
+        commands.EndRecovery,
         commands.ConfirmSnapshot,
     )
 )

@@ -32,6 +32,7 @@ audit = structlog.get_logger("allocator")
 PLAN_POLL_S = 0.5
 BEAT_S = 0.25
 MEMBER_MS = 1000
+MAX_LOST = 8
 
 Connect = Callable[[str], Awaitable[SiteLog]]
 """Opens the log of a site by its name."""
@@ -58,6 +59,7 @@ class Allocator:
         self._plan = Plan()
         self._position: Position | None = None
         self._leaders: dict[str, SiteLeader] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._trouble = ""
 
     async def run(self) -> None:
@@ -131,7 +133,7 @@ class Allocator:
 
     async def _take_up(self, record: Record, tasks: asyncio.TaskGroup) -> None:
         match record.event:
-            case SiteAdded() as added if added.site not in self._leaders:
+            case SiteAdded() as added:
                 await self._start(added, tasks)
             case PrefixPlanned() as prefix if prefix.site in self._leaders:
                 self._leaders[prefix.site].planned.append(prefix)
@@ -141,6 +143,12 @@ class Allocator:
                 raise LedgerError(f"event {record.entry_id} of the plan fits no site")
 
     async def _start(self, added: SiteAdded, tasks: asyncio.TaskGroup) -> None:
+        """Lead a site; a second word of it gives it a new log in the place of one that is lost."""
+        former = self._leaders.get(added.site)
+        if former and former.genesis == added.genesis:
+            return
+        if former:
+            self._running[added.site].cancel()
         timing = Timing(
             horizon_s=added.horizon_s,
             reuse_guard_s=added.reuse_guard_s,
@@ -148,9 +156,23 @@ class Allocator:
         )
         log = await self._connect(added.site)
         leader = SiteLeader(
-            log, added.genesis, timing, self._owner, elapsed_ns, policy=self._policy
+            log,
+            added.genesis,
+            timing,
+            self._owner,
+            elapsed_ns,
+            policy=self._policy,
+            replaces=_lost(former),
         )
+        if former:
+            leader.planned.extend(self._plan.prefixes_of(added.site))
         if self._members:
             leader.duty = duty_of(self._owner, added.site, self._living)
         self._leaders[added.site] = leader
-        tasks.create_task(leader.run(), name=f"site {added.site}")
+        self._running[added.site] = tasks.create_task(leader.run(), name=f"site {added.site}")
+
+
+def _lost(former: SiteLeader | None) -> str:
+    """The logs that a site had before, as far as an edge may still be on one of them."""
+    lost = [*former.replaces.split(), former.genesis] if former else []
+    return " ".join(lost[-MAX_LOST:])

@@ -12,16 +12,22 @@ from lease_core.domain.commands import (
     Command,
     ConfirmSnapshot,
     DeclineAddress,
+    EndRecovery,
     Heartbeat,
     ReleaseLease,
+    ReportBinding,
     ReportExpiry,
+    ReportLoss,
     RequestLease,
     RequestOffer,
     RevokeLease,
+    StartRecovery,
 )
 from lease_core.domain.values import InvalidValueError, Mac, line, name
 
 KINDS: Final = frozenset(("selecting", "init-reboot", "renewing", "rebinding"))
+MAX_EPOCH: Final = 10**12
+STATES: Final = frozenset(("bound", "removed"))
 MAX_REMAINING_S: Final = 604_800
 """No promise outlives the longest horizon that a site can have."""
 
@@ -51,9 +57,17 @@ def _fault_of(command: Command) -> str:
             return _subscriber(command.mac, command.line, command.host)
         case ReleaseLease() | DeclineAddress() | ReportExpiry():
             return _subscriber(command.mac, command.line)
-        case AckRemoval() if command.remaining_s > MAX_REMAINING_S:
-            return f"{command.remaining_s} s are longer than any promise"
-        case RevokeLease() if not _CAUSE.fullmatch(command.cause):
+        case AckRemoval():
+            return _too_long(command.remaining_s)
+        case ReportLoss():
+            name(command.edge)
+            return "" if command.epoch < MAX_EPOCH else f"{command.epoch} is no epoch"
+        case ReportBinding() if command.state not in STATES:
+            return f"{command.state!r} is no state of a binding"
+        case ReportBinding():
+            name(command.edge)
+            return _too_long(command.remaining_s) or _subscriber(command.mac, command.line)
+        case RevokeLease() | StartRecovery() | EndRecovery() if not _CAUSE.fullmatch(command.cause):
             return f"{command.cause!r} is no cause; use 1-160 printable characters"
         case ConfirmSnapshot() if not _DIGEST.fullmatch(command.digest):
             return f"{command.digest!r} is no digest"
@@ -63,6 +77,11 @@ def _fault_of(command: Command) -> str:
 def _malformed_token(command: Command) -> str:
     tokens = (getattr(command, name) for name in _TOKENS if hasattr(command, name))
     return next(filter(None, map(_token, tokens)), "")
+
+
+def _too_long(remaining_s: int) -> str:
+    is_too_long = remaining_s > MAX_REMAINING_S
+    return f"{remaining_s} s are longer than any promise" if is_too_long else ""
 
 
 def _token(text: str) -> str:

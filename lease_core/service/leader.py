@@ -12,8 +12,8 @@ import structlog
 
 from lease_core.audit import tell_events
 from lease_core.domain.desk import Timing
-from lease_core.domain.events import OptionsPlanned, PrefixPlanned
-from lease_core.domain.ledger import Ledger, LedgerError
+from lease_core.domain.events import OptionsPlanned, PrefixPlanned, RecoveryStarted
+from lease_core.domain.ledger import EdgeLife, Ledger, LedgerError
 from lease_core.log.port import (
     Batch,
     Claimed,
@@ -29,7 +29,7 @@ from lease_core.log.port import (
     UnreadableEntryError,
 )
 from lease_core.log.reader import BrokenChainError, GapError, Position, advance
-from lease_core.log.snapshot import start_of
+from lease_core.log.snapshot import newest_snapshot, still_holds
 from lease_core.log.writer import build, restamp
 from lease_core.service.sharing import Duty
 from lease_core.service.site_allocator import Draft, SiteAllocator
@@ -63,14 +63,17 @@ class SiteLeader:
         elapsed_ns: Callable[[], int],
         *,
         policy: SnapshotPolicy = DEFAULT_POLICY,
+        replaces: str = "",
     ) -> None:
+        """`replaces` names the lost logs that this one stands in for, by genesis; "" = none."""
         self.log = log
+        self.genesis = genesis
         self.duty = Duty.LEAD
         """May change at any time; without anybody to share with, every site is claimed."""
         self.planned: list[PrefixPlanned] = []
         self.planned_options: dict[str, tuple[int, OptionsPlanned]] = {}
         """Changed options by pool, with the seq of the plan's event."""
-        self._genesis = genesis
+        self.replaces = replaces
         self._timing = timing
         self._owner = owner
         self._elapsed_ns = elapsed_ns
@@ -82,13 +85,17 @@ class SiteLeader:
         self._verifying = Verifying(log, owner)
         self._ledger = Ledger()
         self._position = self._seen = Position(genesis)
+        self._life: EdgeLife | None = None
+        self._has_lost = False
+        self._above = 0
 
     def _forget(self) -> None:
-        """Start over from the log, which must still hold what it held when we last saw it."""
+        """Start over from the log, which should still hold what it held when we last saw it."""
         if self._position.seq > self._seen.seq:
             self._seen = self._position
+            self._life = self._ledger.edge or self._life
         self._ledger = Ledger()
-        self._position = Position(self._genesis)
+        self._position = Position(self.genesis)
 
     async def run(self) -> None:
         """Stand by and lead, for ever; ends only by cancellation or by our own bug."""
@@ -139,50 +146,84 @@ class SiteLeader:
         """
         block_ms = 0
         if not self._position.seq:
-            start = await start_of(self.log, self._genesis, self._seen)
-            self._ledger, self._position = start or (self._ledger, self._position)
+            await self._begin_at_snapshot()
         while self.duty is not Duty.REST:
             await self._catch_up(block_ms)
-            self._check_not_regressed()
+            await self._heed_loss()
             self._verifying.step(self._ledger)
             if self.duty is not Duty.LEAD:
                 self._leads, self._trouble = False, ""
                 block_ms = STAND_BY_MS
                 continue
-            claim = await self.log.claim(self._owner, LEADERSHIP_MS, self._genesis)
+            claim = await self.log.claim(
+                self._owner, LEADERSHIP_MS, self.genesis, above=self._above
+            )
             if isinstance(claim, Claimed):
                 return claim
             self._leads, self._trouble = False, ""
             block_ms = min(claim.ttl_ms, STAND_BY_MS) + 1
         return None
 
+    async def _begin_at_snapshot(self) -> None:
+        head = await self.log.head()
+        is_ours = head is not None and head.genesis == self.genesis
+        start = await newest_snapshot(self.log, head) if head and is_ours else None
+        if start:
+            self._ledger, self._position = start
+            if not await still_holds(self.log, self._seen, self._position):
+                self._note_loss()
+
     async def _catch_up(self, block_ms: int = 0) -> None:
         while records := await self.log.read(self._position.entry_id, READ_COUNT, block_ms):
             for record in records:
                 position = advance(self._position, record)
                 if position.seq == self._seen.seq and position.h != self._seen.h:
-                    raise ForeignLogError(f"event {record.entry_id} is not what it was")
+                    self._note_loss()
+                if isinstance(record.event, RecoveryStarted) and record.epoch > self._above:
+                    self._has_lost = False  # whoever leads knows of it
                 self._ledger.evolve(record.seq, record.epoch, record.event)
                 self._position = position
             block_ms = 0
 
-    def _check_not_regressed(self) -> None:
-        """Never decide on a log that lost what it held: its addresses may be promised (I1)."""
-        if self._position.seq < self._seen.seq:
-            raise ForeignLogError(
-                f"it went back from seq {self._seen.seq} to {self._position.seq}; restore it, or "
-                "restart the allocators when every promise of the lost events has passed"
-            )
+    async def _heed_loss(self) -> None:
+        """Notice a log that ends before what it held; one that only misses events is damaged."""
+        if self._position.seq >= self._seen.seq:
+            return
+        head = await self.log.head()
+        if head and head.seq > self._position.seq:
+            raise GapError(f"the events behind {self._position.entry_id} are gone")
+        self._note_loss()
+
+    def _note_loss(self) -> None:
+        """What was lost may be promised: whoever leads next recovers first (I1, I5)."""
+        self._audit.critical("log.went-back", seen=self._seen.entry_id)
+        self._above = max(self._above, self._seen.epoch)
+        self._has_lost, self._seen = True, Position(self.genesis)
+
+    def _recovery(self) -> RecoveryStarted | None:
+        """What the first batch of an epoch says of events that are lost."""
+        if self.replaces and self.replaces.split()[-1] not in self._ledger.replaces:
+            return RecoveryStarted(cause="recreated", replaces=self.replaces)
+        if not self._has_lost:
+            return None
+        life = self._life or self._ledger.edge
+        return RecoveryStarted(
+            cause="log-went-back",
+            edge=life.edge if life else "",
+            incarnation=life.incarnation if life else "",
+        )
 
     async def _lead(self, claimed: Claimed) -> None:
         await self._catch_up()
         head = await self._own_head(claimed)
         now_ns = self._elapsed_ns()
         site = SiteAllocator(self.log.site, self._ledger, self._timing, claimed.epoch, now_ns)
+        site.genesis = self.genesis
         cause = "takeover" if head.seq else "first-start"
         self._audit.info("leadership.won", epoch=claimed.epoch, cause=cause)
         self._trouble = ""
-        head = await self._commit(head, site, site.begin(cause, now_ns))
+        head = await self._commit(head, site, site.begin(cause, now_ns, self._recovery()))
+        self._has_lost = False
         renew_at = tick_at = time.monotonic()
         while self.duty is Duty.LEAD:
             if len(self.planned) > len(self._ledger.pools):
@@ -200,6 +241,9 @@ class SiteLeader:
                 tick_at = time.monotonic() + TICK_S
             commands = await self.log.commands(head.cursor, READ_COUNT, int(TICK_S * 500))
             head = await self._commit(head, site, site.handle(commands, self._elapsed_ns()))
+            if site.outrun_by:  # an edge has seen a newer epoch, which the log lost
+                self._above = site.outrun_by
+                raise FencedError(site.outrun_by)
         await self._let_go()
 
     async def _set_options(self, head: Head, site: SiteAllocator) -> Head:
@@ -220,7 +264,7 @@ class SiteLeader:
         return head
 
     async def _renew(self, claimed: Claimed) -> None:
-        claim = await self.log.claim(self._owner, LEADERSHIP_MS, self._genesis)
+        claim = await self.log.claim(self._owner, LEADERSHIP_MS, self.genesis)
         if not isinstance(claim, Claimed) or claim.epoch != claimed.epoch:
             raise FencedError(claim.epoch if isinstance(claim, Claimed) else claimed.epoch + 1)
 
@@ -281,6 +325,6 @@ class SiteLeader:
 
     async def _let_go(self) -> None:
         """Let another take over at once instead of after the time to live."""
-        await self.log.claim(self._owner, 1, self._genesis)
+        await self.log.claim(self._owner, 1, self.genesis)
         self._leads = False
         self._audit.info("leadership.given-up")

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from lease_core.audit import Quota, tell_events
-from lease_core.domain.commands import Answer, Refused, Sent
+from lease_core.domain.commands import Answer, Heartbeat, Refused, ReportLoss, Sent
 from lease_core.domain.decide import decide, tick
 from lease_core.domain.desk import Desk, Timing
 from lease_core.domain.events import (
@@ -24,8 +24,10 @@ from lease_core.domain.events import (
     PoolAdded,
     PoolOptionsSet,
     PrefixPlanned,
+    RecoveryStarted,
 )
 from lease_core.domain.ledger import Ledger, LedgerError
+from lease_core.domain.reasons import Reason
 from lease_core.domain.speakers import may_not_say
 from lease_core.domain.values import mac_text
 from lease_core.log.port import Unreadable
@@ -58,13 +60,21 @@ class SiteAllocator:
         self.ledger = ledger
         self.epoch = epoch
         self.desk = Desk(ledger, timing, now_ns)
+        self.genesis = ""
+        """The log that edges have to follow; "" = not asked."""
+        self.outrun_by = 0
+        """A newer epoch that an edge has seen; only under one above it edges come over."""
         self.refusals: Counter[str] = Counter()
         self._log = audit.bind(site=site)
         self._quota = Quota(REFUSALS_PER_MINUTE)
 
-    def begin(self, cause: str, now_ns: int) -> Draft:
+    def begin(self, cause: str, now_ns: int, recovery: RecoveryStarted | None = None) -> Draft:
         """The first batch of an epoch."""
-        return self.note(EpochStarted(cause=cause), now_ns)
+        draft = Draft()
+        self._record(draft, EpochStarted(cause=cause), now_ns)
+        if recovery:
+            self._record(draft, recovery, now_ns)
+        return self._told(draft)
 
     def note(self, event: Event, now_ns: int) -> Draft:
         """Record what nobody asked for."""
@@ -122,7 +132,7 @@ class SiteAllocator:
                 self._refuse("unreadable", sent.by, now_ns, detail=sent.reason)
             elif fault := fault_of(sent.command):
                 self._refuse("malformed", sent.by, now_ns, detail=fault)
-            elif reason := may_not_say(self.ledger, sent.by, sent.command):
+            elif reason := self._may_not_say(sent):
                 self._refuse(reason, sent.by, now_ns, command=type(sent.command).__name__)
             else:
                 self._decide(draft, sent, now_ns)
@@ -133,6 +143,15 @@ class SiteAllocator:
         told = [(event, seq) for seq, event in enumerate(draft.events, first)]
         tell_events(self._log, "decided", told, key="seq")
         return draft
+
+    def _may_not_say(self, sent: Sent) -> Reason | None:
+        command = sent.command
+        if isinstance(command, Heartbeat) and self._is_of_other_log(command.genesis):
+            return Reason.OTHER_LOG
+        return may_not_say(self.ledger, sent.by, command)
+
+    def _is_of_other_log(self, genesis: str) -> bool:
+        return bool(genesis and self.genesis and genesis != self.genesis)
 
     def _decide(self, draft: Draft, sent: Sent, now_ns: int) -> None:
         decision = decide(self.ledger, self.desk, sent.command, now_ns)
@@ -166,6 +185,9 @@ class SiteAllocator:
 
     def _answer(self, draft: Draft, answer: Answer, sent: Sent, now_ns: int) -> None:
         draft.answers.append(answer)
+        if isinstance(sent.command, ReportLoss) and isinstance(answer, Refused):
+            is_older = answer.reason == Reason.OLDER_EPOCH
+            self.outrun_by = max(self.outrun_by, sent.command.epoch if is_older else 0)
         if isinstance(answer, Refused):
             kind = type(sent.command).__name__
             self._refuse(answer.reason, sent.by, now_ns, command=kind, req=answer.req)

@@ -46,6 +46,18 @@ async def test_create_refuses_events_without_head(backend: Backend, log: SiteLog
     assert await log.head() is None
 
 
+async def test_an_epoch_that_was_seen_elsewhere_is_outrun(log: SiteLog) -> None:
+    """I5: whoever leads already, too, gets an epoch above one that the log does not know of."""
+    await log.create(GENESIS)
+    first = await log.claim("one", 10_000, GENESIS, above=7)
+    again = await log.claim("one", 10_000, GENESIS, above=7)
+    above = await log.claim("one", 10_000, GENESIS, above=8)
+
+    assert first == Claimed(epoch=8, is_new=True)
+    assert again == Claimed(epoch=8, is_new=False)
+    assert above == Claimed(epoch=9, is_new=True)
+
+
 async def test_first_claim_begins_epoch_one(log: SiteLog) -> None:
     """The first leader gets epoch 1, and the head shows it with its owner."""
     await log.create(GENESIS)

@@ -11,7 +11,7 @@ from edge_agent.dhcp.tables import Line, key_mac
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.removals import TOMBSTONE, discriminator
 from lease_core.domain.desk import Desk
-from lease_core.domain.events import HorizonGranted, LeaseAssigned, Record
+from lease_core.domain.events import HorizonGranted, LeaseAdopted, LeaseAssigned, Record
 from lease_core.domain.ledger import Binding, Ledger, LedgerError
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 from lease_core.log.port import Batch
@@ -37,6 +37,13 @@ class Promise:
     end_s: float
 
 
+def _folded(records: list[Record]) -> Ledger:
+    ledger = Ledger()
+    for record in records:
+        ledger.evolve(record.seq, record.epoch, record.event)
+    return ledger
+
+
 @dataclass(slots=True)
 class SiteOracle:
     site: str
@@ -46,10 +53,30 @@ class SiteOracle:
     horizon_end_s: float = 0.0
     acks: int = 0
     naks: int = 0
+    lost: list[list[Record]] = field(default_factory=list)
+    """Records of logs that went back or were flushed; an edge may be on one of them still."""
     _seen: Ledger = field(default_factory=Ledger)
-    _seen_of: tuple[int, int] = (0, 0)
+    _seen_of: tuple[int, int, int] = (0, 0, 0)
 
     # --- the log ---
+
+    def went_back(self, seq: int, h: str) -> None:
+        """The log ends after event `seq` now; 0 = another log begins in its place."""
+        self.lost.append(self.records)
+        self.records = self._branch(seq, h)[:seq]
+        self.ledger = _folded(self.records)
+
+    def branch_of(self, router: Router) -> list[Record]:
+        """The log that the tables are of: this one, or the last lost one that has their event."""
+        state = router.maps.state()
+        seq, h = state.cursor_lo, state.cursor_hash.hex()
+        return self._branch(seq, h)
+
+    def _branch(self, seq: int, h: str) -> list[Record]:
+        for branch in (self.records, *reversed(self.lost)):
+            if not seq or (seq <= len(branch) and branch[seq - 1].h == h):
+                return branch
+        raise Violation(f"I4: {self.site}: the cursor {seq} is of no event")
 
     def appended(self, batch: Batch, router: Router, now_s: float) -> None:
         """Every batch that the server took, at the moment it did."""
@@ -60,12 +87,12 @@ class SiteOracle:
                 raise Violation(f"I5, I11: {error}") from error
             self.records.append(record)
             match record.event:
-                case LeaseAssigned() as assigned:
+                case LeaseAssigned() | LeaseAdopted() as assigned:
                     self._check_reuse(assigned, now_s)
                 case HorizonGranted() as granted:
                     self._note_grant(granted, router)
 
-    def _check_reuse(self, event: LeaseAssigned, now_s: float) -> None:
+    def _check_reuse(self, event: LeaseAssigned | LeaseAdopted, now_s: float) -> None:
         """I7: a stranger gets an address no earlier than Q after the last promise of it ended."""
         last = self.promises.get(event.ip)
         if last is None or last.key == (event.line, event.mac):
@@ -96,7 +123,7 @@ class SiteOracle:
 
     def _acked(self, router: Router, key: Key, reply: Reply, who: str, now_s: float) -> None:
         said = f"{who} ACKs {ip_text(reply.ip)} to {mac_text(key[1])} on {key[0]} at {now_s:.2f} s"
-        self._check_covered(key, reply.ip, said)
+        self._check_covered(router, key, reply.ip, said)
         self._check_nested(router, reply, said, now_s)
         end_s = now_s + reply.lease_s
         last = self.promises.get(reply.ip)
@@ -106,11 +133,13 @@ class SiteOracle:
             end_s = max(end_s, last.end_s)
         self.promises[reply.ip] = Promise(key, end_s)
 
-    def _check_covered(self, key: Key, ip: Ipv4, said: str) -> None:
+    def _check_covered(self, router: Router, key: Key, ip: Ipv4, said: str) -> None:
         """I2, I8: a durable assignment to this subscriber on this line stands behind an ACK."""
-        removal = self.ledger.removed.get(ip)
+        branch = self.branch_of(router)
+        ledger = self.ledger if branch is self.records else _folded(branch)
+        removal = ledger.removed.get(ip)
         waiting = removal.binding if removal and removal.quarantine_s is None else None
-        binding = self.ledger.bound.get(ip) or waiting
+        binding = ledger.bound.get(ip) or waiting
         if binding is None:
             raise Violation(f"I2: {said}, but no assignment of it stands in the log")
         if binding.mac != key[1] or binding.line != key[0]:
@@ -180,10 +209,6 @@ class SiteOracle:
         if not is_whole or state.lines != Lines(router.interfaces).fingerprint():
             return
         seq = state.cursor_lo
-        if seq > len(self.records):
-            raise Violation(f"I4: {self.site}: the cursor {seq} is beyond the log")
-        if seq and self.records[seq - 1].h != state.cursor_hash.hex():
-            raise Violation(f"I4: {self.site}: the cursor {seq} has the hash of another event")
         expected = {
             (b.mac, b.line, b.ip, b.seq) for b in self._fold(seq, id(maps), router).bound.values()
         }
@@ -200,12 +225,13 @@ class SiteOracle:
             )
 
     def _fold(self, seq: int, life: int, router: Router) -> Ledger:
-        if self._seen_of[0] != life or self._seen.seq > seq:
-            if self._seen_of[0] == life:
+        branch = self.branch_of(router)
+        if self._seen_of[:2] != (life, id(branch)) or self._seen.seq > seq:
+            if self._seen_of[:2] == (life, id(branch)):
                 raise Violation(f"I4: {self.site}: the cursor went back to {seq}")
             self._seen = Ledger()
-        self._seen_of = (life, seq)
-        for record in self.records[self._seen.seq : seq]:
+        self._seen_of = (life, id(branch), seq)
+        for record in branch[self._seen.seq : seq]:
             self._seen.evolve(record.seq, record.epoch, record.event)
         return self._seen
 

@@ -42,7 +42,7 @@ def heal(world: "World") -> None:
 
 def _heal_site(world: "World", site: str) -> None:
     router = world.routers[site]
-    world.server.restore(site)
+    world.recreate(site)
     world.air[site].update(drop=0.0, twice=0.0, late_s=0.0)
     router.link.mode, router.link.lose_replies, router.link.is_mute = "ok", 0.0, False
     router.boot()
@@ -73,6 +73,8 @@ def _doubts(world: "World", ends: dict[str, int]) -> Iterator[str]:
     for site, end in ends.items():
         agent = world.routers[site].agent
         following = agent.edge.following if agent else "no agent"
+        if not _is_known(world, site):
+            continue
         if following is not Following.LIVE:
             yield f"{site} is {following}"
         if world.routers[site].maps.state().cursor_lo < end:
@@ -84,10 +86,14 @@ def _has_room(world: "World", site: str) -> bool:
 
     One of another name gets no horizon before its predecessor's promises have passed.
     """
-    life = world.oracles[site].ledger.edge
-    is_known = life is not None and life.edge == world.routers[site].config.edge
+    is_known = _is_known(world, site) and world.oracles[site].ledger.recovery is None
     waiting = any(c.place[0] == site and c.state not in {"off", "bound"} for c in world.clients)
     return is_known and not waiting and _free(world, site) >= ENOUGH_FREE
+
+
+def _is_known(world: "World", site: str) -> bool:
+    life = world.oracles[site].ledger.edge
+    return life is not None and life.edge == world.routers[site].config.edge
 
 
 def _free(world: "World", site: str) -> int:

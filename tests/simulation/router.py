@@ -72,6 +72,7 @@ class Agent(Runtime):
         self._sockets: Any = dict.fromkeys(router.interfaces.values())
         self._lost = {}
         self._upstream = Upstream(log, config.edge)
+        self._is_asked = False
         self.edge = Edge(
             Identity(config.site, config.edge, config.max_subscribers),
             router.maps,

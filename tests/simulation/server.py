@@ -63,7 +63,7 @@ class Server:
         self.on_append: OnAppend = lambda _site, _batch: None
         self.sent: dict[str, deque[Command]] = {}
         self._waiting: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
-        self._kept: dict[str, Site] = {}
+        self._lost: set[str] = set()
 
     def waiter(self, site: str, stream: str) -> asyncio.Future[None]:
         waiter = self.loop.create_future()
@@ -97,18 +97,18 @@ class Server:
         return copy.deepcopy(self.store.sites[site])
 
     def replace(self, site: str, by: Site | None) -> None:
-        """Another data set stands here: an old copy, or none; the true one is kept aside."""
-        self._kept.setdefault(site, self.store.sites[site])
+        """Another data set stands here from now on: an old copy, or none."""
+        self._lost.add(site)
         self.store.sites[site] = by or Site()
         self.wake(site, COMMANDS, EVENTS)
 
     def is_replaced(self, site: str) -> bool:
-        return site in self._kept
+        """Whether the log lost events and does not say so yet."""
+        return site in self._lost
 
-    def restore(self, site: str) -> None:
-        if site in self._kept:
-            self.store.sites[site] = self._kept.pop(site)
-            self.wake(site, COMMANDS, EVENTS)
+    def recovers(self, site: str) -> None:
+        """The log tells of its loss."""
+        self._lost.discard(site)
 
 
 class SimLog:
@@ -234,8 +234,10 @@ class SimLog:
     async def create(self, genesis: str) -> str:
         return await self._write(lambda: self._inner.create(genesis))
 
-    async def claim(self, owner: str, ttl_ms: int, genesis: str) -> Claimed | HeldBy:
-        return await self._write(lambda: self._inner.claim(owner, ttl_ms, genesis))
+    async def claim(
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+    ) -> Claimed | HeldBy:
+        return await self._write(lambda: self._inner.claim(owner, ttl_ms, genesis, above))
 
     async def append(self, batch: Batch) -> Appended:
         return await self._write(lambda: self._append(batch), is_append=True)

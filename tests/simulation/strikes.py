@@ -107,6 +107,8 @@ def _replace_router(world: "World", fault: Fault) -> None:
 
 def _kill_allocator(world: "World", fault: Fault) -> None:
     host = _host(world, fault)
+    if any(map(world.server.is_replaced, world.oracles)):
+        return  # who remembers lives until the log says what it lost (docs/safety.md)
     host.kill()
     _after(world, fault, host.start)
 
@@ -249,7 +251,7 @@ def _archive_and_trim(world: "World", site: str, *, lost: bool) -> None:
 
 
 def _old_copy(world: "World", fault: Fault) -> None:
-    """A replica without the last events is promoted; an operator finds out and restores."""
+    """A replica without the last events is promoted, for good."""
     if not world.server.is_replaced(fault.target):
         copy = world.server.copy_of(fault.target)
         world.loop.later(fault.more["for_s"] / 3, _replace, world, fault, copy)
@@ -269,7 +271,9 @@ def _replace(world: "World", fault: Fault, copy: object) -> None:
         return
     world.note(f"{site} log replaced by a copy at seq {old_seq}")
     server.replace(site, copy)  # type: ignore[arg-type]
-    _after(world, fault, lambda: server.restore(site))
+    world.oracles[site].went_back(max(0, old_seq), copy.head.h if copy else "")  # type: ignore[attr-defined]
+    if copy is None:
+        _after(world, fault, lambda: world.recreate(site))
 
 
 def _flush(world: "World", fault: Fault) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from lease_core.domain.events import Ending, PrefixPlanned
+from lease_core.domain.events import Ending, PrefixPlanned, RecoveryStarted
 from lease_core.domain.values import Ipv4, Mac, ip_from_text, ip_text
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.port import Batch
@@ -77,7 +77,13 @@ class AllocatorHost:
         for site in SITES:
             log = SimLog(site, world.server, self.link, process)
             leader = SiteLeader(
-                log, genesis_of(site), TIMING, owner, self.clock.elapsed_ns, policy=POLICY
+                log,
+                world.genesis[site],
+                TIMING,
+                owner,
+                self.clock.elapsed_ns,
+                policy=POLICY,
+                replaces=world.replaced[site],
             )
             leader.planned.extend(world.planned[site])
             self.leaders[site] = leader
@@ -108,6 +114,8 @@ class World:
         self.told: deque[str] = deque(maxlen=TOLD)
         self.tally: Counter[str] = Counter()
         self.planned = {site: [pool_of(site, 1)] for site in SITES}
+        self.genesis = {site: genesis_of(site) for site in SITES}
+        self.replaced = dict.fromkeys(SITES, "")
         self.oracles = {site: SiteOracle(site) for site in SITES}
         self.server = Server(self.loop, rng, self._clock())
         self.server.on_append = self._appended
@@ -152,6 +160,23 @@ class World:
         for host in self.allocators.values():
             if site in host.leaders:
                 host.leaders[site].planned.append(prefix)
+
+    def recreate(self, site: str) -> None:
+        """The operator puts a new log in the place of one that is gone."""
+        if self.server.store.sites[site].head is not None:
+            return
+        if self.server.store.is_down:
+            self.loop.later(1.0, self.recreate, site)
+            return
+        self.replaced[site] = f"{self.replaced[site]} {self.genesis[site]}"
+        self.genesis[site] = genesis_of(self.replaced[site])
+        self.note(f"{site} log created anew")
+        settled(self.auditor(site).create(self.genesis[site]))
+        self.server.recovers(site)
+        for host in self.allocators.values():
+            if host.process:
+                host.kill()
+                host.start()
 
     def auditor(self, site: str) -> MemoryLog:
         """The log itself, without a network."""
@@ -198,8 +223,10 @@ class World:
                 )
 
     def _appended(self, site: str, batch: Batch) -> None:
-        if self.server.is_replaced(site):
+        is_told = any(isinstance(record.event, RecoveryStarted) for record in batch.records)
+        if self.server.is_replaced(site) and not is_told:
             raise Violation(f"I5: {site}: an append to a log that lost what was promised")
+        self.server.recovers(site)
         for record in batch.records:
             self.note(f"{site} log {record.entry_id} ep={record.epoch} {record.by} {record.event}")
             self.tally[type(record.event).__name__] += 1
@@ -303,7 +330,8 @@ class World:
     def _check_leader(
         self, host: AllocatorHost, site: str, oracle: SiteOracle, now_s: float
     ) -> None:
-        decider = host.process.leads.get(site) if host.process else None
+        is_lost = self.server.is_replaced(site)
+        decider = host.process.leads.get(site) if host.process and not is_lost else None
         if decider is None or decider.epoch != oracle.ledger.epoch:
             return
         if self.routers[site].is_up:
@@ -315,6 +343,6 @@ class World:
     def _check_replay(self) -> None:
         """I3: whoever reads the whole log holds the state that was followed step by step."""
         for site, oracle in self.oracles.items():
-            ledger, _ = settled(replay(self.auditor(site), genesis_of(site)))
+            ledger, _ = settled(replay(self.auditor(site), self.genesis[site]))
             if ledger.digest() != oracle.ledger.digest():
                 raise Violation(f"I3: {site}: replay gives another state")

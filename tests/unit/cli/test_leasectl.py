@@ -405,6 +405,31 @@ class TestEvents:
         assert "no log of site" in leasectl("lease", "list", "ams01", code=65).stderr
 
 
+class TestRecovery:
+    def test_a_site_is_given_a_new_log_only_where_its_own_is_gone(self, leasectl: Leasectl) -> None:
+        """An operator answers for it that the old one will not come back."""
+        leasectl("site", "add", "ams01")
+        assert "say --yes" in leasectl("site", "recreate", "ams01", code=2).stderr
+        assert "is there" in leasectl("site", "recreate", "ams01", "--yes", code=2).stderr
+        assert "no site" in leasectl("site", "recreate", "fra01", "--yes", code=2).stderr
+        before = json.loads(leasectl("site", "list", "--json").stdout)
+        del leasectl.server.sites["ams01"]
+        leasectl("site", "recreate", "ams01", "--yes")
+        after = json.loads(leasectl("site", "list", "--json").stdout)
+
+        assert before["genesis"] != after["genesis"]
+
+    def test_operators_begin_and_end_a_recovery(self, leasectl: Leasectl) -> None:
+        """Both are commands to whoever leads; ending it wants a word of responsibility."""
+        leasectl("site", "add", "ams01")
+        leasectl("recovery", "start", "ams01")
+        assert "say --yes" in leasectl("recovery", "end", "ams01", code=2).stderr
+        leasectl("recovery", "end", "ams01", "--yes")
+
+        kinds = [entry[b"cmd"] for entry in leasectl.server.site("ams01").commands.entries]
+        assert kinds == [b"StartRecovery", b"EndRecovery"]
+
+
 class TestFaults:
     def test_an_outage_is_exit_code_69(self, leasectl: Leasectl, told: Site) -> None:
         """Unavailable, try again later: for every command that needs the log."""

@@ -39,6 +39,7 @@ print(whole.digest(), bindings_digest(whole.bound.values()))
 
 
 KINDS = {"site", "retired", "snapshot", "pool", "bound", "removed", "freed", "declines", "since"}
+KINDS |= {"recovery", "replaces"}
 
 
 @cache
@@ -88,7 +89,7 @@ class TestRestore:
     def test_rows_hold_every_field_of_a_ledger(self) -> None:
         """A field that is added to the ledger is either in the rows or follows from them."""
         in_rows = {"seq", "epoch", "pools", "bound", "removed", "freed", "declines", "edge"}
-        in_rows |= {"retired", "taken", "verified", "former", "held_since"}
+        in_rows |= {"retired", "taken", "verified", "former", "held_since", "recovery", "replaces"}
         derived = {"resting", "_by_mac", "_networks"}
 
         assert {field.name for field in fields(Ledger)} == in_rows | derived
@@ -148,6 +149,9 @@ class TestStrictness:
             ("since", 2, 0),
             ("since", 2, 10**9),
             ("since", 1, 7),
+            ("recovery", 1, 0),
+            ("recovery", 1, 10**9),
+            ("replaces", 1, 5),
         ],
     )
     def test_a_row_of_another_form_is_refused(self, kind: str, at: int, value: Any) -> None:

@@ -19,6 +19,7 @@ from lease_core.domain.events import (
     EpochStarted,
     Event,
     HorizonGranted,
+    LeaseAdopted,
     LeaseAssigned,
     LeaseExpired,
     LeaseReleased,
@@ -27,6 +28,8 @@ from lease_core.domain.events import (
     PoolAdded,
     PoolOptionsSet,
     PrefixPlanned,
+    RecoveryEnded,
+    RecoveryStarted,
     RemovalAcked,
     SiteAdded,
     SnapshotTaken,
@@ -107,6 +110,9 @@ SAMPLES: tuple[Event, ...] = (
     PoolOptionsSet(**OPTIONS, cause="plan", plan_seq=7),
     PrefixPlanned(**(NETWORK | OPTIONS), site="ams01", cause="op"),
     OptionsPlanned(**OPTIONS, site="ams01", cause="op"),
+    RecoveryStarted(cause="recreated", edge="bng1", incarnation="5f0c", replaces="0123abcd"),
+    LeaseAdopted(mac=MAC, ip=IP, pool="res-1", line="access0", cause="recovery", req="r1"),
+    RecoveryEnded(cause="edge-agrees"),
 )
 HEAD = Head(
     genesis="g",

@@ -84,9 +84,11 @@ class Trying(MemoryLog):
             raise OutcomeUnknownError("the reply was lost")
         return done
 
-    async def claim(self, owner: str, ttl_ms: int, genesis: str) -> Claimed | HeldBy:
+    async def claim(
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+    ) -> Claimed | HeldBy:
         await self.goes_on.wait()
-        return await super().claim(owner, ttl_ms, genesis)
+        return await super().claim(owner, ttl_ms, genesis, above)
 
     async def commands(
         self, after_id: str, count: int = 500, block_ms: int = 0

@@ -9,15 +9,24 @@ import pytest
 from structlog.testing import capture_logs
 
 from lease_core.domain.events import (
+    EpochStarted,
     HorizonGranted,
     LeaseAssigned,
     OptionsPlanned,
     PoolAdded,
     PoolOptionsSet,
     PrefixPlanned,
+    RecoveryStarted,
     SiteAdded,
 )
-from lease_core.domain.plan import Plan, PlanRefusedError, add_site, plan_options, plan_prefix
+from lease_core.domain.plan import (
+    Plan,
+    PlanRefusedError,
+    add_site,
+    plan_options,
+    plan_prefix,
+    replace_log,
+)
 from lease_core.domain.values import InvalidValueError, ip_from_text
 from lease_core.log.keys import PLAN
 from lease_core.log.memory_log import MemoryLog
@@ -125,6 +134,27 @@ class TestPlan:
             ("mtu=1400", ""),
             ("mtu=1500", "192.0.2.53"),
         ]
+
+    async def test_a_new_log_in_the_place_of_a_lost_one_is_led_in_recovery(
+        self, server: MemoryServer
+    ) -> None:
+        """The operator gave the site another log: whoever runs or starts leads that one, with the
+        pools of the plan, and says which log it stands in for."""
+        await add(server, a_site("ams01"))
+        await add(server, a_pool("ams01", "res-1", "100.64.0.0/24"))
+        ams = MemoryLog("ams01", server)
+        async with allocator(server):
+            await until(lambda: _has(ams, PoolAdded))
+            lost = server.sites.pop("ams01").head
+            assert lost
+            genesis = await ams.create("0e" * 16)
+            await add(server, lambda plan: replace_log(plan, site="ams01", genesis=genesis))
+            await until(lambda: _has(ams, PoolAdded))
+        async with allocator(server, "two"):
+            await until(lambda: _has(ams, EpochStarted, 2))
+
+        [started] = await events(ams, RecoveryStarted)
+        assert started.replaces == lost.genesis  # type: ignore[union-attr]
 
     async def test_the_plans_outage_does_not_stop_the_sites(self, server: MemoryServer) -> None:
         """What is led is led on while the plan cannot be read; that is said once."""

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from lease_core.domain.events import EpochStarted, HorizonGranted, LeaseAssigned, PoolAdded
+from lease_core.domain.commands import ReportLoss
+from lease_core.domain.events import (
+    EpochStarted,
+    HorizonGranted,
+    LeaseAssigned,
+    PoolAdded,
+    RecoveryStarted,
+)
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer
 from lease_core.log.port import ClockError
@@ -317,9 +324,9 @@ class TestDamage:
             )
             await log.append(doubled)
 
-    async def test_a_log_that_went_back_is_not_written(self, server: MemoryServer) -> None:
-        """I1: a leader that saw more than the log holds now assigns nothing on it, because what
-        was lost may be promised."""
+    async def test_a_log_that_went_back_is_led_in_recovery(self, server: MemoryServer) -> None:
+        """I1, I5: a leader that saw more than the log holds begins a newer epoch and assigns
+        nothing on it, because what was lost may be promised."""
         log = Trying(server)
         with capture_logs() as lines:
             async with running(leader_of(log, "one#1")):
@@ -332,34 +339,58 @@ class TestDamage:
                 del site.events.ids[2:], site.events.entries[2:]
                 site.head = replace(site.head, seq=2, h=kept.h, last_id=kept.entry_id)
                 await log.send(request(2, FIRST), "bng1")
-                await until(lambda: any(x["event"] == "log.foreign" for x in lines))
-                await asyncio.sleep(0.05)
+                await until(has(log, RecoveryStarted))
+                await until(lambda: any(x.get("reason") == "recovering" for x in lines))
 
-        assert len(await events(log)) == 2
-        assert sum(x["event"] == "log.foreign" for x in lines) == 1
+        assert len(await events(log, LeaseAssigned)) == 0
+        assert [record.epoch for record in await records(log)][-2:] == [2, 2]
+        assert sum(x["event"] == "log.went-back" for x in lines) == 1
 
-    async def test_a_log_whose_past_was_exchanged_is_not_written(
+    async def test_a_log_whose_past_was_exchanged_is_led_in_recovery(
         self, server: MemoryServer
     ) -> None:
         """A log of the same length, or longer, that holds other events is told from ours."""
         log = Trying(server)
-        with capture_logs() as lines:
-            async with running(leader_of(log, "one#1")):
-                await until(has(log, PoolAdded))
-                await asyncio.sleep(0.02)
-                before = len(await records(log))
-                other = MemoryServer()
-                copy = MemoryLog("ams01", other)
-                await copy.create(GENESIS)
-                async with running(leader_of(copy, "evil#1", [prefix(size=3)])):
-                    await until(has(copy, PoolAdded))
-                    await copy.send(request(1), "x")
-                    await until(has(copy, LeaseAssigned))
-                site, forged = server.site("ams01"), other.site("ams01")
-                site.events, site.head = forged.events, forged.head
-                await until(lambda: any(x["event"] == "log.foreign" for x in lines))
-                await asyncio.sleep(0.05)
-                after = await records(log)
+        async with running(leader_of(log, "one#1")):
+            await until(has(log, PoolAdded))
+            await asyncio.sleep(0.02)
+            other = MemoryServer()
+            copy = MemoryLog("ams01", other)
+            await copy.create(GENESIS)
+            async with running(leader_of(copy, "evil#1", [prefix(size=3)])):
+                await until(has(copy, PoolAdded))
+                await copy.send(request(1), "x")
+                await until(has(copy, LeaseAssigned))
+            site, forged = server.site("ams01"), other.site("ams01")
+            site.events, site.head = forged.events, forged.head
+            site.leader = None
+            await until(has(log, RecoveryStarted))
 
-        assert before == 2
-        assert {record.by for record in after} == {"evil"}
+    async def test_a_newer_epoch_that_an_edge_has_seen_is_outrun(
+        self, server: MemoryServer
+    ) -> None:
+        """I5: nobody here remembers what was lost, but the edge does: it comes over only to an
+        epoch above its own, and the leader begins one."""
+        log = Trying(server)
+        loss = ReportLoss(req="x", edge="bng1", incarnation="a", epoch=7, applied=99)
+        async with running(leader_of(log, "one#1")):
+            await until(has(log, PoolAdded))
+            await log.send(loss, "bng1")
+            await until(lambda: server.site("ams01").head.epoch == 8)  # type: ignore[union-attr]
+            await log.send(loss, "bng1")
+            await until(has(log, RecoveryStarted))
+
+    async def test_a_log_in_the_place_of_a_lost_one_begins_in_recovery(
+        self, server: MemoryServer
+    ) -> None:
+        """What was promised by the log that is gone is known to edges alone."""
+        log = Trying(server)
+        leader = leader_of(log, "one#1")
+        leader.replaces = "0d" * 16
+        async with running(leader):
+            await until(has(log, PoolAdded))
+        async with running(leader_of(log, "two#1")):
+            await until(has(log, EpochStarted, 2))
+
+        [started] = await events(log, RecoveryStarted)
+        assert started.replaces == "0d" * 16  # type: ignore[union-attr]

@@ -13,15 +13,19 @@ from lease_core.domain.commands import (
     Command,
     ConfirmSnapshot,
     DeclineAddress,
+    EndRecovery,
     Heartbeat,
     Offered,
     Refused,
     ReleaseLease,
+    ReportBinding,
     ReportExpiry,
+    ReportLoss,
     RequestLease,
     RequestOffer,
     RevokeLease,
     Sent,
+    StartRecovery,
 )
 from lease_core.domain.decide import Decision
 from lease_core.domain.desk import SECOND, Timing
@@ -250,8 +254,16 @@ class TestBorder:
 
 KINDS = (
     RequestOffer, RequestLease, ReleaseLease, DeclineAddress, ReportExpiry, AckRemoval,
-    RevokeLease, Heartbeat, ConfirmSnapshot,
+    RevokeLease, Heartbeat, ConfirmSnapshot, ReportLoss, ReportBinding, StartRecovery, EndRecovery,
 )  # fmt: skip
+NUMBERS = {"ref", "remaining_s", "applied", "covers", "epoch"}
+GOOD = {
+    "line": "access0",
+    "edge": "bng1",
+    "kind": "selecting",
+    "host": "tv",
+    "state": "bound",
+}
 TEXTS = (
     "access0",
     "r",
@@ -277,11 +289,10 @@ def _hostile(chance: random.Random, allocator: SiteAllocator) -> Command:
             values["mac"] = Mac(chance.choice((0, 1, 2, 3, 4, (1 << 48) - 1)))
         elif field.name in {"ip", "wanted", "link"}:
             values[field.name] = Ipv4(chance.choice((0, FIRST, FIRST + 1, FIRST + 2, 2**32 - 1)))
-        elif field.type is int or field.name in {"ref", "remaining_s", "applied", "covers"}:
+        elif field.type is int or field.name in NUMBERS:
             values[field.name] = chance.choice((0, 1, allocator.ledger.seq, 604_800, 10**18 - 1))
         else:
-            good = {"line": "access0", "edge": "bng1", "kind": "selecting", "host": "tv"}
-            usual = good.get(field.name, "a")
+            usual = GOOD.get(field.name, "a")
             values[field.name] = usual if chance.random() < 0.9 else chance.choice(TEXTS)
     return kind(**values)
 

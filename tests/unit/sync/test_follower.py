@@ -72,6 +72,7 @@ class Edge:
             Position(genesis),
             apply=self._apply,
             rebuild=self._rebuild,
+            rejoin=self._rejoin,
             tell=self.states.append,
             needs_rebuild=needs_rebuild,
         )
@@ -85,6 +86,9 @@ class Edge:
             self.applied.append(record.seq)
         assert position == end
         self.answers += answers
+
+    async def _rejoin(self) -> None:
+        """The log takes nobody back."""
 
     async def _rebuild(self) -> Position:
         self.rebuilds += 1

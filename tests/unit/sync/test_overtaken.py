@@ -74,6 +74,9 @@ class Town:
             self.projection.apply(record, NOW_BOOT)
         self.position = end
 
+    async def _rejoin(self) -> None:
+        """The log takes nobody back."""
+
     async def _rebuild(self) -> Position:
         ledger, end = await replay(self.log)
         reconcile(self.projection, ledger, NOW_NS)
@@ -87,6 +90,7 @@ class Town:
             self.position,
             apply=self._apply,
             rebuild=self._rebuild,
+            rejoin=self._rejoin,
             tell=self.states.append,
         )
         task = asyncio.create_task(made.run())

@@ -1,0 +1,44 @@
+"""The inventory: what these tables promise and a log does not know.
+
+An edge whose log went back, or was replaced, comes over to the new one only when that knows of
+every promise that stands, or ended less than Q ago; until then it tells what is missing (I1, I7).
+"""
+
+from edge_agent.datapath.port import Datapath
+from edge_agent.dhcp.tables import holder
+from edge_agent.sync.lines import Lines
+from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
+from lease_core.domain.commands import ReportBinding
+from lease_core.domain.ledger import Ledger
+from lease_core.domain.recovery import is_told
+
+SECOND_NS = 1_000_000_000
+LONGEST_GUARD_NS = 3600 * SECOND_NS
+"""The longest Q of any site: so long after its end a promise keeps strangers away."""
+
+
+def unknown_to(
+    ledger: Ledger, datapath: Datapath, lines: Lines, edge: str, now_boot_ns: int
+) -> list[ReportBinding]:
+    """Reports of every such promise that the ledger does not know; ended bindings first."""
+    incarnation = datapath.state().life
+    reports = []
+    for key, found in datapath.entries():
+        if not found.check_ok or found.slot == NO_SLOT:
+            continue
+        left_ns = datapath.promise(found.slot) - now_boot_ns
+        if left_ns <= -LONGEST_GUARD_NS:
+            continue
+        report = ReportBinding(
+            req=f"inventory-{found.ip:x}",
+            edge=edge,
+            incarnation=incarnation,
+            mac=holder(key, found),
+            line=lines.text(found.line),
+            ip=found.ip,
+            state="removed" if discriminator(key) >= TOMBSTONE else "bound",
+            remaining_s=max(0, -(-left_ns // SECOND_NS)),
+        )
+        if not is_told(ledger, report):
+            reports.append(report)
+    return sorted(reports, key=lambda report: (report.state == "bound", report.ip))
