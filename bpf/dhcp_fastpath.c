@@ -58,8 +58,8 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker
 	__u32 reason;
 
 	/*
-	 * E before the entry. An entry that is newer than E gets a shorter promise than it might;
-	 * the other way round, a removed one could be promised beyond what its end was told with.
+	 * E before the entry: an entry newer than E gets a shorter promise than it might. The other
+	 * way round one could be promised up to an E that was granted after its removal.
 	 */
 	reason = check_site(now_boot_ns, &horizon_boot_ns);
 	if (reason != NO_REASON)
