@@ -83,8 +83,8 @@ class PortConfig(Settings):
     @property
     def line_limit(self) -> Limit:
         """Of what the kernel passes up from a line; a shared one has room for all who share it."""
-        usual = SHARED_LINE_LIMIT if self.key == "mac" else OWN_LINE_LIMIT
-        return _limit(self.line_rate, usual)
+        is_shared = self.key == "mac" or (self.key == "line" and bool(self.relays))
+        return _limit(self.line_rate, SHARED_LINE_LIMIT if is_shared else OWN_LINE_LIMIT)
 
     @property
     def mac_limit(self) -> Limit:

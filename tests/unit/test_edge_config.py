@@ -82,6 +82,8 @@ def test_all_faults_are_told_at_once() -> None:
     [
         ({}, (5000, 10_000), (5, 20)),
         ({"key": "line"}, (50, 100), (5, 20)),
+        ({"key": "line", "relays": ["192.0.2.7"]}, (5000, 10_000), (5, 20)),
+        ({"key": "circuit", "relays": ["192.0.2.7"]}, (50, 100), (5, 20)),
         ({"line_rate": 0, "mac_rate": 0}, (0, 0), (0, 0)),
         ({"key": "line", "line_rate": 7, "mac_rate": 1}, (7, 14), (1, 4)),
     ],
