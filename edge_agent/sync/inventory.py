@@ -14,7 +14,10 @@ from lease_core.domain.recovery import is_told
 
 SECOND_NS = 1_000_000_000
 LONGEST_GUARD_NS = 3600 * SECOND_NS
-"""The longest Q of any site: so long after its end a promise keeps strangers away."""
+"""The longest Q of any site: so long after its end a promise keeps strangers away.
+
+A promise of no time at all is one that only a former life of these tables can have made.
+"""
 
 
 def unknown_to(
@@ -26,8 +29,9 @@ def unknown_to(
     for key, found in datapath.entries():
         if not found.check_ok or found.slot == NO_SLOT:
             continue
-        left_ns = datapath.promise(found.slot) - now_boot_ns
-        if left_ns <= -LONGEST_GUARD_NS:
+        end_ns = datapath.promise(found.slot)
+        left_ns = end_ns - now_boot_ns
+        if end_ns and left_ns <= -LONGEST_GUARD_NS:
             continue
         report = ReportBinding(
             req=f"inventory-{found.ip:x}",

@@ -27,7 +27,14 @@ from edge_agent.sync.lines import Lines
 from edge_agent.sync.newcomers import KnownMacs, put_newcomers
 from edge_agent.sync.occupancy import Occupancy
 from edge_agent.sync.pools import Pools
-from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, Removals, discriminator
+from edge_agent.sync.removals import (
+    NO_LINE,
+    NO_SLOT,
+    TOMBSTONE,
+    Removal,
+    Removals,
+    discriminator,
+)
 from edge_agent.sync.slots import Slots
 from lease_core.domain.events import (
     AddressDeclined,
@@ -229,7 +236,7 @@ class Projection:
         if found and found[1].ip == ip and found[1].seq < seq:
             self.remove(*found, ref=seq)
         else:
-            self.owe(mac, ip, seq)
+            self.owe(mac, line or NO_LINE, ip, seq)
 
     # --- bindings ---
 
@@ -328,12 +335,12 @@ class Projection:
 
     # --- removals ---
 
-    def owe(self, mac: Mac, ip: Ipv4, ref: int) -> None:
+    def owe(self, mac: Mac, line: Line, ip: Ipv4, ref: int) -> None:
         """Owe the acknowledgement of a removal whose binding was never answered from here."""
         owed = self.removals.of(ip)
         if owed is None or owed.ref < ref:
             slot = owed.slot if owed else NO_SLOT
-            self.removals.owe(mac, Assignment(ip, 0, slot, Line(0), ref))
+            self.removals.owe(mac, Assignment(ip, 0, slot, line, ref))
 
     def bury(self, ip: Ipv4, up_to: int) -> None:
         """Forget a removal that event `up_to` or an earlier one ended."""

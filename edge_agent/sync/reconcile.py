@@ -20,11 +20,11 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.newcomers import put_newcomers
-from edge_agent.sync.projection import MAX_LINES_PER_MAC, Projection
-from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
-from lease_core.domain.ledger import Binding, Ledger
+from edge_agent.sync.projection import MAX_LINES_PER_MAC, SECOND_NS, Projection
+from edge_agent.sync.removals import NO_LINE, NO_SLOT, TOMBSTONE, discriminator
+from lease_core.domain.ledger import Binding, Ledger, Removal
 from lease_core.domain.rows import PORTION
-from lease_core.domain.values import Ipv4, Mac
+from lease_core.domain.values import Mac
 
 Entry = tuple[SubscriberKey, Assignment]
 
@@ -42,7 +42,8 @@ def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
     for owed in projection.removals.all():
         slot = _own_slot(projection, owed.slot, own_slots)
         if slot != owed.slot:
-            _owe(projection, key_mac(owed.key), owed.ip, slot, owed.ref)
+            moved = Assignment(owed.ip, 0, slot, owed.line, owed.ref)
+            projection.removals.owe(key_mac(owed.key), moved)
     for key, found in wrong:
         slot = _own_slot(projection, found.slot, own_slots)
         projection.entomb(holder(key, found), replace(found, slot=slot), ref=ledger.seq)
@@ -142,25 +143,41 @@ def _put_one(projection: Projection, binding: Binding, now_boot_ns: int) -> bool
 
 
 def _settle_removals(projection: Projection, ledger: Ledger, now_boot_ns: int) -> None:
-    """Owe exactly the acknowledgements that the log still waits for."""
-    awaited = {ip: r for ip, r in ledger.removed.items() if r.quarantine_s is None}
+    """Owe exactly the acknowledgements that the log still waits for, and keep what rests."""
     for owed in projection.removals.all():
-        is_resting = owed.ip in ledger.removed and owed.ip not in awaited
-        if is_resting and projection.removals.acknowledged(owed.ip, owed.ref):
-            continue
-        if owed.ip not in awaited:
+        if owed.ip not in ledger.removed:
             projection.bury(owed.ip, owed.ref)
-    for ip, removal in awaited.items():
-        standing = projection.removals.of(ip)
-        if standing and standing.ref == removal.seq and not standing.is_acked:
-            continue
-        slot = standing.slot if standing else NO_SLOT
-        slot = projection.take_slot(NO_SLOT) if slot == NO_SLOT else slot
-        lease_time_s = ledger.pools[removal.binding.pool].lease_time_s
+    for removal in ledger.removed.values():
+        standing = projection.removals.of(removal.binding.ip)
+        is_seen = standing is not None and standing.ref == removal.seq
+        if removal.quarantine_s is None:
+            if not is_seen or (standing and standing.is_acked):
+                _entomb_anew(projection, ledger, removal, now_boot_ns)
+        elif not is_seen or not _rests(projection, removal):
+            _entomb_anew(projection, ledger, removal, now_boot_ns)
+            if not _rests(projection, removal):
+                projection.bury(removal.binding.ip, removal.seq)
+
+
+def _rests(projection: Projection, removal: Removal) -> bool:
+    return projection.removals.acknowledged(removal.binding.ip, removal.seq)
+
+
+def _entomb_anew(
+    projection: Projection, ledger: Ledger, removal: Removal, now_boot_ns: int
+) -> None:
+    """Leave the tombstone of a removal that these tables did not see, or saw otherwise.
+
+    One that is acknowledged already was promised no longer than its quarantine lasts.
+    """
+    binding, standing = removal.binding, projection.removals.of(removal.binding.ip)
+    slot = standing.slot if standing else NO_SLOT
+    slot = projection.take_slot(NO_SLOT) if slot == NO_SLOT else slot
+    if removal.quarantine_s is None:
+        lease_time_s = ledger.pools[binding.pool].lease_time_s
         end_ns = projection.longest_promise(lease_time_s, now_boot_ns)
-        projection.datapath.raise_promise(slot, end_ns)
-        _owe(projection, removal.binding.mac, ip, slot, removal.seq)
-
-
-def _owe(projection: Projection, mac: Mac, ip: Ipv4, slot: int, ref: int) -> None:
-    projection.removals.owe(mac, Assignment(ip, 0, slot, Line(0), ref))
+    else:
+        end_ns = now_boot_ns + removal.quarantine_s * SECOND_NS
+    projection.datapath.raise_promise(slot, end_ns)
+    line = projection.lines.parse(binding.line) or NO_LINE
+    projection.removals.owe(binding.mac, Assignment(binding.ip, 0, slot, line, removal.seq))

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 import structlog
 
 from edge_agent.datapath.port import Datapath, TableFullError
-from edge_agent.dhcp.tables import Assignment, SubscriberKey, key_mac, subscriber_key
+from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, key_mac, subscriber_key
 from lease_core.domain.values import Ipv4, Mac, mac_text
 
 audit = structlog.get_logger("edge")
 
 TOMBSTONE = 0x8000
 NO_SLOT = 0xFFFFFFFF
+NO_LINE = Line(0)
 ACKED_POOL = 0xFFFFFFFF
 """In a tombstone: the log has its acknowledgement."""
 
@@ -32,6 +33,8 @@ class Removal:
     ref: int
     slot: int
     """`NO_SLOT` where no promise was ever made from these tables."""
+    line: Line
+    """Where the binding was; interface 0 where its line is none of ours."""
     is_acked: bool = False
 
 
@@ -41,7 +44,7 @@ def discriminator(key: SubscriberKey) -> int:
 
 def _removal(key: SubscriberKey, tombstone: Assignment) -> Removal:
     is_acked = tombstone.pool_id == ACKED_POOL
-    return Removal(key, tombstone.ip, tombstone.seq, tombstone.slot, is_acked)
+    return Removal(key, tombstone.ip, tombstone.seq, tombstone.slot, tombstone.line, is_acked)
 
 
 class Removals:

@@ -251,8 +251,8 @@ def _archive_and_trim(world: "World", site: str, *, lost: bool) -> None:
 
 
 def _old_copy(world: "World", fault: Fault) -> None:
-    """A replica without the last events is promoted, for good."""
-    if not world.server.is_replaced(fault.target):
+    """A replica without the last events is promoted, for good; only the original has a gap."""
+    if not world.server.is_replaced(fault.target) and not world.gaps[fault.target]:
         copy = world.server.copy_of(fault.target)
         world.loop.later(fault.more["for_s"] / 3, _replace, world, fault, copy)
 

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.sync.inventory import LONGEST_GUARD_NS, unknown_to
+from edge_agent.sync.reconcile import reconcile
 from lease_core.domain.commands import ReleaseLease, ReportBinding, ReportLoss
 from lease_core.domain.ledger import Ledger
 from lease_core.domain.values import Mac
 from tests.site import Site, pool_added
+from tests.unit.sync.histories import open_tables, projection_of, records_of
 from tests.unit.sync.test_projection import NOW_BOOT, SECOND, applied
 
 
@@ -60,3 +63,28 @@ def test_a_promise_is_told_until_q_has_passed_for_any_site() -> None:
 
     assert len(unknown(site, lost, end_ns + LONGEST_GUARD_NS - 1)) == 3
     assert unknown(site, lost, end_ns + LONGEST_GUARD_NS) == []
+
+
+def test_tables_rebuilt_after_a_reboot_remember_what_rests() -> None:
+    """I7: a router that was rebooted tells a log that lost them of removals it never saw."""
+    site, lost = a_site(), Ledger()
+    lost.evolve(1, 1, pool_added(4))
+    projection = projection_of(open_tables())
+    reconcile(projection, site.ledger, NOW_BOOT)
+    reports = unknown_to(lost, projection.datapath, projection.lines, "bng1", NOW_BOOT)
+
+    assert [(int(r.mac), r.line, r.state) for r in reports] == [
+        (3, "access0", "removed"),
+        (1, "access0", "bound"),
+        (2, "access0", "bound"),
+    ]
+    assert reports[0].remaining_s >= 3600
+
+
+def test_what_only_a_former_life_can_have_promised_is_told_however_late() -> None:
+    """I7: a binding read from the log without a horizon has no promise of this life."""
+    site, lost = a_site(), Ledger()
+    projection = projection_of(MemoryDatapath(64), records_of(site.log))
+    late_ns = NOW_BOOT + 10 * LONGEST_GUARD_NS
+
+    assert len(unknown_to(lost, projection.datapath, projection.lines, "bng1", late_ns)) == 3
