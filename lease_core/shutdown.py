@@ -5,14 +5,9 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
-AGAIN_S = 0.2
-
 
 async def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work`; on a signal cancel it until it has ended.
-
-    Again and again, because `asyncio.wait_for`, which redis-py calls in every command, loses a
-    cancellation that comes together with its result (before Python 3.12).
+    """Run `work`; on a signal cancel it and wait until it has ended.
 
     Raises:
         Exception: what `work` raised.
@@ -25,8 +20,7 @@ async def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
     waiting = asyncio.create_task(told.wait())
     await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    while not working.done():
-        working.cancel()
-        await asyncio.wait((working,), timeout=AGAIN_S)
+    working.cancel()
+    await asyncio.wait((working,))
     if not working.cancelled():
         await working

@@ -7,7 +7,6 @@ from typing import Any
 from scripts.lab import LabError
 
 LIMIT_S = 120.0
-AGAIN_S = 0.2
 
 
 async def run_until(work: Coroutine[Any, Any, None], reached_at: asyncio.Future[float]) -> float:
@@ -18,11 +17,8 @@ async def run_until(work: Coroutine[Any, Any, None], reached_at: asyncio.Future[
     """
     task = asyncio.create_task(work)
     await asyncio.wait([task, reached_at], timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
-    # Again and again: redis-py calls asyncio.wait_for, which before Python 3.12 loses a
-    # cancellation that comes together with the result that it waits for.
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=AGAIN_S)
+    task.cancel()
+    await asyncio.wait([task])
     if not reached_at.done():
         why = "" if task.cancelled() else f": {task.exception()}"
         raise LabError(f"{work.__qualname__} did not get there in {LIMIT_S:.0f} s{why}")

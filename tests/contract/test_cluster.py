@@ -85,11 +85,9 @@ async def allocators(endpoint: Endpoint, *names: str) -> AsyncIterator[None]:
 
 
 async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel again and again: before Python 3.12 a cancellation can get lost in redis-py."""
-    while not all(task.done() for task in tasks):
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=0.2)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def planned(endpoint: Endpoint) -> None:

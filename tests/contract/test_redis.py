@@ -331,3 +331,20 @@ async def test_torn_end_of_the_file_stops_the_server(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="Unexpected end of file"):
         server.start()
+
+
+async def test_a_cancelled_call_ends_whenever_it_comes(log: RedisLog) -> None:
+    """No step of a call swallows a cancellation, or a process could not be ended."""
+    await begun(log)
+
+    async def ask() -> None:
+        while True:
+            await log.head()
+
+    for steps in range(60):
+        asking = asyncio.create_task(ask())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait((asking,), timeout=2)
+        assert asking.cancelled(), f"cancelled after {steps} turns, it goes on"
