@@ -34,6 +34,7 @@ struct grant {
 	__u32 t1_s;
 	__u32 t2_s;
 	__u64 end_boot_ns; /* of the promise */
+	struct promise before; /* the promise that stood */
 };
 
 /* Rules 15 to 17: may this site answer now? `horizon_boot_ns` is E. */
@@ -217,7 +218,7 @@ static __always_inline bool set_options(const struct dhcp_frame *frame,
 }
 
 /* Rule 27: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
-static __always_inline bool raise_promise(const struct grant *grant)
+static __always_inline bool raise_promise(struct grant *grant)
 {
 	__u32 slot = grant->binding.slot;
 	struct promise *promise = bpf_map_lookup_elem(&promises, &slot);
@@ -226,6 +227,8 @@ static __always_inline bool raise_promise(const struct grant *grant)
 	if (!promise)
 		return false;
 	before = READ_ONCE(promise->kernel_boot_ns);
+	grant->before.kernel_boot_ns = before;
+	grant->before.agent_boot_ns = READ_ONCE(promise->agent_boot_ns);
 	if (before >= grant->end_boot_ns)
 		return true;
 	return __sync_val_compare_and_swap(&promise->kernel_boot_ns, before,

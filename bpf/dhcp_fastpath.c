@@ -13,6 +13,7 @@
 #include "binding.h"
 #include "maps.h"
 #include "notes.h"
+#include "notices.h"
 #include "options.h"
 #include "parse.h"
 #include "protection.h"
@@ -109,7 +110,10 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct f
 		return DHCP_pass_promise;
 	if (!resize(ctx, notes, grant.bootp_len) || !write_reply(ctx, port->mac, notes, &grant))
 		return DHCP_pass_reply_space;
-	return notes->message_type == DHCPREQUEST ? DHCP_ack : DHCP_offer;
+	if (notes->message_type != DHCPREQUEST)
+		return DHCP_offer;
+	tell_of_ack(ctx, &grant);
+	return DHCP_ack;
 }
 
 SEC("xdp")
@@ -128,6 +132,7 @@ int dhcp_fastpath(struct xdp_md *ctx)
 	}
 	verdict = protect(ctx, verdict);
 	count(verdict);
+	tell_of_suspect(ctx, verdict);
 	return verdict == DHCP_drop_line_rate || verdict == DHCP_drop_mac_rate ? XDP_DROP :
 										  XDP_PASS;
 }

@@ -16,6 +16,7 @@
 #define DHCP_CIRCUIT_MAX 64  /* octets of a circuit id that a line may have */
 #define DHCP_POOL_OPTIONS_MAX 512
 #define DHCP_ON_REQUEST_MAX 32 /* options of a pool for those who ask for them */
+#define DHCP_NOTICES_SIZE 65536 /* octets of the ring */
 #define DHCP_MIN_GRANT_S 120
 #define DHCP_DEAD_MAN_NS (900ULL * 1000000000ULL)
 
@@ -174,6 +175,29 @@ struct access_port {
 	__u32 reserved;
 	struct limit line_limit; /* of what is passed up from one line ... */
 	struct limit mac_limit;	 /* ... and from one MAC */
+};
+
+/*
+ * notices: RINGBUF, what the agent is told beside the counters. Never one for each packet: a line
+ * has tokens of its own for each kind, and what does not fit is lost. Nobody is woken.
+ */
+enum dhcp_notice_kind {
+	DHCP_NOTICE_FIRST_ACK = 1, /* where no promise stood before */
+	DHCP_NOTICE_SHORT_GRANT,   /* g < L: the horizon is near */
+	DHCP_NOTICE_SUSPECT,	   /* a sender who claims what is not so, or asks too much */
+};
+
+struct notice {
+	__u64 at_boot_ns;
+	__u64 seq;    /* of the binding that was answered from, 0 = none */
+	__u32 kind;   /* enum dhcp_notice_kind */
+	__u32 reason; /* enum dhcp_counter: the verdict */
+	__u32 ifindex;
+	__u8 mac[6]; /* the client's, 0 = the message could not be read */
+	__u16 s_vlan;
+	__u8 sender[6]; /* of a suspect: the Ethernet source */
+	__u16 c_vlan;
+	__be32 ip_be; /* of that binding, 0 = none */
 };
 
 /* site_state: ARRAY, one entry, key 0, memory-mapped by the agent, its only writer. */

@@ -78,6 +78,7 @@ struct request_notes {
 	struct circuit circuit; /* in mode CIRCUIT; len 0 = not read */
 	__u64 parameters[4];	/* bit by code: what option 55 asks for */
 	struct chosen chosen;
+	struct notice notice; /* for the agent, see notices.h */
 };
 
 struct {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The maps that the agent fills and the program reads. Shapes: maps.h. Sizes are defaults; the
+ * The maps that program and agent share. Shapes: maps.h. Sizes are defaults; the
  * loader sets those of subscriber_pools, circuits and promises.
  */
 #ifndef DHCP_TABLES_H
@@ -62,6 +62,11 @@ struct {
 	__type(key, __u32);
 	__type(value, struct site_state);
 } site_state SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, DHCP_NOTICES_SIZE);
+} notices SEC(".maps");
 
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 

@@ -33,6 +33,7 @@ MAX_RELAYS: Final = 4
 CIRCUIT_MAX: Final = 64
 POOL_OPTIONS_MAX: Final = 512
 ON_REQUEST_MAX: Final = 32
+NOTICES_SIZE: Final = 65_536
 
 _SECOND_NS: Final = 10**9
 
@@ -92,6 +93,19 @@ SITE_STATE: Final = Record(
     cursor_hash="8s",
     genesis="16s",
     lines="Q",
+)
+NOTICE: Final = Record(
+    "notice",
+    at_boot_ns="Q",
+    seq="Q",
+    kind="I",
+    reason="I",
+    ifindex="I",
+    mac="6s",
+    s_vlan="H",
+    sender="6s",
+    c_vlan="H",
+    ip_be="4s",
 )
 DHCP_STATS: Final = Record("dhcp_stats", **dict.fromkeys(COUNTERS, "Q"))
 

@@ -10,6 +10,7 @@ from edge_agent.datapath import abi, libbpf, pins
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.mapped import Words, wait_for_programs
 from edge_agent.datapath.maps import Counters, Table
+from edge_agent.datapath.notices import Notice, Ring
 from edge_agent.datapath.port import TableFullError
 from edge_agent.dhcp.tables import (
     NO_LIMIT,
@@ -46,6 +47,7 @@ class KernelTables:
         self._written_state: SiteState | None = None
         self._written_pools: dict[int, PoolOptions] = {}
         self._counters = Counters(maps["stats_map"], abi.COUNTERS)
+        self.notices = Ring(maps["notices"], read_only=read_only)
         octets = self.max_subscribers * abi.PROMISE.size
         self._promises = Words(maps["promises"], octets, read_only=read_only)
         self._state = Words(maps["site_state"], abi.SITE_STATE.size, read_only=read_only)
@@ -192,6 +194,9 @@ class KernelTables:
     def counters(self) -> dict[str, int]:
         return self._counters.read()
 
+    def take_notices(self, limit: int) -> list[Notice]:
+        return self.notices.take(limit)
+
     def disable_port(self, ifindex: int) -> None:
         """Answer no more on an interface; one that is not ours is no error."""
         if port := self.port(ifindex):
@@ -202,6 +207,7 @@ class KernelTables:
         """Give the memory-mapped maps back; the file descriptors stay the caller's."""
         self._promises.close()
         self._state.close()
+        self.notices.close()
 
     def _full(self) -> TableFullError:
         return TableFullError(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from edge_agent.datapath.notices import Notice
 from edge_agent.datapath.port import TableFullError
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.tables import (
@@ -113,6 +114,10 @@ class MemoryDatapath:
 
     def counters(self) -> dict[str, int]:
         return {counter.value: number for counter, number in self._counters.items()}
+
+    def take_notices(self, limit: int) -> list[Notice]:  # noqa: ARG002 - the port's signature
+        """None: who judges here is the agent itself."""
+        return []
 
     def close(self) -> None:
         """Nothing is held outside this process."""

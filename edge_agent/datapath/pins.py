@@ -1,6 +1,7 @@
 """The pin directory: maps and program under `/sys/fs/bpf/lease/<site>`, which outlive the agent.
 
-    subscriber_pools  circuits  ip_pools  stats_map  promises  access_ports  site_state  prog
+    subscriber_pools  circuits  ip_pools  stats_map  promises  access_ports  notices  site_state
+    prog
 
 `site_state` is made last, so a directory that has it is whole. It holds the cursor: tables and
 cursor are kept or lost together.
@@ -24,6 +25,7 @@ PROGRAM_PIN: Final = "prog"
 _HASH: Final = 1
 _ARRAY: Final = 2
 _PERCPU_ARRAY: Final = 6
+_RINGBUF: Final = 27
 _MMAPABLE: Final = 1 << 10
 _OBJECT: Final = "dhcp_fastpath.bpf.o"
 
@@ -53,6 +55,7 @@ def shapes(subscribers: int, circuits: int = 1) -> dict[str, Shape]:
         "stats_map": Shape(_PERCPU_ARRAY, 4, abi.DHCP_STATS.size, 1),
         "promises": Shape(_ARRAY, 4, abi.PROMISE.size, subscribers, _MMAPABLE),
         "access_ports": Shape(_ARRAY, 4, abi.ACCESS_PORT.size, abi.MAX_PORTS),
+        "notices": Shape(_RINGBUF, 0, 0, abi.NOTICES_SIZE),
         "site_state": Shape(_ARRAY, 4, abi.SITE_STATE.size, 1, _MMAPABLE),
     }
 
@@ -99,7 +102,7 @@ def open_maps(directory: Path, *, read_only: bool = False) -> dict[str, int]:
             if not path.exists():
                 raise AbiMismatchError(f"{path} is not there, so the tables are not whole")
             # the kernel maps no memory of a read-only descriptor, not even for reading
-            is_mapped = bool(shape.flags & _MMAPABLE)
+            is_mapped = shape.kind == _RINGBUF or bool(shape.flags & _MMAPABLE)
             fds[name] = libbpf.open_pin(path, read_only=read_only and not is_mapped)
         check_shapes(directory, fds)
     except FastPathError:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from edge_agent.datapath.notices import Notice
 from edge_agent.dhcp.tables import (
     NO_LIMIT,
     Assignment,
@@ -85,6 +86,10 @@ class Datapath(Tables, Protocol):
 
     def counters(self) -> dict[str, int]:
         """The counters of `bpf/maps.h` by name, summed over processors."""
+        ...
+
+    def take_notices(self, limit: int) -> list[Notice]:
+        """The next notices of the kernel program, oldest first; they are gone then."""
         ...
 
     def close(self) -> None:

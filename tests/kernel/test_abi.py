@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge_agent.datapath import abi
+from edge_agent.datapath.notices import NoticeKind
 from edge_agent.datapath.pins import object_file
 from edge_agent.datapath.record import Record
 from edge_agent.dhcp import fastpath, options
@@ -26,6 +27,7 @@ RECORDS = [
     abi.LIMIT,
     abi.ACCESS_PORT,
     abi.SITE_STATE,
+    abi.NOTICE,
     abi.DHCP_STATS,
 ]
 MAPS_H = Path(__file__).parents[2] / "bpf" / "maps.h"
@@ -38,7 +40,7 @@ def btf(kernel: None) -> dict[str, Any]:
         ["bpftool", "-j", "btf", "dump", "file", object_file()], capture_output=True, check=True
     )
     types = json.loads(dumped.stdout)["types"]
-    return {found["name"]: found for found in types if found["kind"] == "STRUCT"}
+    return {found["name"]: found for found in types if found["kind"] in ("STRUCT", "ENUM")}
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
@@ -49,6 +51,16 @@ def test_layout(btf: dict[str, Any], record: Record) -> None:
 
     assert record.offsets == offsets
     assert record.size == compiled["size"]
+
+
+def test_enums(btf: dict[str, Any]) -> None:
+    """What a notice names by a number has that number on both sides."""
+    for name, ours in (
+        ("notice_kind", {f"NOTICE_{kind.name}": kind.value for kind in NoticeKind}),
+        ("counter", {name: at for at, name in enumerate((*abi.COUNTERS, "COUNTER_MAX"))}),
+    ):
+        compiled = {each["name"]: each["val"] for each in btf[f"dhcp_{name}"]["values"]}
+        assert compiled == {f"DHCP_{word}": number for word, number in ours.items()}
 
 
 def test_constants_are_those_of_the_header() -> None:
@@ -70,6 +82,7 @@ def test_constants_are_those_of_the_header() -> None:
         "KEY_TAG_CIRCUIT": CIRCUIT_TAG,
         "POOL_OPTIONS_MAX": abi.POOL_OPTIONS_MAX,
         "ON_REQUEST_MAX": abi.ON_REQUEST_MAX,
+        "NOTICES_SIZE": abi.NOTICES_SIZE,
         "MIN_GRANT_S": fastpath.MIN_GRANT_S,
         "OPT_AT_TYPE": options.AT_TYPE,
         "OPT_AT_LEASE": options.AT_LEASE,
