@@ -12,6 +12,7 @@ from types import MappingProxyType
 import structlog
 
 from edge_agent.agent.duties import Duties
+from edge_agent.agent.kernel_notices import KernelNotices
 from edge_agent.agent.slow_path import Now, SendCommand, SendFrame, SlowPath
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.port import Datapath
@@ -80,6 +81,7 @@ class Edge:
         self.duties = Duties(self.projection, self._send_unless_lost, now)
         self.is_ready = False
         self._audit = structlog.get_logger("edge").bind(site=identity.site, edge=identity.edge)
+        self.notices = KernelNotices(datapath, lines, self._audit)
         self._lines = lines.fingerprint()
         self._state = datapath.state()
         self._take_over(now)
@@ -292,6 +294,7 @@ class Edge:
             "heartbeats_unanswered": str(self.unanswered),
             "waiting": str(len(self.slow_path.waiting)),
             "unserved": str(self.projection.unserved),
+            **self.notices.report(),
         }
 
 

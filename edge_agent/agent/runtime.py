@@ -280,6 +280,7 @@ class Runtime:
             if len(self._lost) == len(self._sockets):
                 raise next(iter(self._lost.values()))
             self.edge.touch(now())
+            self.edge.notices.tell(now())
             if self._is_asked:
                 self._send_heartbeat()
             dropped = self.edge.slow_path.waiting.drop_stale(elapsed_ns())

@@ -62,6 +62,7 @@ def status(path: Path, *, as_json: bool) -> None:
 
 def _status(datapath: XdpDatapath) -> dict[str, object]:
     state, now_ns = datapath.state(), boot_ns()
+    told, untaken = datapath.notices.counts()
     counters = {name: number for name, number in datapath.counters().items() if number}
     return {
         "datapath": datapath.kind,
@@ -75,6 +76,7 @@ def _status(datapath: XdpDatapath) -> dict[str, object]:
         "cursor": f"{state.cursor_commit_ms}-{state.cursor_lo}",
         "log": state.genesis.hex(),
         "incarnation": state.life,
+        "notices": f"{told}, {untaken} of them not taken by the agent yet",
         "counters": counters,
     }
 

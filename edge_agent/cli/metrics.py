@@ -18,19 +18,31 @@ def metrics(path: Path) -> None:
     config = load_config(path)
     with pinned(path) as datapath:
         state, counters = datapath.state(), datapath.counters()
+        notices = datapath.notices.counts()
     labels = {"site": config.site, "edge": config.edge}
-    for line in rendered(labels, counters, state, boot_ns()):
+    for line in rendered(labels, counters, state, notices, boot_ns()):
         click.echo(line)
 
 
 def rendered(
-    labels: Mapping[str, str], counters: Mapping[str, int], state: SiteState, now_boot_ns: int
+    labels: Mapping[str, str],
+    counters: Mapping[str, int],
+    state: SiteState,
+    notices: tuple[int, int],
+    now_boot_ns: int,
 ) -> Iterator[str]:
-    """Lines of the text format 0.0.4; `labels` stand on every sample."""
+    """Lines of the text format 0.0.4; `labels` stand on every sample.
+
+    `notices` are those that were told since the tables were made, and how many of them the agent
+    has not taken yet.
+    """
     yield "# HELP lease_edge_messages_total DHCP messages by verdict of the kernel program."
     yield "# TYPE lease_edge_messages_total counter"
     for verdict, number in counters.items():
         yield _sample("lease_edge_messages_total", {**labels, "verdict": verdict}, number)
+    yield "# HELP lease_edge_notices_total What the kernel program told the agent."
+    yield "# TYPE lease_edge_notices_total counter"
+    yield _sample("lease_edge_notices_total", labels, notices[0])
     horizon_left_ns = max(0, state.horizon_boot_ns - now_boot_ns)
     silent_ns = max(0, now_boot_ns - state.touched_boot_ns)
     for name, help_text, value in (
@@ -39,6 +51,7 @@ def rendered(
         ("agent_silent_seconds", "Since the agent touched the tables.", silent_ns / SECOND_NS),
         ("applied_seq", "Last event of the log that the tables hold.", state.cursor_lo),
         ("epoch", "Of that event.", state.epoch),
+        ("notices_untaken", "Of the notices, those that the agent has not taken.", notices[1]),
     ):
         yield f"# HELP lease_edge_{name} {help_text}"
         yield f"# TYPE lease_edge_{name} gauge"

@@ -13,7 +13,7 @@ STATE = SiteState(
 
 def lines(state: SiteState = STATE, now_boot_ns: int = 40 * SECOND) -> list[str]:
     counters = {name.value: at for at, name in enumerate(Counter)}
-    return list(rendered({"site": "ams01"}, counters, state, now_boot_ns))
+    return list(rendered({"site": "ams01"}, counters, state, (70, 3), now_boot_ns))
 
 
 def test_every_counter_is_a_sample() -> None:
@@ -21,6 +21,12 @@ def test_every_counter_is_a_sample() -> None:
     found = [line for line in lines() if line.startswith("lease_edge_messages_total")]
     assert found[0] == 'lease_edge_messages_total{site="ams01",verdict="offer"} 0'
     assert len(found) == len(Counter)
+
+
+def test_notices_are_samples() -> None:
+    """What the kernel told is counted, and what of it nobody has heard."""
+    assert 'lease_edge_notices_total{site="ams01"} 70' in lines()
+    assert 'lease_edge_notices_untaken{site="ams01"} 3' in lines()
 
 
 def test_state_is_told_in_seconds_and_whole_numbers() -> None:
