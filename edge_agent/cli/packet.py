@@ -1,4 +1,4 @@
-"""edgectl packet: run a client's message through the loaded program and show what comes out."""
+"""edgectl packet: run a client's message through the kernel program and show what comes out."""
 
 import socket
 import sys
@@ -10,6 +10,8 @@ import click
 
 from edge_agent.cli.inspect import lines_of, pinned
 from edge_agent.cli.run import EXIT_UNAVAILABLE, config_option, load_config
+from edge_agent.datapath.errors import FastPathError
+from edge_agent.datapath.trial import Judged
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp import codes, probe
 from edge_agent.dhcp.classify import RequestState
@@ -27,6 +29,7 @@ from lease_core.domain.values import (
 
 XDP_TX = 3
 HEADERS = 42
+OTHER_PROGRAM = "another release of the program serves until the agent is started anew"
 EXIT_PASSED = 1
 EXIT_USAGE = 2
 
@@ -60,9 +63,9 @@ _SECONDS = {51: "lease time", 58: "T1", 59: "T2"}
 def packet(
     mac_text: str, *, kind: str, state: str, ip: str | None, line_text: str | None, path: Path
 ) -> None:
-    """Judge a message of MAC by the program as it is loaded, without a wire.
+    """Judge a message of MAC by the kernel program on the tables as they are, without a wire.
 
-    Nothing is sent, but a request that is answered counts as a promise, as on the wire.
+    Nothing is sent, promised or counted: the program is loaded once more for it.
     """
     try:
         mac, wanted = mac_from_text(mac_text), ip_from_text(ip) if ip else None
@@ -78,16 +81,24 @@ def packet(
         way = _way(datapath, line)
         client = _client(datapath, mac, wanted, bound)
         frame = _message(kind, RequestState(state), client, way)
-        before = datapath.counters()
-        action, answer = datapath.test_run(frame, line.ifindex)
-        after = datapath.counters()
-    moved = [name for name, number in after.items() if number > before[name]]
-    verdict = ", ".join(moved) or "not counted: no DHCP for the program"
+        judged = _judged(datapath, frame, line.ifindex)
+    verdict = judged.counter or "not counted: no DHCP for the program"
     click.echo(f"{kind} of {mac_text} on {lines.text(line)}: {verdict}")
-    if action != XDP_TX:
+    if judged.action != XDP_TX:
         sys.exit(EXIT_PASSED)
-    for told in _decoded(answer, HEADERS + len(way.tags)):
+    for told in _decoded(judged.frame, HEADERS + len(way.tags)):
         click.echo(f"  {told}")
+
+
+def _judged(datapath: XdpDatapath, frame: bytes, ifindex: int) -> Judged:
+    """The verdict on a frame; warns if it is not of the program that serves."""
+    try:
+        with datapath.trial() as trial:
+            if not datapath.is_program_of(trial):
+                click.echo(f"edgectl: {OTHER_PROGRAM}", err=True)
+            return trial.judge(frame, ifindex)
+    except FastPathError as error:
+        _fail(str(error), EXIT_UNAVAILABLE)
 
 
 def _fail(text: str, code: int) -> NoReturn:

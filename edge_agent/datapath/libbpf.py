@@ -99,6 +99,7 @@ def library() -> Any:
         ("bpf_map__set_max_entries", integer, pointer, ctypes.c_uint32),
         ("bpf_map__set_pin_path", integer, pointer, text),
         ("bpf_program__fd", integer, pointer),
+        ("bpf_map__fd", integer, pointer),
         ("bpf_obj_pin", integer, integer, text),
         ("bpf_obj_get_opts", integer, text, pointer),
         ("bpf_obj_get_info_by_fd", integer, integer, pointer, pointer),
@@ -154,6 +155,21 @@ def load(path: Path, program: str, pins: Mapping[str, Path], max_entries: Mappin
     Raises:
         LoadError: the object cannot be read or the verifier refused it, with their text.
     """
+    return load_with_map(path, program, pins, max_entries, None)[0]
+
+
+def load_with_map(
+    path: Path,
+    program: str,
+    pins: Mapping[str, Path],
+    max_entries: Mapping[str, int],
+    map_name: str | None,
+) -> tuple[int, int]:
+    """The same, and the file descriptor of a map that may not be pinned; -1 if none is named.
+
+    Raises:
+        LoadError: as `load`.
+    """
     lib = library()
     with _PrintedText() as printed:
         handle = lib.bpf_object__open_file(os.fsencode(path), None)
@@ -171,7 +187,10 @@ def load(path: Path, program: str, pins: Mapping[str, Path], max_entries: Mappin
             if result:
                 raise LoadError(f"{path}: not loaded: {os.strerror(-result)}", printed.tail())
             fd = lib.bpf_program__fd(lib.bpf_object__find_program_by_name(handle, program.encode()))
-            return os.dup(fd)
+            if map_name is None:
+                return os.dup(fd), -1
+            map_fd = lib.bpf_map__fd(lib.bpf_object__find_map_by_name(handle, map_name.encode()))
+            return os.dup(fd), os.dup(map_fd)
         finally:
             lib.bpf_object__close(handle)
 

@@ -15,6 +15,7 @@ from edge_agent.datapath import attach as interfaces
 from edge_agent.datapath.attach import Attached, Mode
 from edge_agent.datapath.errors import AbiMismatchError, AttachError, FastPathError
 from edge_agent.datapath.kernel_tables import KernelTables
+from edge_agent.datapath.trial import Trial
 from edge_agent.datapath.vlan_offload import keep_tags
 
 _KINDS: Final = {Mode.NATIVE: "XDP native", Mode.GENERIC: "XDP generic"}
@@ -177,6 +178,18 @@ class XdpDatapath(KernelTables):
         """
         action, answer, _ = dry_run.run(self._program, frame, ifindex)
         return action, answer
+
+    def trial(self) -> Trial:
+        """The program of this agent once more on these tables, to be closed by the caller.
+
+        Raises:
+            LoadError: the object is missing or was refused.
+        """
+        return Trial(self.directory, self.max_subscribers, self.max_circuits)
+
+    def is_program_of(self, trial: Trial) -> bool:
+        """Whether what is pinned has the same instructions."""
+        return libbpf.program_info(self._program).tag == trial.tag
 
     def close(self) -> None:
         self.unmap()

@@ -1,5 +1,6 @@
 """`edgectl packet` on the loaded program: every key mode and type, by its own words."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from edge_agent.cli.main import main
+from edge_agent.cli.packet import OTHER_PROGRAM
+from edge_agent.datapath.dry_run import XDP_PASS
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.tables import KeyMode, Line, key_of
+from edge_agent.dhcp.tables import KeyMode, Limit, Line, key_of
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+from tests.kernel.builds import build
 from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, Lab
-from tests.packets import CLIENT_MAC, PORT_MAC, RELAY
+from tests.packets import CLIENT_MAC, DISCOVER, PORT_MAC, RELAY, dhclient
 
 CLIENT = mac_text(Mac(CLIENT_MAC))
 IP = ip_text(Ipv4(ADDRESS))
@@ -87,3 +91,57 @@ def test_lines_by_circuit(site: tuple[XdpDatapath, Path]) -> None:
     assert "option 82" in told
     assert "ack" in edgectl(config, "--type", "request", "--state", "rebinding")[1]
     assert "pass_circuit" in edgectl(config, "--type", "request", "--state", "renewing")[1]
+
+
+def test_live_traffic_does_not_mix_in(site: tuple[XdpDatapath, Path]) -> None:
+    """While others are served, the verdict is the packet's alone."""
+    opened, config = site
+    other, done = dhclient(DISCOVER, mac=CLIENT_MAC + 1).frame(), threading.Event()
+
+    def serve() -> None:
+        while not done.is_set():
+            opened.test_run(other, IFINDEX)
+
+    traffic = threading.Thread(target=serve)
+    traffic.start()
+    verdicts = [edgectl(config)[1].splitlines()[0] for _ in range(5)]
+    done.set()
+    traffic.join()
+
+    assert verdicts == [f"discover of {CLIENT} on lo: offer"] * 5
+    assert opened.counters()["pass_unknown_client"] > 0
+
+
+def test_a_run_leaves_no_trace(site: tuple[XdpDatapath, Path]) -> None:
+    """No promise is raised, no token taken, nothing counted or told, and nothing stays pinned
+    (I6)."""
+    opened, config = site
+    opened.put_port(IFINDEX, Mac(PORT_MAC), mac_limit=Limit(1, 1), line_limit=Limit(1, 1))
+    before, pinned = opened.counters(), sorted(path.name for path in opened.directory.iterdir())
+    for words, verdict in (
+        (("--type", "request"), "ack"),
+        (("--type", "request", "--ip", "192.0.2.9"), "pass_other_address"),
+        (("--type", "request", "--ip", "192.0.2.9"), "pass_other_address"),
+        (("--line", "lo:7"), "pass_other_line"),
+    ):
+        assert edgectl(config, *words)[1].splitlines()[0].endswith(f": {verdict}")
+
+    assert opened.counters() == before
+    assert opened.promise(BINDING.slot) == 0
+    assert opened.notices.counts() == (0, 0)
+    assert sorted(path.name for path in opened.directory.iterdir()) == pinned
+    stranger = dhclient(DISCOVER, mac=CLIENT_MAC + 1).frame()
+    assert opened.test_run(stranger, IFINDEX)[0] == XDP_PASS
+
+
+def test_another_program_is_told(
+    site: tuple[XdpDatapath, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the program that serves is of another release than the one that judges, it is said."""
+    _, config = site
+    assert OTHER_PROGRAM not in edgectl(config)[1]
+    made = build(tmp_path, patch={"reply.h": ("#define REPLY_TTL 64", "#define REPLY_TTL 63")})
+    monkeypatch.setattr("edge_agent.datapath.pins.object_file", lambda: made)
+    code, told = edgectl(config)
+
+    assert (code, OTHER_PROGRAM in told) == (0, True)
