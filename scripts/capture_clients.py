@@ -4,10 +4,13 @@
 
 Each client runs in namespaces of its own against a responder that gives short leases, answers one
 renewal and then falls silent until the client broadcasts. So it discovers, selects, renews, rebinds
-and, started anew, reboots. Clients: dhclient, udhcpc, dhcpcd (package dhcpcd-base), networkd.
+and, started anew, reboots. Those that can are started once more to release the address, to decline
+it, because another answers for it, and to ask with an address that they have (INFORM).
+Clients: dhclient, udhcpc, dhcpcd (package dhcpcd-base), networkd.
 """
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -34,7 +37,7 @@ CORPUS = Path(__file__).parents[1] / "tests/kernel/corpus"
 CLIENT, SERVER, ADDRESS = Mac(0x020000000017), Ipv4(0x64400001), Ipv4(0x64400017)
 PORT, IFINDEX = Mac(0x02AA00000001), 1
 LEASE_S, T1_S, T2_S = 30, 5, 12
-FIRST_LIFE_S, SECOND_LIFE_S = 45, 6
+FIRST_LIFE_S, LATER_LIFE_S = 45, 12
 ETH_P_IP = 0x0800
 NETWORK = """
 [Match]
@@ -47,20 +50,49 @@ SendRelease=no
 CONFIGURE = """#!/bin/sh
 [ -z "$new_ip_address$ip" ] || ip addr replace "${new_ip_address:-$ip}/16" dev eth0
 """
+REFUSE = """#!/bin/sh
+[ -z "$new_ip_address" ]
+"""
 
-CLIENTS: dict[str, tuple[list[str], list[str]]] = {
+DHCLIENT = "dhclient -4 -lf {tmp}/leases -pf {tmp}/pid"
+UDHCPC = "udhcpc -f -i eth0 -s {tmp}/script -x hostname:subscriber"
+DHCPCD = "dhcpcd -4 -f {tmp}/dhcpcd.conf"
+
+CLIENTS: dict[str, tuple[str, dict[str, str]]] = {
     "dhclient": (
-        ["dhclient", "-4", "-d", "-sf", "{tmp}/script", "-lf", "{tmp}/leases", "-pf",
-         "{tmp}/pid", "eth0"],
-        ["dhclient", "--version"],
+        "dhclient --version",
+        {
+            "rebinding": f"exec {DHCLIENT} -d -sf {{tmp}}/script eth0",
+            "init-reboot": f"exec {DHCLIENT} -d -sf {{tmp}}/script eth0",
+            "release": f"{DHCLIENT} -1 -sf {{tmp}}/script eth0; "
+            f"exec {DHCLIENT} -d -r -sf {{tmp}}/script eth0",
+            "decline": f"exec {DHCLIENT} -d -sf {{tmp}}/refuse eth0",
+        },
     ),
     "udhcpc": (
-        ["udhcpc", "-f", "-i", "eth0", "-s", "{tmp}/script", "-x", "hostname:subscriber"],
-        ["busybox"],
+        "busybox",
+        {
+            "rebinding": f"exec {UDHCPC}",
+            "init-reboot": f"exec {UDHCPC}",
+            "release": f"exec timeout 3 {UDHCPC} -R",
+            "decline": f"ip addr add 100.64.0.23/32 dev wire0; exec {UDHCPC} -a",
+        },
     ),
-    "dhcpcd": (["dhcpcd", "-4", "-B", "-f", "{tmp}/dhcpcd.conf", "eth0"], ["dhcpcd", "--version"]),
-    "networkd": (["/lib/systemd/systemd-networkd"], ["networkctl", "--version"]),
-}  # fmt: skip
+    "dhcpcd": (
+        "dhcpcd --version",
+        {
+            "rebinding": f"exec {DHCPCD} -B eth0",
+            "init-reboot": f"exec {DHCPCD} -B eth0",
+            "release": f"{DHCPCD} -w eth0; {DHCPCD} -k eth0; exec sleep 9",
+            "inform": f"ip addr add 100.64.0.23/16 dev eth0; exec {DHCPCD} -B --inform eth0",
+        },
+    ),
+    "networkd": (
+        "networkctl --version",
+        {"rebinding": "exec /lib/systemd/systemd-networkd"},
+    ),
+}
+"""By name what tells the version, and lives: each ends when such a message was heard."""
 
 
 def own_namespaces(client: str) -> None:
@@ -76,7 +108,9 @@ def shell(script: str) -> None:
 def prepare(tmp: Path) -> None:
     """A wire from eth0 to wire0, and state of the clients that vanishes."""
     (tmp / "script").write_text(CONFIGURE)
-    (tmp / "script").chmod(0o755)
+    (tmp / "refuse").write_text(REFUSE)
+    for name in ("script", "refuse"):
+        (tmp / name).chmod(0o755)
     (tmp / "dhcpcd.conf").write_text(
         "hostname\nduid\npersistent\nvendorclassid\noption domain_name_servers, domain_name\n"
         "option classless_static_routes\noption interface_mtu\nrequire dhcp_server_identifier\n"
@@ -90,7 +124,6 @@ def prepare(tmp: Path) -> None:
         ip link set lo up
         ip link add eth0 address 02:00:00:00:00:17 type veth peer name wire0
         ip link set wire0 up; ip link set eth0 up
-        ip neigh add 100.64.0.1 lladdr 02:aa:00:00:00:01 dev eth0 nud permanent
         for d in /run /var/lib/dhcpcd; do [ ! -d $d ] || mount -t tmpfs tmpfs $d; done
         mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases
         chown -R systemd-network: /run/systemd/netif 2>/dev/null || true
@@ -99,6 +132,18 @@ def prepare(tmp: Path) -> None:
         mount -t sysfs -o ro sysfs /sys
         """
     )
+
+
+def tables() -> MemoryDatapath:
+    """A site with one subscriber, who is answered for ever."""
+    filled = MemoryDatapath()
+    filled.put(subscriber_key(CLIENT), Assignment(ADDRESS, 1, 1, Line(IFINDEX), 1))
+    netmask, dns = Ipv4(0xFFFF0000), (Ipv4(0x08080808),)
+    options = render_pool_options(SERVER, netmask, (SERVER,), dns).always
+    filled.put_pool(1, PoolOptions(Ipv4(0x64400000), netmask, SERVER, 3600, options))
+    filled.put_port(IFINDEX, PORT)
+    filled.set_state(SiteState(gate=True, horizon_boot_ns=1 << 62))
+    return filled
 
 
 class Responder(threading.Thread):
@@ -110,13 +155,11 @@ class Responder(threading.Thread):
         self._renewals = 0
         self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP))
         self._wire.bind(("wire0", ETH_P_IP))
-        self._tables = MemoryDatapath()
-        self._tables.put(subscriber_key(CLIENT), Assignment(ADDRESS, 1, 1, Line(IFINDEX), 1))
-        netmask, dns = Ipv4(0xFFFF0000), (Ipv4(0x08080808),)
-        options = render_pool_options(SERVER, netmask, (SERVER,), dns)
-        self._tables.put_pool(1, PoolOptions(Ipv4(0x64400000), netmask, SERVER, 3600, options))
-        self._tables.put_port(IFINDEX, PORT)
-        self._tables.set_state(SiteState(gate=True, horizon_boot_ns=1 << 62))
+        self._tables = tables()
+
+    def has(self, kind: str) -> bool:
+        """Whether such a message was heard."""
+        return kind in self.kept
 
     def run(self) -> None:
         while True:
@@ -151,9 +194,9 @@ def short_lived(reply: bytes) -> bytes:
     )  # fmt: skip
 
 
-def live(words: list[str], seconds: float, is_enough: Callable[[], bool]) -> None:
+def live(script: str, seconds: float, is_enough: Callable[[], bool]) -> None:
     """Let a client run for some time, and die without a word."""
-    process = subprocess.Popen(words, start_new_session=True)
+    process = subprocess.Popen(["sh", "-c", script], start_new_session=True)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not is_enough():
         time.sleep(0.1)
@@ -162,28 +205,32 @@ def live(words: list[str], seconds: float, is_enough: Callable[[], bool]) -> Non
     process.wait()
 
 
-def version(words: list[str]) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+def version(command: str) -> str:
+    done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
     line = (done.stdout + done.stderr).splitlines()[0]
     found = re.search(r"v?\d+\.\d[\w.+~-]*|\d{3}", line)
     return found[0] if found else line
 
 
 def capture(client: str) -> None:
-    """Inside the namespaces: run the client twice and write what it sent."""
-    command, version_words = CLIENTS[client]
+    """Inside the namespaces: let the client live each of its lives and write what it sent."""
+    version_command, lives = CLIENTS[client]
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
-        words = [word.format(tmp=folder) for word in command]
         responder = Responder()
         responder.start()
-        live(words, FIRST_LIFE_S, lambda: "rebinding" in responder.kept)
-        shell("ip addr flush dev eth0; rm -f /run/dhcpcd/*.pid /run/dhcpcd/pid")
-        live(words, SECOND_LIFE_S, lambda: "init-reboot" in responder.kept)
+        seconds = FIRST_LIFE_S
+        for kind, script in lives.items():
+            shell(
+                "ip addr flush dev eth0; rm -f /run/dhcpcd/*.pid /run/dhcpcd/pid;"
+                "ip neigh replace 100.64.0.1 lladdr 02:aa:00:00:00:01 dev eth0 nud permanent"
+            )
+            live(script.format(tmp=folder), seconds, functools.partial(responder.has, kind))
+            seconds = LATER_LIFE_S
     CORPUS.mkdir(exist_ok=True)
     for kind, octets in sorted(responder.kept.items()):
         origin = (
-            f"# {client} {version(version_words)}, {kind}; captured by scripts/capture_clients.py"
+            f"# {client} {version(version_command)}, {kind}; captured by scripts/capture_clients.py"
         )
         lines = re.findall(".{1,64}", octets.hex())
         (CORPUS / f"{client}-{kind}.hex").write_text("\n".join((origin, *lines, "")))
