@@ -39,8 +39,13 @@ def _open_xdp(config: EdgeConfig) -> XdpDatapath:
             "cannot tell the kernel until when to answer; start it in the host's"
         )
     datapath = XdpDatapath.open(
-        config.pins, config.max_subscribers, has_circuits=config.has_circuits
+        config.pins,
+        config.max_subscribers,
+        has_circuits=config.has_circuits,
+        only_on=[port.interface for port in config.ports],
     )
+    for name in datapath.left:
+        audit.warning("interface.left", interface=name, site=config.site, edge=config.edge)
     for port in config.ports:
         datapath.attach(port.interface)
     return datapath

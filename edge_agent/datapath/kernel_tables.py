@@ -139,6 +139,12 @@ class KernelTables:
         octets = self._ports.get(ifindex)
         return None if octets is None else abi.unpack_port(octets)
 
+    def ports(self) -> Iterator[tuple[int, Port]]:
+        """Every interface that is ours with its number; looks at the whole map."""
+        for ifindex, octets in self._ports.items():
+            if port := abi.unpack_port(octets):
+                yield ifindex, port
+
     def port_mac(self, ifindex: int) -> Mac | None:
         port = self.port(ifindex)
         return None if port is None else port.mac

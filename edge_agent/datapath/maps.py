@@ -83,7 +83,7 @@ class Table:
         return int(count.value)
 
     def items(self) -> Iterator[tuple[int, bytes]]:
-        """Every entry of a hash, in no order, in chunks: bcc's own call wants room for all.
+        """Every entry, those of a hash in no order, in chunks: bcc's own call wants room for all.
 
         Raises:
             FastPathError: the kernel refused.

@@ -6,6 +6,7 @@ the dead-man time has passed; the next agent opens the same directory and goes o
 
 import os
 import socket
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -35,6 +36,8 @@ class XdpDatapath(KernelTables):
         self._program = program
         self._program_id = libbpf.program_info(program).id
         self.kind = self._kind()
+        self.left: list[str] = []
+        """Interfaces that were left when it was opened."""
 
     @classmethod
     def open(
@@ -43,13 +46,15 @@ class XdpDatapath(KernelTables):
         max_subscribers: int = abi.MAX_SUBSCRIBERS,
         *,
         has_circuits: bool = False,
+        only_on: Collection[str] | None = None,
     ) -> Self:
         """Open the site's tables for writing, or make them: gate closed, cursor 0.
 
         `has_circuits` asks for room for a circuit id with every subscriber, which ports in mode
         `CIRCUIT` need and which is fixed when the tables are made.
 
-        A program that is attached already goes on answering; see `attach`.
+        A program that is attached already goes on answering, see `attach`; with `only_on` not on
+        other interfaces than these, see `leave_others`.
 
         Raises:
             AbiMismatchError: what is pinned or attached does not fit this agent.
@@ -64,6 +69,8 @@ class XdpDatapath(KernelTables):
         datapath = cls(directory, pins.open_maps(directory), program, read_only=False)
         try:
             datapath.initialise()
+            if only_on is not None:
+                datapath.left = datapath.leave_others(only_on)
             datapath.check_attached()
         except FastPathError:
             datapath.close()
@@ -137,6 +144,25 @@ class XdpDatapath(KernelTables):
         if not self._is_ours(found):
             raise AttachError(device, found.mode, "is not ours to detach", str(found))
         interfaces.detach(device, found.mode)
+
+    def leave_others(self, devices: Collection[str]) -> list[str]:
+        """Serve no interface but these: close all other ports, and take the program off.
+
+        Returns the names of what was left. A port whose interface has gone is closed as well, since
+        its number may come to be another's.
+
+        Raises:
+            AttachError: the kernel refused.
+        """
+        names = dict(socket.if_nameindex())
+        ports = {ifindex: names.get(ifindex, f"if{ifindex}") for ifindex, _ in self.ports()}
+        closed = {ifindex: name for ifindex, name in ports.items() if name not in devices}
+        for ifindex in closed:
+            self.disable_port(ifindex)
+        attached = [device for device in self.attachments() if device not in devices]
+        for device in attached:
+            self.detach(device)
+        return sorted({*closed.values(), *attached})
 
     def attachments(self) -> dict[str, Attached]:
         """Interfaces of this host with a program on them that answers from these tables."""

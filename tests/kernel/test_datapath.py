@@ -1,5 +1,7 @@
 """The life of a datapath: made, attached, left alone, opened again, refused."""
 
+import io
+import json
 import os
 import shutil
 import socket
@@ -13,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.agent.config import EdgeConfig
+from edge_agent.agent.opening import open_datapath
 from edge_agent.datapath import attach as interfaces
 from edge_agent.datapath.attach import Mode
 from edge_agent.datapath.errors import (
@@ -24,7 +28,8 @@ from edge_agent.datapath.errors import (
 from edge_agent.datapath.packet_socket import _with_tag
 from edge_agent.datapath.port import Datapath, TableFullError
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.tables import KeyMode, Line, Port, SiteState, key_of, subscriber_key
+from edge_agent.dhcp.tables import KeyMode, Limit, Line, Port, SiteState, key_of, subscriber_key
+from lease_core import audit
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import BINDING, IFINDEX, KEY, POOL, POOL_OPTIONS, Lab
 from tests.packets import CLIENT_MAC, DISCOVER, PORT_MAC, RELAY, Client, dhclient, relayed
@@ -281,6 +286,67 @@ def test_answers_from_other_tables(directory: Path, device: str, lab: Lab) -> No
 
     with pytest.raises(AbiMismatchError, match=device):
         XdpDatapath.open(directory, 64)
+    lab.datapath.detach(device)
+
+
+def test_an_interface_that_is_no_longer_named_is_left(directory: Path, device: str) -> None:
+    """An agent that starts without it takes the program off, and its port is closed: what comes
+    there passes unlimited and unanswered, and the named one is served on."""
+    other = device[:-1] + "b"
+    gone, mac = 60_000, Mac(PORT_MAC)
+    with XdpDatapath.open(directory, 64) as opened:
+        for name in (device, other):
+            opened.attach(name)
+            opened.put_port(socket.if_nametoindex(name), mac, line_limit=Limit(1, 1))
+        opened.put_port(gone, mac)
+        kept = opened.attachments()[other].program.id
+
+    with XdpDatapath.open(directory, 64, only_on=[other]) as opened:
+        assert opened.left == sorted([device, f"if{gone}"])
+        assert [ifindex for ifindex, _ in opened.ports()] == [socket.if_nametoindex(other)]
+        assert {name: on.program.id for name, on in opened.attachments().items()} == {other: kept}
+        assert opened.port(gone) is opened.port(socket.if_nametoindex(device)) is None
+        for _ in range(3):
+            assert (
+                opened.test_run(dhclient(DISCOVER).frame(), socket.if_nametoindex(device))[0] == 2
+            )
+        assert opened.counters()["pass_port_unknown"] == 3
+    with XdpDatapath.open(directory, 64, only_on=[other]) as opened:
+        assert opened.left == []
+        opened.detach(other)
+
+
+def test_the_agent_leaves_what_its_configuration_no_longer_names(
+    directory: Path, device: str
+) -> None:
+    """A start with another configuration leaves the interface that is not in it, and tells."""
+    other, stream = device[:-1] + "b", io.StringIO()
+    audit.configure(stream)
+    for name in (device, other):
+        config = EdgeConfig(
+            site="s", edge="e", interfaces=(name,), datapath="xdp", pin_dir=directory,
+            max_subscribers=64,
+        )  # fmt: skip
+        opened = open_datapath(config)
+        assert isinstance(opened, XdpDatapath)
+        assert list(opened.attachments()) == [name]
+        opened.close()
+    audit.configure(None)
+
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line["interface"]) for line in lines] == [("interface.left", device)]
+
+
+def test_an_interface_may_move_to_another_site(directory: Path, device: str, lab: Lab) -> None:
+    """An agent that no longer names an interface starts though another site's program is there,
+    and leaves that alone."""
+    with XdpDatapath.open(directory, 64) as opened:
+        opened.put_port(socket.if_nametoindex(device), Mac(PORT_MAC))
+    lab.datapath.attach(device)
+
+    with XdpDatapath.open(directory, 64, only_on=[]) as opened:
+        assert opened.left == [device]
+    assert list(lab.datapath.attachments()) == [device]
     lab.datapath.detach(device)
 
 
