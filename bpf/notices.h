@@ -48,11 +48,14 @@ static __always_inline void write_notice(const struct xdp_md *ctx, struct reques
 		  kind == DHCP_NOTICE_SUSPECT ? mac_of(frame->eth->h_source) : 0);
 }
 
+/* From a line; the horizon is no line's own, so of short grants from an interface. */
 static __always_inline bool take_token(const struct request_notes *notes)
 {
 	const struct notice *notice = &notes->notice;
-	__u64 bucket = line_bucket(notice->ifindex, notes) |
-		       (__u64)notice->kind << NOTICE_KIND_SHIFT;
+	__u64 line = notice->kind == DHCP_NOTICE_SHORT_GRANT ?
+			     dhcp_line_key(0, notice->ifindex, 0, 0) << 2 :
+			     line_bucket(notice->ifindex, notes);
+	__u64 bucket = line | (__u64)notice->kind << NOTICE_KIND_SHIFT;
 	__u64 full_boot_ns = without_token(bucket, NOTICE_INTERVAL_NS, NOTICE_WINDOW_NS,
 					   notice->at_boot_ns);
 

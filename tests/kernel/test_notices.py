@@ -112,6 +112,24 @@ def test_short_grants_are_told(lab: Lab, told: Callable[[], list[Notice]]) -> No
     assert (found[0].ip, found[0].seq, found[0].mac) == (ADDRESS, BINDING.seq, CLIENT_MAC)
 
 
+def test_short_grants_of_all_lines_are_bounded(lab: Lab, told: Callable[[], list[Notice]]) -> None:
+    """A horizon that is near is told some times of an interface, not of each line (I12)."""
+    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), key=KeyMode.LINE)
+    started, mac = now_boot_ns(), Mac(CLIENT_MAC)
+    lab.set_state(horizon_boot_ns=now_boot_ns() + 1800 * SECOND)
+    for _ in range(3 * BURST):
+        client = on_new_line(RENEWING)
+        own = replace(BINDING, slot=next(_slots), line=line_of(client), mac=mac)
+        lab.datapath.put(key_of(mac, own.line, KeyMode.LINE), own)
+        lab.datapath.test_run(client.frame(), IFINDEX)
+        lab.datapath.test_run(client.frame(), IFINDEX)
+    took_s = (now_boot_ns() - started) / SECOND
+
+    kinds = [notice.kind for notice in told()]
+    assert kinds.count(NoticeKind.FIRST_ACK) == 3 * BURST
+    assert kinds.count(NoticeKind.SHORT_GRANT) <= BURST + took_s * RATE + 1
+
+
 def at_relay_port(lab: Lab) -> None:
     lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(RELAY)])
 
