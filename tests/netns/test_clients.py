@@ -1,8 +1,10 @@
 """Stock clients against the running service, on a real wire."""
 
 import json
+import sys
 import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from scripts.lab import BIN, Home, Lab, Site, wait_until
 
 pytestmark = pytest.mark.net
 
+ROOT = Path(__file__).parents[2]
 _numbers = count(1)
 
 
@@ -129,3 +132,29 @@ def test_packet_shows_what_the_program_would_answer(lab: Lab, home: Home) -> Non
     assert "message     ACK" in packet(home.mac, "--type", "request")
     assert "pass_other_address" in packet(home.mac, "--type", "request", "--ip", "192.0.2.9")
     assert "pass_unknown_client" in packet("02:00:00:00:99:99")
+
+
+SPOOF = """
+import socket
+from tests.packets import DISCOVER, dhclient
+mac = int({mac!r}.replace(":", ""), 16)
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+    wire.bind(("eth0", 0))
+    wire.send(dhclient(DISCOVER, mac=mac + (1 << 24)).but(src_mac=mac).frame())
+"""
+
+
+def test_a_sender_with_anothers_mac_is_told(lab: Lab, home: Home) -> None:
+    """What the kernel notices of a sender stands in the agent's audit lines within seconds."""
+    if lab.datapath != "xdp":
+        return  # there is no kernel part to notice
+    home.namespace.run(
+        "env", f"PYTHONPATH={ROOT}", sys.executable, "-c", SPOOF.format(mac=home.mac)
+    )
+
+    def told() -> list[dict[str, object]]:
+        lines = lab.log_of(f"edge-{home.site.name}")
+        return [line for line in lines if line["event"] == "sender.suspicious"]
+
+    wait_until(lambda: any(line["sender"] == home.mac for line in told()), "the notice")
+    assert {line["verdict"] for line in told()} == {"pass_source_mac"}
