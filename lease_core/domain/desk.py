@@ -161,6 +161,15 @@ class Desk:
                 over.append(ip)
         return over
 
+    def next_due_ns(self) -> int:
+        """When time alone brings something, unless the horizon is raised before."""
+        due_ns = self.horizon_ns + self.timing.reuse_guard_s * SECOND
+        if self._quarantine:
+            due_ns = min(due_ns, self._quarantine[0][0])
+        if self._offers:
+            due_ns = min(due_ns, next(iter(self._offers.values())).until_ns)
+        return due_ns
+
     def is_site_silent(self, now_ns: int) -> bool:
         """Whether A + Q passed: no promise of the site can stand any more (I7 ii)."""
         return now_ns > self.horizon_ns + self.timing.reuse_guard_s * SECOND

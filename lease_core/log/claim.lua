@@ -7,6 +7,7 @@
 -- ARGV[2] ttl      ms until the leadership lapses unless it is renewed
 -- ARGV[3] genesis  the log that the claimant means
 -- ARGV[4] above    an epoch that was seen elsewhere: the claimant's must be newer
+-- ARGV[5] dead     a leader who counts as nobody any more; "" for none
 --
 -- Returns one of
 --   OK epoch is_new   the caller leads; is_new is 1 or 0
@@ -27,6 +28,9 @@ if head[1] ~= ARGV[3] then
     return {'FOREIGN', 'it has genesis ' .. head[1]}
 end
 local leader = redis.call('GET', KEYS[1])
+if leader == ARGV[5] then
+    leader = false
+end
 if leader and leader ~= ARGV[1] then
     return {'HELD', leader, string.format('%.0f', redis.call('PTTL', KEYS[1]))}
 end

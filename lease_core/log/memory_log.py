@@ -79,11 +79,12 @@ class MemoryLog(MemorySnapshots):
         return site.head.genesis
 
     async def claim(
-        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0, dead: str = ""
     ) -> Claimed | HeldBy:
         site, now_ms = self._site, self._server.now_ms()
         head = _known(site.head, genesis)
-        held = site.leader if site.leader and site.leader[1] > now_ms else None
+        is_held = site.leader and site.leader[1] > now_ms and site.leader[0] != dead
+        held = site.leader if is_held else None
         if held and held[0] != owner:
             return HeldBy(owner=held[0], ttl_ms=held[1] - now_ms)
         site.leader = (owner, now_ms + ttl_ms)

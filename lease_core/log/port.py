@@ -186,11 +186,12 @@ class SiteLog(SnapshotStore, Protocol):
         """
 
     async def claim(
-        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0, dead: str = ""
     ) -> Claimed | HeldBy:
         """Take or renew the leadership for `ttl_ms`; a new one begins a new epoch.
 
-        The epoch will be newer than `above`, one that was seen before the log lost it (I5).
+        The epoch will be newer than `above`, one that was seen before the log lost it (I5). If
+        `dead` leads, its leadership is taken as lapsed; should it live, the epoch fences it.
 
         `owner` must name this process and no other, not even its own next life. A renewal with
         a `ttl_ms` of 1 gives the leadership up.

@@ -118,11 +118,11 @@ class RedisLog(RedisSnapshots):
         return text
 
     async def claim(
-        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0, dead: str = ""
     ) -> Claimed | HeldBy:
         with translated():
             reply = await self._claim(
-                [self._keys.leader, self._keys.head], [owner, ttl_ms, genesis, above]
+                [self._keys.leader, self._keys.head], [owner, ttl_ms, genesis, above, dead]
             )
         match list(map(bytes.decode, reply)):
             case ["OK", epoch, is_new]:

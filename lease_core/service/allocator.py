@@ -1,7 +1,6 @@
 """The allocator process: follows the plan and shares its sites with the other allocators."""
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -23,16 +22,16 @@ from lease_core.log.reader import (
     advance,
     standing,
 )
+from lease_core.service.heart import Heart
 from lease_core.service.leader import SiteLeader
-from lease_core.service.sharing import duty_of
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy
 
 audit = structlog.get_logger("allocator")
 
 PLAN_POLL_S = 0.5
-BEAT_S = 0.25
-MEMBER_MS = 1000
 MAX_LOST = 8
+WARMED_AT_ONCE = 16
+"""Sites whose logs are read at once; of more, each would wait for all the others."""
 
 Connect = Callable[[str], Awaitable[SiteLog]]
 """Opens the log of a site by its name."""
@@ -53,6 +52,8 @@ class Allocator:
         self._connect = connect
         self._members = members
         self._living: frozenset[str] = frozenset()
+        self._knows_members = True
+        self._turns = asyncio.Semaphore(WARMED_AT_ONCE)
         self._owner = f"{name}#{secrets.token_hex(4)}"
         self._deposed_writer_s = deposed_writer_s
         self._policy = policy
@@ -66,33 +67,23 @@ class Allocator:
         """Serve every site of the plan until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             if self._members:
-                tasks.create_task(self._share(self._members))
+                tasks.create_task(Heart(self._members, self._owner, self._meet).run())
             await self._follow_plan(tasks)
 
-    async def _share(self, members: Members) -> None:
-        """Say that we live and see who else does; while that cannot be told, all goes on as is."""
-        is_known = True
-        try:
-            while True:
-                try:
-                    self._meet(await members.beat(self._owner, MEMBER_MS))
-                    is_known = True
-                except LogUnavailableError as error:
-                    if is_known:
-                        audit.critical("members.unknown", by=self._owner, reason=str(error))
-                    is_known = False
-                await asyncio.sleep(BEAT_S)
-        finally:
-            with contextlib.suppress(LogError):
-                await members.beat(self._owner, 0)
-            await members.close()
-
-    def _meet(self, living: frozenset[str]) -> None:
-        if living != self._living:
-            audit.info("members.changed", by=self._owner, members=sorted(living))
+    def _meet(self, living: frozenset[str] | LogUnavailableError) -> None:
+        """Share the sites with those who live; while they are unknown, all goes on as it is."""
+        if isinstance(living, LogUnavailableError):
+            if self._knows_members:
+                audit.critical("members.unknown", by=self._owner, reason=str(living))
+            self._knows_members = False
+            return
+        self._knows_members = True
+        if living == self._living:
+            return
+        audit.info("members.changed", by=self._owner, members=sorted(living))
         self._living = living
-        for site, leader in self._leaders.items():
-            leader.duty = duty_of(self._owner, site, living)
+        for leader in self._leaders.values():
+            leader.share(living)
 
     async def _follow_plan(self, tasks: asyncio.TaskGroup) -> None:
         """Take up what is added; sites that are led already are led on, whatever the plan has."""
@@ -137,8 +128,10 @@ class Allocator:
                 await self._start(added, tasks)
             case PrefixPlanned() as prefix if prefix.site in self._leaders:
                 self._leaders[prefix.site].planned.append(prefix)
+                self._leaders[prefix.site].bell.ring()
             case OptionsPlanned() as planned if planned.site in self._leaders:
                 self._leaders[planned.site].planned_options[planned.pool] = (record.seq, planned)
+                self._leaders[planned.site].bell.ring()
             case _:
                 raise LedgerError(f"event {record.entry_id} of the plan fits no site")
 
@@ -163,11 +156,12 @@ class Allocator:
             elapsed_ns,
             policy=self._policy,
             replaces=_lost(former),
+            turns=self._turns,
         )
         if former:
             leader.planned.extend(self._plan.prefixes_of(added.site))
         if self._members:
-            leader.duty = duty_of(self._owner, added.site, self._living)
+            leader.share(self._living)
         self._leaders[added.site] = leader
         self._running[added.site] = tasks.create_task(leader.run(), name=f"site {added.site}")
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import structlog
 
 from lease_core.audit import tell_events
-from lease_core.domain.desk import Timing
-from lease_core.domain.events import OptionsPlanned, PrefixPlanned, RecoveryStarted
+from lease_core.domain.commands import Sent
+from lease_core.domain.desk import SECOND, Timing
+from lease_core.domain.events import OptionsPlanned, PrefixPlanned, Record, RecoveryStarted
 from lease_core.domain.ledger import EdgeLife, Ledger, LedgerError
 from lease_core.log.port import (
     Batch,
@@ -22,16 +23,19 @@ from lease_core.log.port import (
     FencedError,
     ForeignLogError,
     Head,
+    HeldBy,
     LogError,
     LogUnavailableError,
     OutcomeUnknownError,
     SiteLog,
+    Unreadable,
     UnreadableEntryError,
 )
 from lease_core.log.reader import BrokenChainError, GapError, Position, advance
 from lease_core.log.snapshot import newest_snapshot, still_holds
 from lease_core.log.writer import build, restamp
-from lease_core.service.sharing import Duty
+from lease_core.service.bell import Bell
+from lease_core.service.sharing import Duty, duty_of
 from lease_core.service.site_allocator import Draft, SiteAllocator
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy, Taking, Verifying
 
@@ -39,7 +43,12 @@ audit = structlog.get_logger("allocator")
 
 LEADERSHIP_MS = 1800
 RENEW_S = 0.6
+SHARED_LEADERSHIP_MS = 60_000
+SHARED_RENEW_S = 20.0
+"""Who shares sites is known to live by other means; see `SiteLeader.share`."""
 STAND_BY_MS = 500
+IDLE_S = 5.0
+"""So long one waits for news at most; reading again now and then finds a dead connection."""
 TICK_S = 0.5
 READ_COUNT = 512
 PAUSE_S = 0.2
@@ -64,15 +73,22 @@ class SiteLeader:
         *,
         policy: SnapshotPolicy = DEFAULT_POLICY,
         replaces: str = "",
+        turns: asyncio.Semaphore | None = None,
     ) -> None:
-        """`replaces` names the lost logs that this one stands in for, by genesis; "" = none."""
+        """`replaces` names the lost logs that this one stands in for, by genesis; "" = none.
+
+        `turns` bounds how many sites of a process read their logs from the beginning at once.
+        """
         self.log = log
         self.genesis = genesis
-        self.duty = Duty.LEAD
-        """May change at any time; without anybody to share with, every site is claimed."""
         self.planned: list[PrefixPlanned] = []
         self.planned_options: dict[str, tuple[int, OptionsPlanned]] = {}
         """Changed options by pool, with the seq of the plan's event."""
+        self.bell = Bell()
+        """Ring it after a change of the plan."""
+        self._turns = turns or asyncio.Semaphore()
+        self._duty = Duty.LEAD
+        self._living: frozenset[str] | None = None
         self.replaces = replaces
         self._timing = timing
         self._owner = owner
@@ -88,6 +104,17 @@ class SiteLeader:
         self._life: EdgeLife | None = None
         self._has_lost = False
         self._above = 0
+
+    def share(self, living: frozenset[str]) -> None:
+        """Share the sites with all who live, and with them only; before, every site is claimed.
+
+        Whoever leads without being among them is dead, however long its leadership lasts.
+        """
+        self._living = living
+        duty = duty_of(self._owner, self.log.site, living)
+        if duty is not self._duty:
+            self._duty = duty
+            self.bell.ring()
 
     def _forget(self) -> None:
         """Start over from the log, which should still hold what it held when we last saw it."""
@@ -106,9 +133,9 @@ class SiteLeader:
             await self._give_up()
 
     async def _serve(self) -> None:
-        if self.duty is Duty.REST:
+        if self._duty is Duty.REST:
             self._forget()
-            await asyncio.sleep(STAND_BY_MS / 1000)
+            await self.bell.or_ring(asyncio.sleep(IDLE_S, []))
             return
         try:
             claimed = await self._stand_by()
@@ -146,23 +173,30 @@ class SiteLeader:
         """
         block_ms = 0
         if not self._position.seq:
-            await self._begin_at_snapshot()
-        while self.duty is not Duty.REST:
+            async with self._turns:
+                await self._begin_at_snapshot()
+                await self._catch_up()
+        while self._duty is not Duty.REST:
             await self._catch_up(block_ms)
             await self._heed_loss()
             self._verifying.step(self._ledger)
-            if self.duty is not Duty.LEAD:
+            if self._duty is not Duty.LEAD:
                 self._leads, self._trouble = False, ""
-                block_ms = STAND_BY_MS
+                block_ms = int(IDLE_S * 1000)
                 continue
-            claim = await self.log.claim(
-                self._owner, LEADERSHIP_MS, self.genesis, above=self._above
-            )
+            claim = await self._claim(above=self._above)
             if isinstance(claim, Claimed):
                 return claim
             self._leads, self._trouble = False, ""
             block_ms = min(claim.ttl_ms, STAND_BY_MS) + 1
         return None
+
+    async def _claim(self, above: int = 0) -> Claimed | HeldBy:
+        ttl_ms = LEADERSHIP_MS if self._living is None else SHARED_LEADERSHIP_MS
+        claim = await self.log.claim(self._owner, ttl_ms, self.genesis, above)
+        if isinstance(claim, Claimed) or self._living is None or claim.owner in self._living:
+            return claim
+        return await self.log.claim(self._owner, ttl_ms, self.genesis, above, dead=claim.owner)
 
     async def _begin_at_snapshot(self) -> None:
         head = await self.log.head()
@@ -174,7 +208,7 @@ class SiteLeader:
                 self._note_loss()
 
     async def _catch_up(self, block_ms: int = 0) -> None:
-        while records := await self.log.read(self._position.entry_id, READ_COUNT, block_ms):
+        while records := await self._read(block_ms):
             for record in records:
                 position = advance(self._position, record)
                 if position.seq == self._seen.seq and position.h != self._seen.h:
@@ -184,6 +218,10 @@ class SiteLeader:
                 self._ledger.evolve(record.seq, record.epoch, record.event)
                 self._position = position
             block_ms = 0
+
+    async def _read(self, block_ms: int) -> list[Record]:
+        reading = self.log.read(self._position.entry_id, READ_COUNT, block_ms)
+        return await self.bell.or_ring(reading) if block_ms else await reading
 
     async def _heed_loss(self) -> None:
         """Notice a log that ends before what it held; one that only misses events is damaged."""
@@ -224,27 +262,46 @@ class SiteLeader:
         self._trouble = ""
         head = await self._commit(head, site, site.begin(cause, now_ns, self._recovery()))
         self._has_lost = False
-        renew_at = tick_at = time.monotonic()
-        while self.duty is Duty.LEAD:
-            if len(self.planned) > len(self._ledger.pools):
+        renew_s = RENEW_S if self._living is None else SHARED_RENEW_S
+        renew_at, tick_at = time.monotonic() + renew_s, time.monotonic()
+        while self._duty is Duty.LEAD:
+            if self._has_new_pools:
                 head = await self._commit(head, site, site.plan(self.planned, self._elapsed_ns()))
             while self.planned_options:
                 head = await self._set_options(head, site)
             if time.monotonic() >= renew_at:
                 await self._renew(claimed)
-                renew_at = time.monotonic() + RENEW_S
+                renew_at = time.monotonic() + renew_s
             taken = self._taking.step(self._ledger, self._position, self._elapsed_ns())
             if taken:
                 head = await self._commit(head, site, site.note(taken, self._elapsed_ns()))
             if time.monotonic() >= tick_at:
                 head = await self._commit(head, site, site.pass_time(self._elapsed_ns()))
                 tick_at = time.monotonic() + TICK_S
-            commands = await self.log.commands(head.cursor, READ_COUNT, int(TICK_S * 500))
+            wait_s = min(self._idle_s(site, tick_at), renew_at - time.monotonic())
+            commands = await self._commands(head.cursor, wait_s)
             head = await self._commit(head, site, site.handle(commands, self._elapsed_ns()))
             if site.outrun_by:  # an edge has seen a newer epoch, which the log lost
                 self._above = site.outrun_by
                 raise FencedError(site.outrun_by)
         await self._let_go()
+
+    @property
+    def _has_new_pools(self) -> bool:
+        return len(self.planned) > len(self._ledger.pools)
+
+    def _idle_s(self, site: SiteAllocator, tick_at: float) -> float:
+        """How long nothing has to be done unless somebody asks; less than 0 = something is due."""
+        if self._duty is not Duty.LEAD or self._has_new_pools or self.planned_options:
+            return 0
+        if self._taking.is_busy:
+            return TICK_S / 2
+        due_s = (site.desk.next_due_ns() - self._elapsed_ns()) / SECOND
+        return min(max(due_s, tick_at - time.monotonic()), IDLE_S)
+
+    async def _commands(self, cursor: str, wait_s: float) -> list[Sent | Unreadable]:
+        block_ms = max(1, int(wait_s * 1000))
+        return await self.bell.or_ring(self.log.commands(cursor, READ_COUNT, block_ms))
 
     async def _set_options(self, head: Head, site: SiteAllocator) -> Head:
         pool, (seq, planned) = next(iter(self.planned_options.items()))
@@ -264,7 +321,7 @@ class SiteLeader:
         return head
 
     async def _renew(self, claimed: Claimed) -> None:
-        claim = await self.log.claim(self._owner, LEADERSHIP_MS, self.genesis)
+        claim = await self._claim()
         if not isinstance(claim, Claimed) or claim.epoch != claimed.epoch:
             raise FencedError(claim.epoch if isinstance(claim, Claimed) else claimed.epoch + 1)
 

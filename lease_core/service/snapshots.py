@@ -47,6 +47,10 @@ class Taking:
         self._task: asyncio.Task[SnapshotMeta] | None = None
         self._audit = audit.bind(site=log.site, by=owner)
 
+    @property
+    def is_busy(self) -> bool:
+        return self._task is not None
+
     def step(self, ledger: Ledger, position: Position, now_ns: int) -> SnapshotTaken | None:
         """Begin a snapshot if one is due; return what to record once it is written.
 

@@ -1,6 +1,6 @@
 """Measure against a peer or a ceiling in the same run.
 
-scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | service | all
+scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | service | fleet | all
 """
 
 import argparse
@@ -21,6 +21,7 @@ COMMANDS = {
     "edge": "following the log into the kernel's map, against bare XREAD",
     "coldstart": "an edge and an allocator that start from a snapshot, up to a million leases",
     "service": "new subscribers through everything, against Kea",
+    "fleet": "many sites: idle ones, and leases spread over them",
 }
 
 

@@ -105,6 +105,18 @@ async def test_own_lapsed_leadership_begins_an_epoch_too(log: SiteLog) -> None:
     assert Claimed(epoch=2, is_new=True) == await log.claim("a", LONG_MS, GENESIS)
 
 
+async def test_a_dead_leader_is_replaced_at_once(backend: Backend, log: SiteLog) -> None:
+    """I5: nobody waits for a leadership whose holder is dead; should it live, it is fenced."""
+    await begun(log, "a")
+    other = backend.client()
+
+    assert isinstance(await other.claim("b", LONG_MS, GENESIS, dead="c"), HeldBy)
+    claimed = await other.claim("b", LONG_MS, GENESIS, dead="a")
+    assert claimed == Claimed(epoch=2, is_new=True)
+    assert isinstance(await log.claim("a", LONG_MS, GENESIS), HeldBy)
+    assert claimed.epoch == (await known_head(log)).epoch
+
+
 async def test_claim_keeps_the_end_of_the_log(log: SiteLog) -> None:
     """A new epoch changes who may write, not what was written."""
     head = (await written(log, await begun(log, "a"), [lease(1)], "x")).after

@@ -235,9 +235,9 @@ class SimLog:
         return await self._write(lambda: self._inner.create(genesis))
 
     async def claim(
-        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0, dead: str = ""
     ) -> Claimed | HeldBy:
-        return await self._write(lambda: self._inner.claim(owner, ttl_ms, genesis, above))
+        return await self._write(lambda: self._inner.claim(owner, ttl_ms, genesis, above, dead))
 
     async def append(self, batch: Batch) -> Appended:
         return await self._write(lambda: self._append(batch), is_append=True)

@@ -160,6 +160,7 @@ class World:
         for host in self.allocators.values():
             if site in host.leaders:
                 host.leaders[site].planned.append(prefix)
+                host.leaders[site].bell.ring()
 
     def recreate(self, site: str) -> None:
         """The operator puts a new log in the place of one that is gone."""

@@ -33,7 +33,7 @@ FIRST = ip_from_text("100.64.0.2")
 def make_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds become milliseconds."""
     for name, value in {
-        "LEADERSHIP_MS": 60,
+        "LEADERSHIP_MS": 200,
         "RENEW_S": 0.01,
         "TICK_S": 0.01,
         "PAUSE_S": 0.005,
@@ -71,6 +71,8 @@ class Trying(MemoryLog):
         self.lost = 0
         self.unsent = 0
         self.appends = 0
+        self.calls = 0
+        """Claims and reads."""
 
     async def append(self, batch: Batch) -> Appended:
         await self.goes_on.wait()
@@ -85,14 +87,20 @@ class Trying(MemoryLog):
         return done
 
     async def claim(
-        self, owner: str, ttl_ms: int, genesis: str, above: int = 0
+        self, owner: str, ttl_ms: int, genesis: str, above: int = 0, dead: str = ""
     ) -> Claimed | HeldBy:
+        self.calls += 1
         await self.goes_on.wait()
-        return await super().claim(owner, ttl_ms, genesis, above)
+        return await super().claim(owner, ttl_ms, genesis, above, dead)
+
+    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> list[Record]:
+        self.calls += 1
+        return await super().read(after_id, count, block_ms)
 
     async def commands(
         self, after_id: str, count: int = 500, block_ms: int = 0
     ) -> list[Sent | Unreadable]:
+        self.calls += 1
         found = await super().commands(after_id, count, block_ms)
         await self.goes_on.wait()
         return found

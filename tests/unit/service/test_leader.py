@@ -115,6 +115,55 @@ class TestLeading:
         assert leadership[1] - server.now_ms() <= 1
 
 
+class TestSharing:
+    async def test_an_idle_site_is_left_in_peace(self, server: MemoryServer) -> None:
+        """I12: who shares sites does not ask again and again for what nobody sends."""
+        logs = [Trying(server), Trying(server)]
+        living = frozenset({"one#1", "two#1"})
+        leaders = [
+            leader_of(log, f"{name}#1") for name, log in zip(("one", "two"), logs, strict=True)
+        ]
+        for leader in leaders:
+            leader.share(living)
+        async with running(*leaders):
+            await until(has(logs[0], PoolAdded))
+            await asyncio.sleep(0.1)
+            before = sum(log.calls for log in logs)
+            await asyncio.sleep(0.3)
+            assert sum(log.calls for log in logs) - before <= 2
+
+    async def test_a_change_of_the_plan_ends_the_wait(self, server: MemoryServer) -> None:
+        """A pool is there as soon as it is planned, however idle its site is."""
+        log = Trying(server)
+        leader = leader_of(log, "one#1")
+        leader.share(frozenset({"one#1"}))
+        async with running(leader):
+            await until(has(log, PoolAdded))
+            await asyncio.sleep(0.1)
+            leader.planned.append(prefix("res-2", number=1))
+            leader.bell.ring()
+            await until(has(log, PoolAdded, 2))
+
+    async def test_a_dead_leader_is_not_waited_for(self, server: MemoryServer) -> None:
+        """A leadership that lasts a minute more is taken over once its holder is no member."""
+        logs = {name: Trying(server) for name in ("one", "two")}
+        living = frozenset(f"{name}#1" for name in logs)
+        leaders = {name: leader_of(log, f"{name}#1") for name, log in logs.items()}
+        for leader in leaders.values():
+            leader.share(living)
+        client = Trying(server)
+        async with running(*leaders.values()):
+            await until(has(client, PoolAdded))
+            dead = (await records(client))[0].by
+            other = next(name for name in logs if name != dead)
+            logs[dead].goes_on.clear()
+            leaders[other].share(frozenset({f"{other}#1"}))
+            await until(has(client, EpochStarted, 2))
+            logs[dead].goes_on.set()
+
+        assert (await records(client))[-1].by == other
+
+
 class TestTakeover:
     async def test_a_standby_takes_over_and_the_resumed_leader_is_fenced(
         self, server: MemoryServer
