@@ -110,14 +110,14 @@ static __always_inline bool is_own_binding(const struct pool_assignment *copy,
 
 /* Rules 18 to 20. */
 static __always_inline __u32 find_binding(const struct asker *asker,
-					  const struct request_notes *notes, struct grant *grant)
+					  const struct request_notes *notes,
+					  struct pool_assignment *copy)
 {
 	const struct pool_assignment *value = bpf_map_lookup_elem(&subscriber_pools, &asker->key);
-	const struct pool_assignment *copy = &grant->binding;
 
 	if (!value)
 		return DHCP_pass_unknown_client;
-	grant->binding = *value;
+	*copy = *value;
 	/* The value may turn into another subscriber's now: the copy must not be read anew. */
 	barrier();
 

@@ -39,14 +39,16 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 		return reason;
 	if (!read_options(frame, options_len, notes))
 		return DHCP_pass_options;
-	if (notes->message_type != DHCPDISCOVER && notes->message_type != DHCPREQUEST)
-		return DHCP_pass_message_type;
+	notes->mac = mac_of(frame->bootp->chaddr);
 	has_relays = READ_ONCE(port->relay); /* once: the agent may change it meanwhile */
 	reason = check_relay(frame, port, has_relays, notes);
 	if (reason != NO_REASON)
 		return reason;
 	if (!is_sender_sound(frame, has_relays))
 		return DHCP_pass_source_mac;
+	notes->is_trusted = true;
+	if (notes->message_type != DHCPDISCOVER && notes->message_type != DHCPREQUEST)
+		return DHCP_pass_message_type;
 	return NO_REASON;
 }
 
@@ -65,9 +67,8 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker
 	reason = check_site(now_boot_ns, &horizon_boot_ns);
 	if (reason != NO_REASON)
 		return reason;
-	asker->mac = mac_of(frame->bootp->chaddr);
 	set_key(notes, asker);
-	reason = find_binding(asker, notes, grant);
+	reason = find_binding(asker, notes, &grant->binding);
 	if (reason != NO_REASON)
 		return reason;
 	if (!find_pool(grant))
@@ -98,6 +99,7 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct f
 	reason = read_request(&frame, port, notes);
 	if (reason != NO_REASON)
 		return reason;
+	asker.mac = notes->mac;
 	asker.key_mode = notes->key_mode;
 	reason = decide(&frame, &asker, notes, &grant);
 	if (reason != NO_REASON)

@@ -18,6 +18,8 @@
 #define DHCP_ON_REQUEST_MAX 32 /* options of a pool for those who ask for them */
 #define DHCP_NOTICES_SIZE 65536 /* octets of the ring */
 #define DHCP_MIN_GRANT_S 120
+#define DHCP_SHARED_RATE 5000 /* a second, of what is passed up of lines that nobody can tell apart */
+#define DHCP_SHARED_BURST 10000
 #define DHCP_DEAD_MAN_NS (900ULL * 1000000000ULL)
 
 /*

@@ -60,6 +60,8 @@ struct frame_place {
 /* Positions count from the end of the cookie. What is up to and with `times` starts as 0. */
 struct request_notes {
 	struct frame_place place;
+	__u64 mac; /* chaddr; 0 = not read */
+	__u32 is_trusted; /* rules 9 to 13 hold: the MAC speaks, or who may speak for it */
 	__u32 area_len;
 	__u32 at;
 	__u32 walked;

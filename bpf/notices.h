@@ -24,7 +24,7 @@
 #define NOTICE_WINDOW_NS (100 * NOTICE_INTERVAL_NS)
 
 /* Where a line's bucket has its kind; in those of what is passed up these bits are 0. */
-#define NOTICE_KIND_SHIFT 58
+#define NOTICE_KIND_SHIFT 59
 
 #define SUSPECT_VERDICTS                                                           \
 	(1ULL << DHCP_pass_source_mac | 1ULL << DHCP_pass_untrusted_relay |        \
@@ -43,7 +43,7 @@ static __always_inline void write_notice(const struct xdp_md *ctx, struct reques
 	notice->ifindex = ctx->ingress_ifindex;
 	notice->s_vlan = notes->place.s_vlan;
 	notice->c_vlan = notes->place.c_vlan;
-	write_mac(notice->mac, asking_mac(ctx, notes));
+	write_mac(notice->mac, READ_ONCE(notes->mac));
 	write_mac(notice->sender,
 		  kind == DHCP_NOTICE_SUSPECT ? mac_of(frame->eth->h_source) : 0);
 }
@@ -53,7 +53,7 @@ static __always_inline bool take_token(const struct request_notes *notes)
 {
 	const struct notice *notice = &notes->notice;
 	__u64 line = notice->kind == DHCP_NOTICE_SHORT_GRANT ?
-			     dhcp_line_key(0, notice->ifindex, 0, 0) << 2 :
+			     dhcp_line_key(0, notice->ifindex, 0, 0) << 3 :
 			     line_bucket(notice->ifindex, notes);
 	__u64 bucket = line | (__u64)notice->kind << NOTICE_KIND_SHIFT;
 	__u64 full_boot_ns = without_token(bucket, NOTICE_INTERVAL_NS, NOTICE_WINDOW_NS,

@@ -41,6 +41,8 @@ enum dhcp_message_type { /* RFC 2132 9.6 */
 	DHCPOFFER = 2,
 	DHCPREQUEST = 3,
 	DHCPACK = 5,
+	DHCPRELEASE = 7,
+	DHCPINFORM = 8,
 };
 
 #define NO_LENGTH 0x80 /* the option is its code alone */

@@ -224,7 +224,7 @@ static __always_inline bool is_station(__u64 mac)
 	return mac && !(mac & 1);
 }
 
-/* Rule 14: sender and client can be answered, and are one where no relays stand between. */
+/* Rule 13: sender and client can be answered, and are one where no relays stand between. */
 static __always_inline bool is_sender_sound(const struct dhcp_frame *frame, bool has_relays)
 {
 	__u64 client = mac_of(frame->bootp->chaddr);

@@ -11,6 +11,7 @@
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 
+#include "binding.h"
 #include "hash.h"
 #include "maps.h"
 #include "notes.h"
@@ -44,10 +45,29 @@ static __always_inline __u64 without_token(__u64 key, __u64 interval_ns, __u64 w
 	return full_boot_ns <= now_boot_ns + window_ns ? full_boot_ns : 0;
 }
 
-/* Clients that begin must not use up what clients that go on with their lease need. */
-static __always_inline __u64 class_of(const struct request_notes *notes)
+/* Does the client hold an address on this line, as far as the table knows? */
+static __always_inline bool is_bound(__u32 ifindex, const struct request_notes *notes)
 {
-	return READ_ONCE(notes->message_type) > DHCPDISCOVER;
+	struct asker asker = {
+		.mac = notes->mac,
+		.ifindex = ifindex,
+		.key_mode = READ_ONCE(notes->key_mode),
+	};
+	struct pool_assignment copy;
+
+	if (!READ_ONCE(notes->is_trusted))
+		return false;
+	set_key(notes, &asker);
+	return find_binding(&asker, notes, &copy) == NO_REASON;
+}
+
+/*
+ * Clients that begin must not use up what those need who go on, nor strangers what those need
+ * who are bound here.
+ */
+static __always_inline __u64 class_of(__u32 ifindex, const struct request_notes *notes)
+{
+	return is_bound(ifindex, notes) ? 2 : READ_ONCE(notes->message_type) > DHCPDISCOVER;
 }
 
 static __always_inline __u64 line_bucket(__u32 ifindex, const struct request_notes *notes)
@@ -56,7 +76,24 @@ static __always_inline __u64 line_bucket(__u32 ifindex, const struct request_not
 			     dhcp_circuit_key(0, ifindex, &notes->circuit) :
 			     dhcp_line_key(0, ifindex, notes->place.s_vlan, notes->place.c_vlan);
 
-	return line << 2 | class_of(notes) << 1; /* bit 0 is for those of a MAC */
+	return line << 3 | class_of(ifindex, notes) << 1; /* bit 0 is for those of a MAC */
+}
+
+/* Of the line; where its circuit could not be read, one that all of the port share. */
+static __always_inline struct limit line_limit_of(const struct access_port *port,
+						  const struct request_notes *notes)
+{
+	struct limit limit = {
+		.interval_ns = READ_ONCE(port->line_limit.interval_ns),
+		.window_ns = READ_ONCE(port->line_limit.window_ns),
+	};
+
+	if (limit.interval_ns && READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT &&
+	    !READ_ONCE(notes->circuit.len)) {
+		limit.interval_ns = NS_PER_S / DHCP_SHARED_RATE;
+		limit.window_ns = limit.interval_ns * DHCP_SHARED_BURST;
+	}
+	return limit;
 }
 
 /* Of a MAC on its line, so that nobody uses it up from another one. */
@@ -65,41 +102,32 @@ static __always_inline __u64 mac_bucket(__u64 mac, __u64 line_key)
 	return mix64(line_key ^ mac << 16) | 1;
 }
 
-/* The client, 0 where the message could not be read. */
-static __always_inline __u64 asking_mac(const struct xdp_md *ctx,
-					const struct request_notes *notes)
-{
-	struct dhcp_frame frame = frame_of(ctx, notes);
-
-	if (!READ_ONCE(notes->message_type) || (const void *)frame.options > frame.end)
-		return 0;
-	return mac_of(frame.bootp->chaddr);
-}
-
-/* The reason to pass a frame up, or to drop it because there were too many like it. */
-static __always_inline __u32 protect(const struct xdp_md *ctx, __u32 reason)
+/*
+ * The reason to pass a frame up, or to drop it because there were too many like it. A function of
+ * its own, which the verifier goes through once, however many ways lead here.
+ */
+__attribute__((noinline)) __u32 protect(struct xdp_md *ctx, __u32 reason)
 {
 	__u32 key = 0, ifindex = ctx->ingress_ifindex;
 	const struct request_notes *notes = bpf_map_lookup_elem(&scratch, &key);
 	const struct access_port *port = bpf_map_lookup_elem(&access_ports, &ifindex);
-	__u64 line_interval_ns, mac_interval_ns, now_boot_ns, mac, line_full, mac_full;
-	__u64 line_key, mac_key;
+	__u64 mac_interval_ns, now_boot_ns, mac, line_full, mac_full, line_key, mac_key;
+	struct limit line;
 
 	if (!notes || !port || reason == DHCP_pass_port_unknown)
 		return reason;
-	line_interval_ns = READ_ONCE(port->line_limit.interval_ns);
+	line = line_limit_of(port, notes);
 	mac_interval_ns = READ_ONCE(port->mac_limit.interval_ns);
-	if (!line_interval_ns && !mac_interval_ns)
+	if (!line.interval_ns && !mac_interval_ns)
 		return reason;
 
 	/* Both before either is taken from: who has too many does not use up his line's. */
 	now_boot_ns = bpf_ktime_get_boot_ns();
 	line_key = line_bucket(ifindex, notes);
-	line_full = without_token(line_key, line_interval_ns,
-				  READ_ONCE(port->line_limit.window_ns), now_boot_ns);
-	if (line_interval_ns && !line_full)
+	line_full = without_token(line_key, line.interval_ns, line.window_ns, now_boot_ns);
+	if (line.interval_ns && !line_full)
 		return DHCP_drop_line_rate;
-	mac = asking_mac(ctx, notes);
+	mac = READ_ONCE(notes->mac);
 	mac_key = mac_bucket(mac, line_key);
 	if (mac_interval_ns && mac) {
 		mac_full = without_token(mac_key, mac_interval_ns,
@@ -108,7 +136,7 @@ static __always_inline __u32 protect(const struct xdp_md *ctx, __u32 reason)
 			return DHCP_drop_mac_rate;
 		bpf_map_update_elem(&buckets, &mac_key, &mac_full, BPF_ANY);
 	}
-	if (line_interval_ns)
+	if (line.interval_ns)
 		bpf_map_update_elem(&buckets, &line_key, &line_full, BPF_ANY);
 	return reason;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * May this request come through a relay, and through this one, or past it: rules 10 to 13 of
+ * May this request come through a relay, and through this one, or past it: rules 9 to 12 of
  * docs/replies.md.
  */
 #ifndef DHCP_RELAY_H
@@ -47,19 +47,21 @@ static __always_inline bool is_allowed(const struct access_port *port, __be32 gi
 	return is_listed;
 }
 
-/* Rule 11 without giaddr: a client behind a relay renews, and its router brings the frame. */
-static __always_inline bool is_routed_renewal(const struct dhcp_frame *frame,
-					      const struct request_notes *notes)
+/* Rule 10 without giaddr: what a client with an address says by unicast, as a router brings it. */
+static __always_inline bool is_past_relays(const struct dhcp_frame *frame,
+					   const struct request_notes *notes)
 {
+	__u8 type = notes->message_type;
 	__be32 ciaddr = frame->bootp->ciaddr;
+	bool is_renewal = type == DHCPREQUEST && !notes->times[SLOT_REQUESTED_ADDRESS] &&
+			  !notes->times[SLOT_SERVER_ID];
 
-	return notes->message_type == DHCPREQUEST && !notes->times[SLOT_RELAY_AGENT] &&
-	       !notes->times[SLOT_REQUESTED_ADDRESS] && !notes->times[SLOT_SERVER_ID] &&
-	       ciaddr && ciaddr == frame->ip->saddr &&
+	return (is_renewal || type == DHCPRELEASE || type == DHCPINFORM) &&
+	       !notes->times[SLOT_RELAY_AGENT] && ciaddr && ciaddr == frame->ip->saddr &&
 	       frame->ip->daddr != bpf_htonl(0xffffffff);
 }
 
-/* Rule 12, over the saved option 82: whole sub-options that are known, each once. */
+/* Rule 11, over the saved option 82: whole sub-options that are known, each once. */
 static __always_inline bool walk_sub_options(struct request_notes *notes)
 {
 	const __u8 *value = notes->relay_agent.value;
@@ -86,7 +88,7 @@ static __always_inline bool walk_sub_options(struct request_notes *notes)
 	return false;
 }
 
-/* Rule 13: giaddr and circuit id, the line of a port in mode CIRCUIT. */
+/* Rule 12: giaddr and circuit id, the line of a port in mode CIRCUIT. */
 static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *notes)
 {
 	const __u8 *value = notes->relay_agent.value;
@@ -108,18 +110,18 @@ static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *no
 	return true;
 }
 
-/* Rules 10, 11 and 13 where no relay wrote, so that nobody says what circuit a client is on. */
+/* Rules 9, 10 and 12 where no relay wrote, so that nobody says what circuit a client is on. */
 static __always_inline __u32 check_unrelayed(const struct dhcp_frame *frame, bool has_relays,
 					     const struct request_notes *notes)
 {
 	if (!has_relays && (frame->bootp->giaddr || notes->times[SLOT_RELAY_AGENT]))
 		return DHCP_pass_untrusted_relay;
-	if (has_relays && !is_routed_renewal(frame, notes))
+	if (has_relays && !is_past_relays(frame, notes))
 		return DHCP_pass_relay_unknown;
 	return READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT ? DHCP_pass_circuit : NO_REASON;
 }
 
-/* Rules 10 to 13. */
+/* Rules 9 to 12. */
 static __always_inline __u32 check_relay(const struct dhcp_frame *frame,
 					 const struct access_port *port, bool has_relays,
 					 struct request_notes *notes)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from edge_agent.datapath.abi import MAX_RELAYS
+from edge_agent.datapath import abi
 from edge_agent.dhcp.tables import KeyMode, Limit
 from lease_core.config import Name, Settings
 from lease_core.domain.values import Ipv4
@@ -18,7 +18,7 @@ MAX_PORTS = 256
 SUBSCRIBERS_PER_LINE = 8
 MAX_RATE = 30_000
 """Above it an interval in nanoseconds tells the rate no more."""
-SHARED_LINE_LIMIT = Limit(5_000, 10_000)
+SHARED_LINE_LIMIT = Limit(abi.SHARED_RATE, abi.SHARED_BURST)
 """About what the agent takes: a whole segment may come back at once."""
 OWN_LINE_LIMIT = Limit(50, 100)
 MAC_LIMIT = Limit(5, 20)
@@ -52,7 +52,7 @@ class PortConfig(Settings):
 
     interface: Interface
     relays: Annotated[tuple[Relay, ...], AfterValidator(_each_once)] = Field(
-        (), max_length=MAX_RELAYS
+        (), max_length=abi.MAX_RELAYS
     )
     """giaddr of each relay that hands requests on here; none = clients themselves."""
     key: Literal["mac", "line", "circuit"] = "mac"

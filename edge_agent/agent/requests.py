@@ -40,26 +40,15 @@ class Requests:
         if isinstance(request, Counter):
             self._answering.drop(request)
             return request
-        match request.message.options.message_type:
-            case MessageType.DISCOVER | MessageType.REQUEST:
-                return self._serve(request, ifindex, now)
-            case MessageType.RELEASE if self._may_ask(request, ifindex, now):
-                self._release(request, ifindex)
-            case MessageType.DECLINE if self._may_ask(request, ifindex, now):
-                self._decline(request, ifindex)
-            case MessageType.INFORM if self._may_ask(request, ifindex, now):
-                self._inform(request, ifindex, now)
-            case MessageType.RELEASE | MessageType.DECLINE | MessageType.INFORM:
-                pass
-            case _:
-                self._answering.drop("message_type")
-        return Counter.PASS_MESSAGE_TYPE
+        return self._serve(request, ifindex, now)
 
     def _serve(self, request: Request, ifindex: int, now: Now) -> Counter | None:
         verdict = self._answering.judge(request, ifindex, now)
         counter = verdict.counter
         if verdict.frame:
             self._answering.reply(verdict.frame, request, ifindex, str(counter), now, cause="table")
+        elif counter is Counter.PASS_MESSAGE_TYPE:
+            self._hear(request, ifindex, now)
         elif counter in _NEWCOMER:
             if self._may_ask(request, ifindex, now):
                 self._ask(request, ifindex, now)
@@ -71,6 +60,20 @@ class Requests:
                 self._waiting.forget(request.message.mac, self._answering.line_of(request, ifindex))
             self._answering.drop(str(counter))
         return counter
+
+    def _hear(self, request: Request, ifindex: int, now: Now) -> None:
+        """What is neither DISCOVER nor REQUEST, from a client or relay that may say it."""
+        match request.message.options.message_type:
+            case MessageType.RELEASE if self._may_ask(request, ifindex, now):
+                self._release(request, ifindex)
+            case MessageType.DECLINE if self._may_ask(request, ifindex, now):
+                self._decline(request, ifindex)
+            case MessageType.INFORM if self._may_ask(request, ifindex, now):
+                self._inform(request, ifindex, now)
+            case MessageType.RELEASE | MessageType.DECLINE | MessageType.INFORM:
+                pass
+            case _:
+                self._answering.drop("message_type")
 
     def _may_ask(self, request: Request, ifindex: int, now: Now) -> bool:
         """Whether its line may have an answer that is not in the tables, or cause a command."""
@@ -140,24 +143,14 @@ class Requests:
             self._send_command(DeclineAddress(req=self._req(), mac=mac, line=line, ip=ip))
 
     def _holds(self, request: Request, ifindex: int, ip: Ipv4) -> bool:
-        """Whether the frame's own sender holds `ip`, or the client for whom it was handed on."""
-        mac = request.message.mac
-        found = self._projection.find(mac, self._answering.line_of(request, ifindex))
-        holds = found is not None and found[1].ip == ip
-        if not holds or not (request.frame.src_mac == mac or self._is_handed_on(request, ifindex)):
+        """Whether the client holds `ip` on this line."""
+        found = self._projection.find(
+            request.message.mac, self._answering.line_of(request, ifindex)
+        )
+        if found is None or found[1].ip != ip:
             self._answering.drop("not_holder")
             return False
         return True
-
-    def _is_handed_on(self, request: Request, ifindex: int) -> bool:
-        """By a relay of ours, or, of a release by unicast, by the router beside such a relay."""
-        port = self._answering.datapath.port(ifindex)
-        if port is None or not port.relays:
-            return False
-        if request.message.giaddr in port.relays:
-            return True
-        is_release = request.message.options.message_type == MessageType.RELEASE
-        return is_release and request.is_past_relays
 
     def _inform(self, request: Request, ifindex: int, now: Now) -> None:
         """RFC 2131 4.3.5: options for a client that has its address from elsewhere."""

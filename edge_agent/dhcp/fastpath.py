@@ -134,8 +134,6 @@ def _line_at(request: Request, ifindex: int, port: Port | None) -> Line:
 def _refuse_message(request: Request, port: Port) -> Counter | None:
     """Rules 9 to 14: what a fast path answers, from a client itself or from a relay of ours."""
     message = request.message
-    if message.options.message_type not in (MessageType.DISCOVER, MessageType.REQUEST):
-        return Counter.PASS_MESSAGE_TYPE
     reason = _refuse_relay(request, port)
     if reason is not None:
         return reason
@@ -143,17 +141,20 @@ def _refuse_message(request: Request, port: Port) -> Counter | None:
     is_sound = _is_station(client) and (
         client == sender or (bool(port.relays) and _is_station(sender))
     )
-    return None if is_sound else Counter.PASS_SOURCE_MAC
+    if not is_sound:
+        return Counter.PASS_SOURCE_MAC
+    is_answered = message.options.message_type in (MessageType.DISCOVER, MessageType.REQUEST)
+    return None if is_answered else Counter.PASS_MESSAGE_TYPE
 
 
 def _refuse_relay(request: Request, port: Port) -> Counter | None:
-    """Rules 10 to 13: option 82 counts only from a relay that the port allows (RFC 3046 2.1)."""
+    """Rules 9 to 12: option 82 counts only from a relay that the port allows (RFC 3046 2.1)."""
     message = request.message
     relay_info = message.options.relay_info
     if not port.relays:
         if message.giaddr != NO_IP or relay_info is not None:
             return Counter.PASS_UNTRUSTED_RELAY
-    elif message.giaddr not in port.relays and not _is_routed_renewal(request):
+    elif message.giaddr not in port.relays and not _is_routed(request):
         return Counter.PASS_RELAY_UNKNOWN
     elif sub_options(relay_info or b"") is None:
         return Counter.PASS_RELAYED
@@ -162,15 +163,16 @@ def _refuse_relay(request: Request, port: Port) -> Counter | None:
     return None
 
 
-def _is_routed_renewal(request: Request) -> bool:
-    """What a client behind a relay sends by unicast at T1, as its router brings it."""
+def _is_routed(request: Request) -> bool:
+    """What a client behind a relay sends by unicast, as its router brings it."""
     options = request.message.options
-    return (
+    is_renewal = (
         options.message_type == MessageType.REQUEST
         and options.requested_ip is None
         and options.server_id is None
-        and request.is_past_relays
     )
+    is_other = options.message_type in (MessageType.RELEASE, MessageType.INFORM)
+    return (is_renewal or is_other) and request.is_past_relays
 
 
 def _is_station(mac: Mac) -> bool:

@@ -83,6 +83,8 @@ def test_constants_are_those_of_the_header() -> None:
         "POOL_OPTIONS_MAX": abi.POOL_OPTIONS_MAX,
         "ON_REQUEST_MAX": abi.ON_REQUEST_MAX,
         "NOTICES_SIZE": abi.NOTICES_SIZE,
+        "SHARED_RATE": abi.SHARED_RATE,
+        "SHARED_BURST": abi.SHARED_BURST,
         "MIN_GRANT_S": fastpath.MIN_GRANT_S,
         "OPT_AT_TYPE": options.AT_TYPE,
         "OPT_AT_LEASE": options.AT_LEASE,

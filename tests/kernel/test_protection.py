@@ -5,16 +5,21 @@ Buckets outlive a test, so each test has VLANs of its own.
 
 import random
 import time
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from edge_agent.datapath.abi import SHARED_BURST
 from edge_agent.datapath.dry_run import XDP_DROP, XDP_PASS, XDP_TX
-from edge_agent.dhcp.tables import NO_LIMIT, KeyMode, Limit
+from edge_agent.dhcp.tables import NO_LIMIT, KeyMode, Limit, Line, key_of
 from lease_core.domain.values import Ipv4, Mac
-from tests.kernel.lab import ADDRESS, IFINDEX, Lab
+from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, Lab
 from tests.packets import (
     CLIENT_MAC,
+    DECLINE,
     DISCOVER,
+    INFORM,
     PORT_MAC,
     RELAY,
     RELEASE,
@@ -112,6 +117,50 @@ def test_circuits_are_lines(lab: Lab) -> None:
         assert lab.judge(one).action == XDP_PASS
 
     assert counters_of(lab, one, other) == ["drop_line_rate", "pass_unknown_client"]
+
+
+def at_circuit(circuit: bytes, kind: int) -> Client:
+    return relayed(dhclient(kind, mac=STRANGER), b"\x01" + bytes((len(circuit),)) + circuit)
+
+
+@pytest.mark.parametrize("kind", [RELEASE, DECLINE, INFORM])
+def test_every_message_takes_of_its_own_circuit(lab: Lab, kind: int) -> None:
+    """A circuit's releases, declines and informs use up its own tokens and nobody else's (I12)."""
+    limit(lab, line=SLOW, relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT)
+    one, other = (at_circuit(which + bytes((kind,)), kind) for which in (b"one", b"other"))
+
+    assert counters_of(lab, *[one] * 11) == ["pass_message_type"] * 10 + ["drop_line_rate"]
+    assert counters_of(lab, other) == ["pass_message_type"]
+
+
+def test_where_no_circuit_is_read_many_share_a_limit(lab: Lab) -> None:
+    """Messages of nobody's circuit are held by the limit of a shared line, not by a circuit's."""
+    limit(lab, line=SLOW, relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT)
+    nowhere = relayed(dhclient(DISCOVER, mac=STRANGER), b"").but(tags=((0x8100, 17),)).frame()
+
+    counted = Counter(lab.datapath.test_run(nowhere, IFINDEX)[0] for _ in range(20_000))
+
+    assert SHARED_BURST <= counted[XDP_PASS] < 20_000 == counted.total()
+
+
+@pytest.mark.parametrize("key", [KeyMode.MAC, KeyMode.LINE])
+def test_strangers_do_not_use_up_what_the_bound_need(lab: Lab, key: KeyMode) -> None:
+    """A flood of REQUESTs leaves tokens to a MAC that is bound on the line, whatever it says."""
+    line = Line(IFINDEX, 18 + key)
+    lab.datapath.put(
+        key_of(Mac(CLIENT_MAC), line, key), replace(BINDING, line=line, mac=Mac(CLIENT_MAC))
+    )
+    limit(lab, line=SLOW, key=key)
+    wish = (50, ip(ADDRESS))
+    flood = (stranger(18 + key, n, REQUEST).with_option(*wish) for n in range(20))
+    assert counters_of(lab, *flood)[-1] == "drop_line_rate"
+    lab.set_state(gate=False)
+
+    bound = (stranger(18 + key, kind=kind).but(mac=CLIENT_MAC) for kind in (DISCOVER, RELEASE))
+    forged = stranger(18 + key).but(mac=CLIENT_MAC, src_mac=STRANGER, options=((53, b"\x07"),))
+    assert counters_of(lab, *bound, forged) == [
+        "pass_gate_closed", "pass_message_type", "drop_line_rate",
+    ]  # fmt: skip
 
 
 def test_tokens_come_back(lab: Lab) -> None:

@@ -23,8 +23,8 @@ SECONDS = 40 if os.environ.get("LEASE_FULL") == "1" else 7
 
 SLOW: Patch = {
     "binding.h": (
-        "grant->binding = *value;",
-        "for (int i = 0; i < 64; i++) bpf_ktime_get_ns();\n\tgrant->binding = *value;",
+        "*copy = *value;",
+        "for (int i = 0; i < 64; i++) bpf_ktime_get_ns();\n\t*copy = *value;",
     )
 }
 """Time for a swap between finding a value and copying it."""

@@ -147,6 +147,16 @@ MISSES = {
         dhclient(RELEASE, (61, b"\x35\x01\x03\x35\x01\x03")),
         "pass_message_type",
     ),
+    "a release with a relay's address": (
+        dhclient(RELEASE).but(giaddr=RELAY),
+        "pass_untrusted_relay",
+    ),
+    "a decline with option 82": (dhclient(DECLINE, (82, CIRCUIT)), "pass_untrusted_relay"),
+    "an inform spoken for another": (
+        dhclient(INFORM).but(src_mac=CLIENT_MAC + 1),
+        "pass_source_mac",
+    ),
+    "an inform of a group": (dhclient(INFORM).but(mac=CLIENT_MAC | 1 << 40), "pass_source_mac"),
     "a relay's address": (GOOD.but(giaddr=ADDRESS), "pass_untrusted_relay"),
     "option 82": (dhclient(DISCOVER, (82, b"\x01\x04port")), "pass_untrusted_relay"),
     "a relay": (relayed(GOOD), "pass_untrusted_relay"),
@@ -259,6 +269,21 @@ TABLES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {
         "pass_reply_space",
     ),
     "a relay that is not allowed": (_relays(RELAY + 1, RELAY - 1), RELAYED, "pass_relay_unknown"),
+    "a release through another relay": (
+        _relays(RELAY + 1),
+        relayed(dhclient(RELEASE)),
+        "pass_relay_unknown",
+    ),
+    "an inform with link selection": (
+        _relays(RELAY),
+        relayed(dhclient(INFORM), b"\x05\x04abcd"),
+        "pass_relayed",
+    ),
+    "a decline without a circuit": (
+        _relays(RELAY, key=KeyMode.CIRCUIT),
+        relayed(dhclient(DECLINE), REMOTE),
+        "pass_circuit",
+    ),
     "a client at a relay port": (_relays(RELAY), GOOD, "pass_relay_unknown"),
     "an option 82 that is cut": (_relays(RELAY), relayed(GOOD, b"\x01\x04por"), "pass_relayed"),
     "an option 82 of one octet": (_relays(RELAY), relayed(GOOD, b"\x01"), "pass_relayed"),
@@ -350,6 +375,16 @@ TABLES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {
     "renewing past the relays with option 54": (
         _relays(RELAY),
         ROUTED.with_option(*OURS),
+        "pass_relay_unknown",
+    ),
+    "releasing through a router": (
+        _relays(RELAY),
+        routed(dhclient(RELEASE, OURS)).but(ciaddr=ADDRESS, src_ip=ADDRESS, dst_ip=SERVER),
+        "pass_message_type",
+    ),
+    "declining past the relays": (
+        _relays(RELAY),
+        routed(dhclient(DECLINE, OURS)).but(ciaddr=ADDRESS, src_ip=ADDRESS, dst_ip=SERVER),
         "pass_relay_unknown",
     ),
     "discovering past the relays": (

@@ -1,10 +1,13 @@
 """Clients, edge, allocator and log together: what a subscriber sees."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp.options import option
 from edge_agent.sync.follower import LOST, Following
 from edge_agent.sync.reconcile import reconcile
 from lease_core.domain.commands import RevokeLease
@@ -19,7 +22,7 @@ from lease_core.domain.events import (
     Record,
     RemovalAcked,
 )
-from lease_core.domain.values import Ipv4
+from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.reader import Position
 from lease_core.log.replay import replay
 from tests.unit.agent.town import (
@@ -40,7 +43,7 @@ from tests.unit.agent.town import (
     renewing,
     selecting,
 )
-from tests.unit.dhcp.clients import BROADCAST
+from tests.unit.dhcp.clients import BROADCAST, Sent
 
 NOW_NS = 1 << 62
 """After every horizon: nothing is promised anew."""
@@ -121,6 +124,26 @@ class TestServing:
         assert await town.send(discover(5)) == []
         assert [r.kind for r in await town.send(renewing(1, ips[0]))] == [MessageType.ACK]
         assert town.edge.slow_path.tally["refused_pool-full"] == 1
+
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {"giaddr": Ipv4(SERVER + 5)},
+            {"area": option(82, b"\x01\x01c")},
+            {"src_mac": mac_of(77)},
+            {"src_mac": Mac(1 << 40), "chaddr": (1 << 40).to_bytes(6, "big") + bytes(10)},
+        ],
+    )
+    @pytest.mark.parametrize("make", [inform, release, decline])
+    async def test_forgeries_are_not_heard(
+        self, town: Town, make: Callable[[int, Ipv4], Sent], forged: dict[str, Any]
+    ) -> None:
+        """Nobody is a relay, speaks for another or for a group, in no kind of message (I8)."""
+        ip = await town.lease(1)
+        before = len(await town.records())
+
+        assert await town.send(replace(make(1, ip), **forged)) == []
+        assert len(await town.records()) == before
 
     async def test_inform_is_answered_without_a_lease(self, town: Town) -> None:
         """A client with an address from elsewhere in our network gets options, no times."""
@@ -231,7 +254,8 @@ class TestEnding:
             await town.send(forged)
 
         assert len(await town.records()) == before
-        assert town.edge.slow_path.tally["drop_not_holder"] == 8
+        tally = town.edge.slow_path.tally
+        assert (tally["drop_not_holder"], tally["drop_pass_source_mac"]) == (6, 2)
 
     async def test_a_relay_of_ours_hands_a_decline_on(self, town: Town) -> None:
         """The frame's sender is the relay then; a relay that the port does not name is nobody."""
@@ -263,7 +287,8 @@ class TestEnding:
             await town.send(replace(release(1, ip), src_mac=mac_of(77), **changes))
 
         assert len(await town.events(LeaseReleased)) == 1
-        assert town.edge.slow_path.tally["drop_not_holder"] == 4
+        tally = town.edge.slow_path.tally
+        assert (tally["drop_pass_source_mac"], tally["drop_pass_relay_unknown"]) == (1, 3)
 
     async def test_a_declined_address_rests(self, town: Town) -> None:
         """DECLINE by the holder: the address rests, the client gets another."""
