@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * May this client be answered, with what, and for how long: rules 15 to 27 of docs/replies.md.
+ * May this client be answered, with what, and for how long: rules 17 to 29 of docs/replies.md.
  */
 #ifndef DHCP_BINDING_H
 #define DHCP_BINDING_H
@@ -27,7 +27,7 @@
 struct grant {
 	struct pool_assignment binding;
 	const struct ip_pool *pool;
-	__u32 always_len;  /* of the pool's options, rule 21 checked */
+	__u32 always_len;  /* of the pool's options, rule 23 checked */
 	__u32 options_len; /* of the pool's, or of those that are chosen of them */
 	__u32 bootp_len;
 	__u32 lease_s;
@@ -37,7 +37,7 @@ struct grant {
 	struct promise before; /* the promise that stood */
 };
 
-/* Rules 15 to 17: may this site answer now? `horizon_boot_ns` is E. */
+/* Rules 17 to 19: may this site answer now? `horizon_boot_ns` is E. */
 static __always_inline __u32 check_site(__u64 now_boot_ns, __u64 *ret_horizon_boot_ns)
 {
 	__u32 key = 0;
@@ -94,7 +94,7 @@ static __always_inline bool is_own_circuit(__u32 slot, const struct request_note
 	return !difference;
 }
 
-/* Rule 20: the binding is this client's, on the line that it belongs to (I8). */
+/* Rule 22: the binding is this client's, on the line that it belongs to (I8). */
 static __always_inline bool is_own_binding(const struct pool_assignment *copy,
 					   const struct asker *asker,
 					   const struct request_notes *notes)
@@ -108,7 +108,7 @@ static __always_inline bool is_own_binding(const struct pool_assignment *copy,
 	return copy->s_vlan == place->s_vlan && copy->c_vlan == place->c_vlan;
 }
 
-/* Rules 18 to 20. */
+/* Rules 20 to 22. */
 static __always_inline __u32 find_binding(const struct asker *asker,
 					  const struct request_notes *notes,
 					  struct pool_assignment *copy)
@@ -126,7 +126,7 @@ static __always_inline __u32 find_binding(const struct asker *asker,
 	return is_own_binding(copy, asker, notes) ? NO_REASON : DHCP_pass_other_line;
 }
 
-/* Rule 21. */
+/* Rule 23. */
 static __always_inline bool find_pool(struct grant *grant)
 {
 	grant->pool = bpf_map_lookup_elem(&ip_pools, &grant->binding.pool_id);
@@ -139,7 +139,7 @@ static __always_inline bool find_pool(struct grant *grant)
 	       grant->options_len <= DHCP_POOL_OPTIONS_MAX;
 }
 
-/* Rules 22 to 24: is it us, and the binding, that the client means? RFC 2131 4.3.2. */
+/* Rules 24 to 26: is it us, and the binding, that the client means? RFC 2131 4.3.2. */
 static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 					     const struct request_notes *notes,
 					     const struct grant *grant)
@@ -164,7 +164,7 @@ static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 	return NO_REASON;
 }
 
-/* Rule 25: g = min(L, E - now) in whole seconds, T1 spread by key. I6: no promise beyond E. */
+/* Rule 27: g = min(L, E - now) in whole seconds, T1 spread by key. I6: no promise beyond E. */
 static __always_inline bool set_times(__u64 now_boot_ns, __u64 horizon_boot_ns, __u64 key,
 				      struct grant *grant)
 {
@@ -193,7 +193,7 @@ static __always_inline __u32 echoed_len(const struct echoed *option)
 }
 
 /*
- * Rule 26, as far as it can be told before the frame is resized, and which of the pool's options
+ * Rule 28, as far as it can be told before the frame is resized, and which of the pool's options
  * on request the client is sent.
  */
 static __always_inline bool set_options(const struct dhcp_frame *frame,
@@ -217,7 +217,7 @@ static __always_inline bool set_options(const struct dhcp_frame *frame,
 	return true;
 }
 
-/* Rule 27: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
+/* Rule 29: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
 static __always_inline bool raise_promise(struct grant *grant)
 {
 	__u32 slot = grant->binding.slot;

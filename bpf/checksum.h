@@ -35,6 +35,7 @@ static __always_inline __u16 fold(__u64 sum)
 	return ~sum;
 }
 
+/* What the field should be; 0 over a header whose field is right (rule 7). */
 static __always_inline __u16 ip_checksum(const struct dhcp_frame *frame)
 {
 	return fold(sum_words(frame->ip, IP_HEADER_LEN));

@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "binding.h"
+#include "checksum.h"
 #include "maps.h"
 #include "notes.h"
 #include "notices.h"
@@ -21,7 +22,7 @@
 #include "reply.h"
 #include "tables.h"
 
-/* Rules 2 to 14: a DHCP message of a client or of a relay of ours, on one of our ports. */
+/* Rules 2 to 16: a DHCP message of a client or of a relay of ours, on one of our ports. */
 static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 					  const struct access_port *port,
 					  struct request_notes *notes)
@@ -37,9 +38,15 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 	reason = check_headers(frame, &options_len);
 	if (reason != NO_REASON)
 		return reason;
+	if (ip_checksum(frame))
+		return DHCP_pass_checksum;
+	if (!is_bootp_request(frame->bootp))
+		return DHCP_pass_bootp_header;
 	if (!read_options(frame, options_len, notes))
 		return DHCP_pass_options;
 	notes->mac = mac_of(frame->bootp->chaddr);
+	if (!is_to_port(frame, port))
+		return DHCP_pass_ethernet;
 	has_relays = READ_ONCE(port->relay); /* once: the agent may change it meanwhile */
 	reason = check_relay(frame, port, has_relays, notes);
 	if (reason != NO_REASON)
@@ -52,7 +59,7 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 	return NO_REASON;
 }
 
-/* Rules 15 to 26: a binding that may be answered, and with what. */
+/* Rules 17 to 28: a binding that may be answered, and with what. */
 static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker *asker,
 				    struct request_notes *notes, struct grant *grant)
 {

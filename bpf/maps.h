@@ -60,7 +60,9 @@
 	X(pass_relay_unknown)   \
 	X(pass_circuit)         \
 	X(drop_line_rate)       \
-	X(drop_mac_rate)
+	X(drop_mac_rate)        \
+	X(pass_checksum)        \
+	X(pass_ethernet)
 
 enum dhcp_counter {
 #define X(name) DHCP_##name,

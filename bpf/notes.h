@@ -61,7 +61,7 @@ struct frame_place {
 struct request_notes {
 	struct frame_place place;
 	__u64 mac; /* chaddr; 0 = not read */
-	__u32 is_trusted; /* rules 9 to 13 hold: the MAC speaks, or who may speak for it */
+	__u32 is_trusted; /* rules 10 to 15 hold: the MAC speaks, or who may speak for it */
 	__u32 area_len;
 	__u32 at;
 	__u32 walked;

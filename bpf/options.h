@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The option walk: rule 8 of docs/replies.md.
+ * The option walk: rule 9 of docs/replies.md.
  *
  * The verifier follows each path through a loop, step by step, and gives up after a million
  * instructions. So the walk only notes where options are, on one path without branches. What
@@ -149,7 +149,7 @@ static __always_inline bool read_values(const __u8 *area, const void *end,
 	return true;
 }
 
-/* Rule 8. */
+/* Rule 9. */
 static __always_inline bool read_options(const struct dhcp_frame *frame, __u32 area_len,
 					 struct request_notes *notes)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * From frame to BOOTP header: rules 1 and 3 to 7 of docs/replies.md.
+ * From frame to BOOTP header: rules 1, 3 to 6, 8, 10 and 15 of docs/replies.md.
  */
 #ifndef DHCP_PARSE_H
 #define DHCP_PARSE_H
@@ -21,6 +21,7 @@
 
 #define DHCP_SERVER_PORT 67
 #define DHCP_CLIENT_PORT 68
+#define BROADCAST_MAC 0xffffffffffffULL
 #define DHCP_COOKIE 0x63825363 /* RFC 2131 3 */
 #define BOOTP_REQUEST 1
 #define BOOTP_REPLY 2
@@ -182,7 +183,7 @@ static __always_inline bool has_sound_tags(const struct frame_place *place)
 }
 
 /*
- * Rules 4 to 7. On success `*ret_options_len` is the length of the option area, that is of
+ * Rules 4 to 6. On success `*ret_options_len` is the length of the option area, that is of
  * everything behind the cookie, and the frame holds all headers in front of it.
  *
  * Returns the reason to pass, or NO_REASON.
@@ -210,12 +211,24 @@ static __always_inline __u32 check_headers(const struct dhcp_frame *frame, __u32
 	if (bpf_ntohs(frame->udp->len) != total - IP_HEADER_LEN)
 		return DHCP_pass_length;
 
-	if (frame->bootp->op != BOOTP_REQUEST || frame->bootp->htype != 1 ||
-	    frame->bootp->hlen != ETH_ALEN || frame->bootp->cookie != bpf_htonl(DHCP_COOKIE))
-		return DHCP_pass_bootp_header;
-
 	*ret_options_len = total - HEADERS_TOTAL;
 	return NO_REASON;
+}
+
+/* Rule 8. */
+static __always_inline bool is_bootp_request(const struct bootp *bootp)
+{
+	return bootp->op == BOOTP_REQUEST && bootp->htype == 1 && bootp->hlen == ETH_ALEN &&
+	       bootp->cookie == bpf_htonl(DHCP_COOKIE);
+}
+
+/* Rule 10: not what a switch floods, or a bridge shows, on its way to another station. */
+static __always_inline bool is_to_port(const struct dhcp_frame *frame,
+				       const struct access_port *port)
+{
+	__u64 to = mac_of(frame->eth->h_dest);
+
+	return to == BROADCAST_MAC || to == mac_of(port->mac);
 }
 
 /* Neither a group (bit 0 of the first octet) nor nobody. */
@@ -224,7 +237,7 @@ static __always_inline bool is_station(__u64 mac)
 	return mac && !(mac & 1);
 }
 
-/* Rule 13: sender and client can be answered, and are one where no relays stand between. */
+/* Rule 15: sender and client can be answered, and are one where no relays stand between. */
 static __always_inline bool is_sender_sound(const struct dhcp_frame *frame, bool has_relays)
 {
 	__u64 client = mac_of(frame->bootp->chaddr);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * May this request come through a relay, and through this one, or past it: rules 9 to 12 of
+ * May this request come through a relay, and through this one, or past it: rules 11 to 14 of
  * docs/replies.md.
  */
 #ifndef DHCP_RELAY_H
@@ -47,7 +47,7 @@ static __always_inline bool is_allowed(const struct access_port *port, __be32 gi
 	return is_listed;
 }
 
-/* Rule 10 without giaddr: what a client with an address says by unicast, as a router brings it. */
+/* Rule 12 without giaddr: what a client with an address says by unicast, as a router brings it. */
 static __always_inline bool is_past_relays(const struct dhcp_frame *frame,
 					   const struct request_notes *notes)
 {
@@ -61,7 +61,7 @@ static __always_inline bool is_past_relays(const struct dhcp_frame *frame,
 	       frame->ip->daddr != bpf_htonl(0xffffffff);
 }
 
-/* Rule 11, over the saved option 82: whole sub-options that are known, each once. */
+/* Rule 13, over the saved option 82: whole sub-options that are known, each once. */
 static __always_inline bool walk_sub_options(struct request_notes *notes)
 {
 	const __u8 *value = notes->relay_agent.value;
@@ -88,7 +88,7 @@ static __always_inline bool walk_sub_options(struct request_notes *notes)
 	return false;
 }
 
-/* Rule 12: giaddr and circuit id, the line of a port in mode CIRCUIT. */
+/* Rule 14: giaddr and circuit id, the line of a port in mode CIRCUIT. */
 static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *notes)
 {
 	const __u8 *value = notes->relay_agent.value;
@@ -110,7 +110,7 @@ static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *no
 	return true;
 }
 
-/* Rules 9, 10 and 12 where no relay wrote, so that nobody says what circuit a client is on. */
+/* Rules 11, 12 and 14 where no relay wrote, so that nobody says what circuit a client is on. */
 static __always_inline __u32 check_unrelayed(const struct dhcp_frame *frame, bool has_relays,
 					     const struct request_notes *notes)
 {
@@ -121,7 +121,7 @@ static __always_inline __u32 check_unrelayed(const struct dhcp_frame *frame, boo
 	return READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT ? DHCP_pass_circuit : NO_REASON;
 }
 
-/* Rules 9 to 12. */
+/* Rules 11 to 14. */
 static __always_inline __u32 check_relay(const struct dhcp_frame *frame,
 					 const struct access_port *port, bool has_relays,
 					 struct request_notes *notes)

@@ -39,6 +39,7 @@ class Client:
     bootp_len: int = 300
     mac: int = CLIENT_MAC
     src_mac: int | None = None
+    dst_mac: int = 0xFFFFFFFFFFFF
     tags: tuple[tuple[int, int], ...] = ()
     """VLAN tags, outer first: type (0x8100) and control (priority, drop bit, 12 bits of id)."""
     ethertype: int = 0x0800
@@ -49,6 +50,8 @@ class Client:
     src_ip: int = 0
     dst_ip: int = BROADCAST_IP
     dst_port: int = 67
+    ip_check: int = 0
+    """What is wrong with the header checksum, by bit."""
     total_len: int | None = None
     udp_len: int | None = None
     op: int = 1
@@ -97,9 +100,10 @@ class Client:
             *(0, self.fragment, 64, self.protocol, 0, self.src_ip, self.dst_ip),
         )
         header += self.ip_options
-        header = header[:10] + checksum(header).to_bytes(2, "big") + header[12:]
+        check = checksum(header) ^ self.ip_check
+        header = header[:10] + check.to_bytes(2, "big") + header[12:]
         return (
-            b"\xff" * 6
+            self.dst_mac.to_bytes(6, "big")
             + (self.mac if self.src_mac is None else self.src_mac).to_bytes(6, "big")
             + b"".join(struct.pack("!HH", *tag) for tag in self.tags)
             + self.ethertype.to_bytes(2, "big")

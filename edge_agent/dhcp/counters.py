@@ -39,3 +39,5 @@ class Counter(StrEnum):
     PASS_CIRCUIT = auto()
     DROP_LINE_RATE = auto()
     DROP_MAC_RATE = auto()
+    PASS_CHECKSUM = auto()
+    PASS_ETHERNET = auto()

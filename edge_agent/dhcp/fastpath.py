@@ -11,7 +11,7 @@ from edge_agent.dhcp import options, reply
 from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.frame import BROADCAST_IP
+from edge_agent.dhcp.frame import BROADCAST_IP, BROADCAST_MAC
 from edge_agent.dhcp.relay import circuit_of, sub_options
 from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import (
@@ -72,7 +72,7 @@ def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verd
 def decide(
     request: Request, ifindex: int, tables: Tables, now_boot_ns: int, discriminator: int = 0
 ) -> Verdict:
-    """Judge a request that was read already (rules 2 and 9 to 27).
+    """Judge a request that was read already (rules 2 and 10 to 29).
 
     On a port in mode `MAC` the agent answers a MAC's bindings on further lines with their
     `discriminator`; the kernel knows only 0.
@@ -114,7 +114,7 @@ def decide(
 
 
 def grant_s(lease_time_s: int, horizon_boot_ns: int, now_boot_ns: int) -> int:
-    """Seconds that may be promised now (rule 25): never beyond E, and 0 where too few are left."""
+    """Seconds that may be promised now (rule 27): never beyond E, and 0 where too few are left."""
     grant = min(lease_time_s, (horizon_boot_ns - now_boot_ns) // _SECOND_NS)
     return grant if grant >= MIN_GRANT_S else 0
 
@@ -132,8 +132,10 @@ def _line_at(request: Request, ifindex: int, port: Port | None) -> Line:
 
 
 def _refuse_message(request: Request, port: Port) -> Counter | None:
-    """Rules 9 to 14: what a fast path answers, from a client itself or from a relay of ours."""
+    """Rules 10 to 16: what a fast path answers, from a client itself or from a relay of ours."""
     message = request.message
+    if request.frame.dst_mac not in (BROADCAST_MAC, port.mac):
+        return Counter.PASS_ETHERNET
     reason = _refuse_relay(request, port)
     if reason is not None:
         return reason
@@ -148,7 +150,7 @@ def _refuse_message(request: Request, port: Port) -> Counter | None:
 
 
 def _refuse_relay(request: Request, port: Port) -> Counter | None:
-    """Rules 9 to 12: option 82 counts only from a relay that the port allows (RFC 3046 2.1)."""
+    """Rules 11 to 14: option 82 counts only from a relay that the port allows (RFC 3046 2.1)."""
     message = request.message
     relay_info = message.options.relay_info
     if not port.relays:
@@ -181,7 +183,7 @@ def _is_station(mac: Mac) -> bool:
 
 
 def _refuse_site(state: SiteState, now_boot_ns: int) -> Counter | None:
-    """Rules 15 to 17: open tables of this ABI, kept by an agent that is alive."""
+    """Rules 17 to 19: open tables of this ABI, kept by an agent that is alive."""
     if not state.abi_ok:
         return Counter.PASS_ABI
     if not state.gate:
@@ -192,7 +194,7 @@ def _refuse_site(state: SiteState, now_boot_ns: int) -> Counter | None:
 
 
 def _find_binding(tables: Tables, key: SubscriberKey, mac: Mac, line: Line) -> _Binding | Counter:
-    """Rules 18 to 21: the subscriber's own binding, on its line (I8), with its pool."""
+    """Rules 20 to 23: the subscriber's own binding, on its line (I8), with its pool."""
     assignment = tables.lookup(key)
     if assignment is None:
         return Counter.PASS_UNKNOWN_CLIENT
@@ -212,7 +214,7 @@ def _is_whole(pool: PoolOptions) -> bool:
 
 
 def _refuse_claim(request: Request, binding: _Binding) -> Counter | None:
-    """Rules 22 to 24: the client talks to this server, about the address that it holds."""
+    """Rules 24 to 26: the client talks to this server, about the address that it holds."""
     message, server_id = request.message, binding.pool.server_id
     if request.frame.dst_ip not in (BROADCAST_IP, server_id):
         return Counter.PASS_NOT_ADDRESSED

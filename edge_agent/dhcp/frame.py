@@ -13,6 +13,7 @@ BROADCAST_MAC: Final = Mac(0xFFFFFFFFFFFF)
 ETHERNET_LEN: Final = 14
 IPV4_LEN: Final = 20
 UDP_LEN: Final = 8
+_UDP_AT: Final = ETHERNET_LEN + IPV4_LEN
 HEADERS_LEN: Final = ETHERNET_LEN + IPV4_LEN + UDP_LEN
 MIN_TOTAL_LEN: Final = IPV4_LEN + UDP_LEN + 240 + 1
 """Smallest IPv4 total length of a DHCP message: one octet of options."""
@@ -64,7 +65,7 @@ def _vlan_id(tag: bytes) -> int:
 
 
 def parse(octets: bytes) -> Frame | Counter | None:
-    """Read a frame (rules 1 and 3 to 6 of `docs/replies.md`).
+    """Read a frame (rules 1 and 3 to 7 of `docs/replies.md`).
 
     Returns None where it is not for the DHCP server port, or the reason to leave it; never
     raises. The UDP checksum is not verified: on virtual links it is often not filled in yet.
@@ -114,6 +115,8 @@ def _parse_untagged(octets: bytes) -> Frame | Counter | None:
         or udp_len != total_len - IPV4_LEN
     ):
         return Counter.PASS_LENGTH
+    if _sum(octets[ETHERNET_LEN:_UDP_AT]):
+        return Counter.PASS_CHECKSUM
     return Frame(
         mac_from_bytes(dst_mac),
         mac_from_bytes(src_mac),

@@ -47,7 +47,7 @@ class Message(NamedTuple):
 
 
 def parse(payload: bytes) -> Message | Counter:
-    """Read a client's message (rules 7 and 8 of `docs/replies.md`).
+    """Read a client's message (rules 8 and 9 of `docs/replies.md`).
 
     Returns `PASS_BOOTP_HEADER` or `PASS_OPTIONS` where it is none; never raises.
     """

@@ -22,7 +22,7 @@ MAX_CIRCUIT: Final = 64
 
 
 def circuit_of(relay_info: bytes | None) -> bytes:
-    """The circuit id by which a port in mode `CIRCUIT` tells lines apart (rule 12).
+    """The circuit id by which a port in mode `CIRCUIT` tells lines apart (rule 14).
 
     Empty where there is none, where it is longer than `MAX_CIRCUIT`, or where option 82 is not
     one that the fast path takes.
@@ -32,7 +32,7 @@ def circuit_of(relay_info: bytes | None) -> bytes:
 
 
 def sub_options(value: bytes) -> dict[int, bytes] | None:
-    """The sub-options by code (rule 11 of `docs/replies.md`).
+    """The sub-options by code (rule 13 of `docs/replies.md`).
 
     None where they do not fill the value exactly, or one is not `KNOWN` or stands twice; never
     raises. A sub-option may be empty (RFC 3046 2.0).

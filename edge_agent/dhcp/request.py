@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 
 def parse_request(octets: bytes) -> Request | Counter | None:
-    """Read a frame (rules 1 and 3 to 8 of `docs/replies.md`); never raises.
+    """Read a frame (rules 1 and 3 to 9 of `docs/replies.md`); never raises.
 
     Returns None where it is not DHCP, or the reason to leave it.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_agent.dhcp.options import option
 from tests.kernel.grammar import some_relay_info
 from tests.kernel.lab import ADDRESS
-from tests.kernel.mutators import AREA_AT, BOOTP_AT, mend, options_of
+from tests.kernel.mutators import AREA_AT, BOOTP_AT, mend, options_of, summed
 from tests.kernel.shapes import SHAPES
 from tests.kernel.world import CLIENTS, RELAYS
 from tests.packets import CLIENT_MAC, RELAY_MAC, ip
@@ -43,7 +43,7 @@ def of_client(number: int) -> tuple[bytes, ...]:
     """The corpus as client `number` of the tables would have sent it."""
     was, becomes = CLIENT_MAC.to_bytes(6, "big"), (CLIENT_MAC + number).to_bytes(6, "big")
     return tuple(
-        frame.replace(was, becomes).replace(ip(ADDRESS), ip(ADDRESS + number))
+        summed(bytearray(frame.replace(was, becomes).replace(ip(ADDRESS), ip(ADDRESS + number))))
         for frame in all_frames().values()
     )
 

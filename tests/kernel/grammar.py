@@ -9,6 +9,7 @@ from tests.kernel.world import CLIENTS, LINES, RELAYS, binding
 from tests.packets import (
     BROADCAST_IP,
     CLIENT_MAC,
+    PORT_MAC,
     RELAY_MAC,
     ROUTER_MAC,
     SERVER,
@@ -142,6 +143,8 @@ def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
             {"fragment": pick.getrandbits(16)}, {"protocol": pick.choice((6, 17))},
             {"dst_port": pick.choice((67, 68))}, {"ethertype": pick.choice((0x800, 0x8100))},
             {"total_len": pick.randrange(400)}, {"udp_len": pick.randrange(400)},
+            {"ip_check": pick.getrandbits(16)}, {"dst_mac": PORT_MAC},
+            {"dst_mac": pick.choice((0, PORT_MAC + 1, 1 << 40, client.mac))},
         ))  # fmt: skip
         client = client.but(**flaw)
     frame = bytearray(client.frame())

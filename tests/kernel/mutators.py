@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from edge_agent.dhcp.options import option
+from tests.packets import checksum
 
 MAX_LEN: Final = 1600
 TPIDS: Final = (0x8100, 0x88A8, 0x9100)
 EDGES: Final = (0, 1, 2, 4, 5, 6, 53, 54, 61, 82, 127, 128, 254, 255)
 BOOTP_AT: Final = 42
 AREA_AT: Final = BOOTP_AT + 240
-FIELDS: Final = (*range(12, 24), 30, 33, *range(36, 58), *range(66, 80), *range(278, 300))
+FIELDS: Final = (0, 5, *range(12, 24), 30, 33, *range(36, 58), *range(66, 80), *range(278, 300))
 """Where an octet decides something in an untagged frame."""
 
 Mutator = Callable[[random.Random, Sequence[bytes]], bytes]
@@ -35,11 +36,20 @@ def tags_end(frame: bytes) -> int:
 
 
 def mend(frame: bytearray) -> bytes:
-    """Make the lengths of IP and UDP those of the frame."""
+    """Make the lengths of IP and UDP those of the frame, and the checksum of IP right."""
     at = tags_end(frame) + 2
     if len(frame) >= at + 28:
         struct.pack_into("!H", frame, at + 2, len(frame) - at)
         struct.pack_into("!H", frame, at + 24, len(frame) - at - 20)
+    return summed(frame)
+
+
+def summed(frame: bytearray) -> bytes:
+    """Make the checksum of IP right."""
+    at = tags_end(frame) + 2
+    if len(frame) >= at + 20:
+        frame[at + 10 : at + 12] = b"\0\0"
+        frame[at + 10 : at + 12] = checksum(bytes(frame[at : at + 20])).to_bytes(2, "big")
     return bytes(frame)
 
 
@@ -70,7 +80,7 @@ def flip(pick: random.Random, frames: Sequence[bytes]) -> bytes:
                 frame[at] = EDGES[int(pick.random() * len(EDGES))]
             else:
                 frame[at] = (frame[at] + (1 if how < 0.85 else -1)) & 0xFF
-    return bytes(frame)
+    return summed(frame) if pick.random() < 0.9 else bytes(frame)
 
 
 def splice(pick: random.Random, frames: Sequence[bytes]) -> bytes:

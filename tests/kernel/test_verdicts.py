@@ -54,6 +54,11 @@ REBOOTING = dhclient(REQUEST, WANTED)
 RENEWING = dhclient(REQUEST).but(ciaddr=ADDRESS, src_ip=ADDRESS, dst_ip=SERVER)
 REBINDING = RENEWING.but(dst_ip=BROADCAST_IP)
 
+
+def checksum_of(client: Client) -> int:
+    return int.from_bytes(client.frame()[24:26], "big")
+
+
 HITS = {
     "dhclient discovers": (GOOD, "offer"),
     "udhcpc discovers": (udhcpc(DISCOVER), "offer"),
@@ -78,6 +83,7 @@ HITS = {
     "END as the last octet": (GOOD.but(area=b"\x35\x01\x01\xff", bootp_len=0), "offer"),
     "a priority tag": (GOOD.but(tags=((0x8100, 0xE000),)), "offer"),
     "two priority tags": (GOOD.but(tags=((0x88A8, 0), (0x8100, 0x2000))), "offer"),
+    "for the port": (GOOD.but(dst_mac=PORT_MAC), "offer"),
     "a size": (GOOD.with_option(57, b"\x05\xdc"), "offer"),
     "another source port and hops": (GOOD.but(hops=3, secs=99), "offer"),
 }
@@ -106,6 +112,15 @@ MISSES = {
     "UDP length too small": (GOOD.but(udp_len=307), "pass_length"),
     "no option area": (GOOD.but(area=b"", bootp_len=240), "pass_length"),
     "half a header": (GOOD.but(area=b"", bootp_len=0, total_len=128, udp_len=108), "pass_length"),
+    "a wrong checksum of IP": (GOOD.but(ip_check=1), "pass_checksum"),
+    "a checksum of IP of 0": (GOOD.but(ip_check=checksum_of(GOOD)), "pass_checksum"),
+    "for another station": (GOOD.but(dst_mac=CLIENT_MAC), "pass_ethernet"),
+    "for a group": (GOOD.but(dst_mac=0x01005E000001), "pass_ethernet"),
+    "for a station like ours": (GOOD.but(dst_mac=PORT_MAC ^ 1 << 40), "pass_ethernet"),
+    "a release for another station": (
+        dhclient(RELEASE).but(dst_mac=PORT_MAC + 1),
+        "pass_ethernet",
+    ),
     "a reply": (GOOD.but(op=2), "pass_bootp_header"),
     "another hardware": (GOOD.but(htype=32), "pass_bootp_header"),
     "a long address": (GOOD.but(hlen=16), "pass_bootp_header"),

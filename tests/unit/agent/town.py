@@ -5,7 +5,7 @@ Nothing runs by itself: `settle` carries commands, events and answers round unti
 
 import secrets
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_agent.agent.edge import Edge, Identity
 from edge_agent.agent.slow_path import Now
@@ -262,8 +262,10 @@ class Town:
     # --- clients ---
 
     async def send(self, sent: Sent, ifindex: int = 7) -> list[Reply]:
-        """A frame comes in; everything that is answered until all is quiet."""
+        """A frame comes in, by unicast for that port; what is answered until all is quiet."""
         self.frames.clear()
+        if sent.dst_mac in PORT_MACS.values():
+            sent = replace(sent, dst_mac=PORT_MACS.get(ifindex, sent.dst_mac))
         self.edge.receive(sent.octets, ifindex, self.now)
         await self.settle()
         return [read_reply(*each) for each in self.frames]

@@ -17,6 +17,7 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from lease_core.domain.values import NO_IP, Ipv4, Mac, ip_from_text
+from tests.packets import checksum
 
 SECOND = 10**9
 NOW = 5_000 * SECOND
@@ -88,6 +89,8 @@ class Sent:
     src_ip: Ipv4 = NO_IP
     dst_ip: Ipv4 = BROADCAST
     dst_port: int = 67
+    ip_check: int = 0
+    """What is wrong with the header checksum, by bit."""
     total_len: int | None = None
     udp_len: int | None = None
     op: int = 1
@@ -123,15 +126,19 @@ class Sent:
         udp_len = 8 + len(payload) if self.udp_len is None else self.udp_len
         total = 20 + len(ip_options) + 8 + len(payload)
         ethernet = self.dst_mac.to_bytes(6, "big") + self.src_mac.to_bytes(6, "big")
+        header = struct.pack(
+            "!BBHHHBBHII",
+            *(self.version_ihl, 0, total if self.total_len is None else self.total_len),
+            *(0, self.fragment, 64, self.protocol, 0, self.src_ip, self.dst_ip),
+        )
+        check = checksum(header + ip_options) ^ self.ip_check
         return (
             ethernet
             + self.tags
             + struct.pack("!H", self.ethertype)
-            + struct.pack(
-                "!BBHHHBBHII",
-                *(self.version_ihl, 0, total if self.total_len is None else self.total_len),
-                *(0, self.fragment, 64, self.protocol, 0, self.src_ip, self.dst_ip),
-            )
+            + header[:10]
+            + check.to_bytes(2, "big")
+            + header[12:]
             + ip_options
             + struct.pack("!HHHH", 68, self.dst_port, udp_len, 0)
             + payload
