@@ -9,12 +9,13 @@ import structlog
 from edge_agent.agent.waiting import WaitingTable
 from edge_agent.datapath.port import Datapath
 from edge_agent.dhcp import fastpath, reply
+from edge_agent.dhcp.classify import claimed_ip
 from edge_agent.dhcp.request import Request
 from edge_agent.dhcp.tables import Line
 from edge_agent.sync.projection import Projection
 from lease_core.audit import Quota
 from lease_core.domain.commands import Command
-from lease_core.domain.values import Mac, ip_text, mac_text
+from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 
 ANSWERS_PER_MINUTE = 600
 """Lines about answers of one kind; the tally knows them all, and the log every lease."""
@@ -77,15 +78,34 @@ class Answering:
         It sends the client looking for another address, so only who could give one says it.
         """
         state = self.datapath.state()
-        server = next((pool.server_id for pool in self.projection.pools), None)
         port_mac = self.port_mac(ifindex)
         may_give = self._is_current() and state.gate and state.horizon_boot_ns > now.boot_ns
-        if not may_give or server is None or port_mac is None:
+        if not may_give or port_mac is None:
             self.drop("nak_not_current")
             return
-        frame = reply.nak(request, request.message.options.server_id or server, text, port_mac)
+        server = request.message.options.server_id or self._server_for(request, ifindex)
+        if server is None:
+            self.drop("nak_elsewhere")
+            return
+        frame = reply.nak(request, server, text, port_mac)
         if frame:
             self.reply(frame, request, ifindex, "nak", now, cause=text)
+
+    def _server_for(self, request: Request, ifindex: int) -> Ipv4 | None:
+        """Who refuses a client that names no server: the one of the pool that serves its line.
+
+        That is the pool of its binding there; else of its relay's network, and a relay of none of
+        ours has another server; where there is no relay, of the address that it asks for, if any.
+        """
+        message, pools = request.message, list(self.projection.pools)
+        found = self.projection.find(message.mac, self.line_of(request, ifindex))
+        bound = self.datapath.pool(found[1].pool_id) if found else None
+        if bound:
+            return bound.server_id
+        link = message.giaddr or claimed_ip(message)
+        on_link = [pool for pool in pools if pool.holds(link)]
+        candidates = on_link if on_link or message.giaddr else pools
+        return next((pool.server_id for pool in candidates), None)
 
     def reply(
         self,

@@ -155,7 +155,7 @@ class Requests:
     def _inform(self, request: Request, ifindex: int, now: Now) -> None:
         """RFC 2131 4.3.5: options for a client that has its address from elsewhere."""
         ciaddr = request.message.ciaddr
-        pool = next((p for p in self._projection.pools if ciaddr & p.netmask == p.network), None)
+        pool = next((p for p in self._projection.pools if p.holds(ciaddr)), None)
         port_mac = self._answering.port_mac(ifindex)
         if pool is None or port_mac is None:
             self._answering.drop("inform_elsewhere")

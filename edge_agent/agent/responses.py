@@ -8,7 +8,7 @@ from edge_agent.agent.waiting import Waiting
 from edge_agent.dhcp import fastpath, reply
 from edge_agent.dhcp.classify import RequestState, classify
 from edge_agent.dhcp.codes import MessageType
-from edge_agent.dhcp.tables import PoolOptions, subscriber_key
+from edge_agent.dhcp.tables import PoolOptions
 from lease_core.domain.commands import Answer, Held, Offered, Refused
 from lease_core.domain.events import LeaseAssigned, Record
 from lease_core.domain.values import Ipv4, Mac, ip_text
@@ -103,7 +103,7 @@ class Responses:
             yiaddr=ip,
             pool=pool,
             grant_s=grant_s,
-            mac_key=subscriber_key(waiting.request.message.mac),
+            mac_key=self._projection.key_for(waiting.request.message.mac, waiting.line),
             port_mac=port_mac,
         )
 

@@ -139,6 +139,10 @@ class PoolOptions:
     on_request: bytes = b""
     """Whole options that a client is sent if it asks for them (option 55) and they fit."""
 
+    def holds(self, ip: Ipv4) -> bool:
+        """Whether an address lies in the pool's network."""
+        return ip & self.netmask == self.network
+
 
 @dataclass(slots=True)
 class SiteState:

@@ -142,6 +142,13 @@ class Projection:
             ((key, found) for key, found in self._bindings(mac) if found.line == line), None
         )
 
+    def key_for(self, mac: Mac, line: Line) -> SubscriberKey:
+        """The key of a subscriber's binding, or the one that it would have if it came now."""
+        found = self.find(mac, line)
+        mode = self.mode_of(line)
+        number = self._count(mac) if mode is KeyMode.MAC else 0
+        return found[0] if found else key_of(mac, line, mode, number)
+
     def discriminator_of(self, mac: Mac, line: Line) -> int:
         """Where the subscriber's binding stands; 0, what the kernel looks at, if it has none."""
         found = self.find(mac, line) if mac in self.known else None

@@ -8,7 +8,7 @@ from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import fastpath
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.options import option
+from edge_agent.dhcp.options import AT_LEASE, AT_T2, option
 from edge_agent.dhcp.tables import KeyMode, Line, key_mode, key_of
 from edge_agent.sync.reconcile import reconcile
 from lease_core.domain.commands import ReleaseLease
@@ -91,6 +91,25 @@ async def test_every_line_of_a_mac_is_answered_by_the_kernel(served: Served) -> 
         frame = judged(town, name).frame
         assert frame is not None
         assert frame[58 + len(VLANS.get(name, b"")) :][:4] == ip.to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("mode", KeyMode)
+async def test_offer_and_ack_carry_the_same_times(mode: KeyMode) -> None:
+    """T1 is spread by the key of the binding-to-be, so a client reads the same twice."""
+    town = await Town().begin()
+    set_port(town, mode)
+    for name in CIRCUITS if mode is KeyMode.CIRCUIT else VLANS:
+        ip, times = Ipv4(0), set()
+        for sent in (discover, selecting):
+            town.frames.clear()
+            client = sent(1, ip) if sent is selecting else sent(1)
+            town.edge.receive(at_line(client, name).octets, IFINDEX, town.now)
+            await town.settle()
+            [(_, frame)] = town.frames
+            at = frame.index(b"\x63\x82\x53\x63") + 4
+            times.add(frame[at + AT_LEASE : at + AT_T2 + 4])
+            ip = Ipv4(int.from_bytes(frame[58 + len(VLANS.get(name, b"")) :][:4], "big"))
+        assert len(times) == 1
 
 
 async def test_a_line_ends_alone(served: Served) -> None:

@@ -22,7 +22,7 @@ from lease_core.domain.events import (
     Record,
     RemovalAcked,
 )
-from lease_core.domain.values import Ipv4, Mac
+from lease_core.domain.values import Ipv4, Mac, ip_from_text
 from lease_core.log.reader import Position
 from lease_core.log.replay import replay
 from tests.unit.agent.town import (
@@ -38,6 +38,7 @@ from tests.unit.agent.town import (
     inform,
     init_reboot,
     mac_of,
+    pool,
     rebinding,
     release,
     renewing,
@@ -48,6 +49,8 @@ from tests.unit.dhcp.clients import BROADCAST, Sent
 NOW_NS = 1 << 62
 """After every horizon: nothing is promised anew."""
 
+SECOND_NET = ip_from_text("100.65.0.0")
+RELAY = Ipv4(SECOND_NET + 200)
 OTHER_SERVER = Ipv4(SERVER + (7 << 8))
 
 
@@ -212,6 +215,33 @@ class TestNak:
         assert await town.send(selecting(1, ip, OTHER_SERVER)) == []
         assert await town.send(selecting(2, FIRST, OTHER_SERVER)) == []
         assert await town.events(LeaseAssigned) == (await town.events(LeaseAssigned))[:1]
+
+    async def test_the_server_of_the_line_refuses(self, town: Town) -> None:
+        """Who names no server is refused by the one of its binding, its relay or its address."""
+        await town.add(
+            replace(
+                pool(4),
+                pool="res-2",
+                number=2,
+                network="100.65.0.0/24",
+                first=SECOND_NET + 2,
+                last=SECOND_NET + 5,
+                gateway=SECOND_NET + 1,
+            )
+        )
+        ip = await town.lease(1)
+        unknown = init_reboot(2, Ipv4(SECOND_NET + 99))
+        bound = init_reboot(1, Ipv4(SECOND_NET + 3))
+        [own] = await town.send(bound)
+        [foreign] = await town.send(unknown)
+        town.datapath.put_port(7, PORT_MACS[7], relays=(RELAY, ELSEWHERE))
+        relayed = replace(init_reboot(3, ELSEWHERE), giaddr=RELAY, src_mac=mac_of(77))
+        [at_relay] = await town.send(relayed)
+
+        assert (own.server_id, foreign.server_id) == (SERVER, SECOND_NET + 1)
+        assert at_relay.server_id == SECOND_NET + 1
+        assert await town.send(replace(relayed, giaddr=ELSEWHERE)) == []
+        assert ip == FIRST
 
     async def test_never_to_a_rebinding_stranger(self, town: Town) -> None:
         """An address that no pool of ours holds may be another server's: silence."""

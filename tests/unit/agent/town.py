@@ -175,9 +175,7 @@ class Town:
         self.head: Head = head
         self.allocator = SiteAllocator("ams01", Ledger(), self.timing, head.epoch, self.ns)
         await self.commit(self.allocator.begin("first-start", self.ns))
-        draft = Draft()
-        self.allocator._record(draft, pool(self._size), self.ns)
-        await self.commit(draft)
+        await self._add(pool(self._size))
         self.edge.adopt(Position(GENESIS))
         self.answers_after = "0-0"
         await self.beat()
@@ -186,6 +184,16 @@ class Town:
         return self
 
     # --- the allocator's side ---
+
+    async def _add(self, added: PoolAdded) -> None:
+        draft = Draft()
+        self.allocator._record(draft, added, self.ns)
+        await self.commit(draft)
+
+    async def add(self, added: PoolAdded) -> None:
+        """Another pool of the site, which the edge has heard of."""
+        await self._add(added)
+        await self.settle()
 
     async def commit(self, draft: Draft) -> None:
         if not draft:
