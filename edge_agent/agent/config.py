@@ -60,8 +60,8 @@ class PortConfig(Settings):
     relay and circuit id."""
 
     subscribers_per_line: int | None = Field(None, ge=1, le=65_536)
-    """How many a line may have; unless told 8 where each line is a subscriber's own (`key` is
-    `line` or `circuit`), any number where many share it."""
+    """How many a line may have; unless told 8 where each line is a subscriber's own, any number
+    where many share it."""
 
     line_rate: int | None = Field(None, ge=0, le=MAX_RATE)
     mac_rate: int | None = Field(None, ge=0, le=MAX_RATE)
@@ -75,16 +75,20 @@ class PortConfig(Settings):
         return self
 
     @property
+    def is_shared(self) -> bool:
+        """Whether many share a line: by MAC nobody says otherwise, and who stands behind a relay
+        without circuits is on the relay's line."""
+        return self.key == "mac" or (self.key == "line" and bool(self.relays))
+
+    @property
     def per_line(self) -> int | None:
         """The limit of subscribers on a line; None = no limit."""
-        own = None if self.key == "mac" else SUBSCRIBERS_PER_LINE
-        return self.subscribers_per_line or own
+        return self.subscribers_per_line or (None if self.is_shared else SUBSCRIBERS_PER_LINE)
 
     @property
     def line_limit(self) -> Limit:
         """Of what the kernel passes up from a line; a shared one has room for all who share it."""
-        is_shared = self.key == "mac" or (self.key == "line" and bool(self.relays))
-        return _limit(self.line_rate, SHARED_LINE_LIMIT if is_shared else OWN_LINE_LIMIT)
+        return _limit(self.line_rate, SHARED_LINE_LIMIT if self.is_shared else OWN_LINE_LIMIT)
 
     @property
     def mac_limit(self) -> Limit:

@@ -33,9 +33,12 @@ def test_a_line_of_its_own_is_limited() -> None:
         {"interface": "a1", "key": "line"},
         {"interface": "a2", "key": "line", "subscribers_per_line": 2},
         {"interface": "a3", "subscribers_per_line": 500},
+        {"interface": "a4", "key": "line", "relays": ["192.0.2.7"]},
+        {"interface": "a5", "key": "circuit", "relays": ["192.0.2.7"]},
     ]
 
-    assert [port.per_line for port in checked(port=ports).ports] == [None, 8, 2, 500]
+    limits = [port.per_line for port in checked(port=ports).ports]
+    assert limits == [None, 8, 2, 500, None, 8]
     with pytest.raises(ConfigError, match=r"port\.0\.subscribers_per_line"):
         checked(port=[{"interface": "a0", "subscribers_per_line": 0}])
 
