@@ -23,7 +23,7 @@
 #define BOOTP_LEN_MIN 300
 #define IP_LEN_ACCEPTED 576 /* octets that every client must accept, RFC 2131 2 */
 
-/* Everything that the reply needs and that is not in the frame. */
+/* Everything that the reply needs and that is not in the frame; no times for a NAK. */
 struct grant {
 	struct pool_assignment binding;
 	const struct ip_pool *pool;
@@ -37,9 +37,17 @@ struct grant {
 	struct promise before; /* the promise that stood */
 };
 
-/* Rules 17 to 19: may this site answer now? `horizon_boot_ns` is E. */
-static __always_inline __u32 check_site(__u64 now_boot_ns, __u64 *ret_horizon_boot_ns)
+/* What the site may promise now, and whether it may say what it will not. */
+struct horizon {
+	__u64 now_boot_ns;
+	__u64 end_boot_ns; /* E */
+	__u64 current_until_boot_ns;
+};
+
+/* Rules 17 to 19: may this site answer now? */
+static __always_inline __u32 check_site(struct horizon *horizon)
 {
+	__u64 now_boot_ns = horizon->now_boot_ns;
 	__u32 key = 0;
 	const struct site_state *site = bpf_map_lookup_elem(&site_state, &key);
 	__u64 touched_boot_ns;
@@ -54,7 +62,8 @@ static __always_inline __u32 check_site(__u64 now_boot_ns, __u64 *ret_horizon_bo
 	if (now_boot_ns > touched_boot_ns && now_boot_ns - touched_boot_ns > DHCP_DEAD_MAN_NS)
 		return DHCP_pass_agent_silent;
 
-	*ret_horizon_boot_ns = READ_ONCE(site->horizon_boot_ns);
+	horizon->end_boot_ns = READ_ONCE(site->horizon_boot_ns);
+	horizon->current_until_boot_ns = READ_ONCE(site->current_until_boot_ns);
 	return NO_REASON;
 }
 
@@ -154,6 +163,10 @@ static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 
 	if (notes->message_type == DHCPDISCOVER)
 		return NO_REASON;
+	if (notes->message_type == DHCPINFORM) /* which asks for no address, 4.4.3 */
+		return !notes->times[SLOT_REQUESTED_ADDRESS] && frame->bootp->ciaddr == bound_be ?
+			       NO_REASON :
+			       DHCP_pass_other_address;
 	if (notes->times[SLOT_REQUESTED_ADDRESS]) { /* SELECTING or INIT-REBOOT */
 		if (frame->bootp->ciaddr || notes->requested_be != bound_be)
 			return DHCP_pass_other_address;
@@ -164,10 +177,59 @@ static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 	return NO_REASON;
 }
 
+/* What a REQUEST names as one of the states does, RFC 2131 4.3.2; 0 = nothing. */
+static __always_inline __be32 claimed_address(const struct dhcp_frame *frame,
+					      const struct request_notes *notes)
+{
+	if (notes->times[SLOT_REQUESTED_ADDRESS])
+		return frame->bootp->ciaddr ? 0 : notes->requested_be;
+	return notes->times[SLOT_SERVER_ID] ? 0 : frame->bootp->ciaddr;
+}
+
+/*
+ * "NAK" of docs/replies.md, of a request that fails rule 26 alone: the client is bound here, and
+ * asks for another address of our own network. Behind a router nobody would hear the broadcast.
+ */
+static __always_inline bool may_refuse(const struct dhcp_frame *frame,
+				       const struct request_notes *notes,
+				       const struct horizon *horizon, const struct ip_pool *pool)
+{
+	__be32 claimed = claimed_address(frame, notes);
+
+	return notes->message_type == DHCPREQUEST && claimed &&
+	       (claimed & pool->netmask_be) == pool->network_be &&
+	       horizon->current_until_boot_ns > horizon->now_boot_ns &&
+	       horizon->end_boot_ns > horizon->now_boot_ns &&
+	       (frame->bootp->giaddr || mac_of(frame->eth->h_source) == notes->mac);
+}
+
+/* Rules 24 to 26: with what a request is answered, in `notes->reply`, if it is. */
+static __always_inline __u32 choose_reply(const struct dhcp_frame *frame,
+					  const struct horizon *horizon,
+					  const struct grant *grant, struct request_notes *notes)
+{
+	__u32 reason = check_addresses(frame, notes, grant);
+	__u32 reply = DHCP_offer;
+
+	if (reason == DHCP_pass_other_address && may_refuse(frame, notes, horizon, grant->pool))
+		reply = DHCP_nak;
+	else if (reason != NO_REASON)
+		return reason;
+	else if (notes->message_type == DHCPREQUEST)
+		reply = DHCP_ack;
+	else if (notes->message_type == DHCPINFORM)
+		reply = DHCP_inform_ack;
+	notes->reply = reply;
+	barrier();
+	return NO_REASON;
+}
+
 /* Rule 27: g = min(L, E - now) in whole seconds, T1 spread by key. I6: no promise beyond E. */
-static __always_inline bool set_times(__u64 now_boot_ns, __u64 horizon_boot_ns, __u64 key,
+static __always_inline bool set_times(const struct horizon *horizon, __u64 key,
 				      struct grant *grant)
 {
+	__u64 now_boot_ns = horizon->now_boot_ns;
+	__u64 horizon_boot_ns = horizon->end_boot_ns;
 	__u64 lease_s;
 
 	if (horizon_boot_ns <= now_boot_ns)
@@ -192,6 +254,19 @@ static __always_inline __u32 echoed_len(const struct echoed *option)
 	return option->len ? 2 + option->len : 0;
 }
 
+/* Octets of the pool's options that every reply of this kind has. */
+static __always_inline __u32 base_len(const struct request_notes *notes,
+				      const struct grant *grant)
+{
+	__u32 reply = READ_ONCE(notes->reply);
+
+	if (reply == DHCP_nak)
+		return DHCP_OPT_AT_TIMES;
+	return reply == DHCP_inform_ack ?
+		       grant->always_len - (DHCP_OPT_FIXED_LEN - DHCP_OPT_AT_TIMES) :
+		       grant->always_len;
+}
+
 /*
  * Rule 28, as far as it can be told before the frame is resized, and which of the pool's options
  * on request the client is sent.
@@ -202,14 +277,14 @@ static __always_inline bool set_options(const struct dhcp_frame *frame,
 	__u32 accepted = notes->max_size > IP_LEN_ACCEPTED ? notes->max_size : IP_LEN_ACCEPTED;
 	__u32 room = (accepted - HEADERS_TOTAL) & ~3u;
 	__u32 last = echoed_len(&notes->client_id) + echoed_len(&notes->relay_agent) + 1; /* END */
+	__u32 base = base_len(notes, grant);
 	__u32 len;
 
-	if (grant->always_len + last > room)
+	if (base + last > room)
 		return false;
-	if (grant->options_len != grant->always_len) {
+	if (grant->options_len != base) {
 		note_parameters(frame, notes);
-		choose_options(grant->pool, grant->always_len, room - grant->always_len - last,
-			       notes);
+		choose_options(grant->pool, base, room - base - last, notes);
 		grant->options_len = notes->chosen.len;
 	}
 	len = sizeof(struct bootp) + ((grant->options_len + last + 3) & ~3u);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * DHCP fast path: answers DISCOVER and REQUEST of known subscribers on the interface itself.
+ * DHCP fast path: answers DISCOVER, REQUEST and INFORM of known subscribers on the interface itself.
  *
  * Decide first, write after. Every rule of docs/replies.md is checked before the first store;
  * whoever is not answered is passed up, octet for octet as it came, with one counter moved,
@@ -54,7 +54,8 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 	if (!is_sender_sound(frame, has_relays))
 		return DHCP_pass_source_mac;
 	notes->is_trusted = true;
-	if (notes->message_type != DHCPDISCOVER && notes->message_type != DHCPREQUEST)
+	if (notes->message_type != DHCPDISCOVER && notes->message_type != DHCPREQUEST &&
+	    notes->message_type != DHCPINFORM)
 		return DHCP_pass_message_type;
 	return NO_REASON;
 }
@@ -63,15 +64,14 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker *asker,
 				    struct request_notes *notes, struct grant *grant)
 {
-	__u64 now_boot_ns = bpf_ktime_get_boot_ns();
-	__u64 horizon_boot_ns;
+	struct horizon horizon = { .now_boot_ns = bpf_ktime_get_boot_ns() };
 	__u32 reason;
 
 	/*
 	 * E before the entry: an entry newer than E gets a shorter promise than it might. The other
 	 * way round one could be promised up to an E that was granted after its removal.
 	 */
-	reason = check_site(now_boot_ns, &horizon_boot_ns);
+	reason = check_site(&horizon);
 	if (reason != NO_REASON)
 		return reason;
 	set_key(notes, asker);
@@ -80,10 +80,10 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker
 		return reason;
 	if (!find_pool(grant))
 		return DHCP_pass_unknown_pool;
-	reason = check_addresses(frame, notes, grant);
+	reason = choose_reply(frame, &horizon, grant, notes);
 	if (reason != NO_REASON)
 		return reason;
-	if (!set_times(now_boot_ns, horizon_boot_ns, asker->key, grant))
+	if (READ_ONCE(notes->reply) != DHCP_nak && !set_times(&horizon, asker->key, grant))
 		return DHCP_pass_horizon;
 	if (!set_options(frame, notes, grant))
 		return DHCP_pass_reply_space;
@@ -97,7 +97,7 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct f
 	struct request_notes *notes = new_notes(place);
 	struct asker asker = { .ifindex = ifindex };
 	struct dhcp_frame frame;
-	struct grant grant;
+	struct grant grant = {};
 	__u32 reason;
 
 	if (!notes)
@@ -115,14 +115,19 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct f
 		return DHCP_pass_options;
 
 	/* I2: the promise first; one that no ACK follows errs on the safe side. */
-	if (notes->message_type == DHCPREQUEST && !raise_promise(&grant))
+	if (READ_ONCE(notes->reply) == DHCP_ack && !raise_promise(&grant))
 		return DHCP_pass_promise;
 	if (!resize(ctx, notes, grant.bootp_len) || !write_reply(ctx, port->mac, notes, &grant))
 		return DHCP_pass_reply_space;
-	if (notes->message_type != DHCPREQUEST)
-		return DHCP_offer;
-	tell_of_ack(ctx, &grant);
-	return DHCP_ack;
+	if (READ_ONCE(notes->reply) == DHCP_ack)
+		tell_of_ack(ctx, &grant);
+	return READ_ONCE(notes->reply);
+}
+
+static __always_inline bool is_answer(__u32 verdict)
+{
+	return verdict == DHCP_offer || verdict == DHCP_ack || verdict == DHCP_inform_ack ||
+	       verdict == DHCP_nak;
 }
 
 SEC("xdp")
@@ -135,7 +140,7 @@ int dhcp_fastpath(struct xdp_md *ctx)
 		return XDP_PASS;
 
 	verdict = judge_and_answer(ctx, &place);
-	if (verdict == DHCP_offer || verdict == DHCP_ack) {
+	if (is_answer(verdict)) {
 		count(verdict);
 		return XDP_TX;
 	}

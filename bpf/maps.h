@@ -8,7 +8,7 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c534105 /* 'L' 'S' 'A', version 5 */
+#define DHCP_ABI_MAGIC 0x4c534106 /* 'L' 'S' 'A', version 6 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
@@ -26,7 +26,7 @@
  * Counters, append-only; a retired one keeps its place. One list makes the enum and the struct,
  * so bpftool and the agent (through BTF) show the same names.
  *
- *   offer, ack        answered here (XDP_TX)
+ *   offer, ack, ...   answered here (XDP_TX)
  *   pass_...          passed up unmodified, by the first reason that applied
  *   drop_...          would have been passed up, but there were too many
  */
@@ -62,7 +62,9 @@
 	X(drop_line_rate)       \
 	X(drop_mac_rate)        \
 	X(pass_checksum)        \
-	X(pass_ethernet)
+	X(pass_ethernet)        \
+	X(inform_ack)           \
+	X(nak)
 
 enum dhcp_counter {
 #define X(name) DHCP_##name,
@@ -148,6 +150,7 @@ struct ip_pool {
 };
 
 #define DHCP_OPT_AT_TYPE 2
+#define DHCP_OPT_AT_TIMES 9 /* 51, 58 and 59, which not every reply has */
 #define DHCP_OPT_AT_LEASE 11
 #define DHCP_OPT_AT_T1 17
 #define DHCP_OPT_AT_T2 23
@@ -218,6 +221,8 @@ struct site_state {
 	__u8 cursor_hash[8];    /* h of cursor_lo */
 	__u8 genesis[16];       /* of the log that the maps are a projection of */
 	__u64 lines;            /* fingerprint of the interfaces that they were made for */
+	__u64 recovering;       /* 1 = the log has lost events, and not heard of all yet */
+	__u64 current_until_boot_ns; /* the tables are what the log says: only then NAK is said */
 };
 
 #endif

@@ -39,7 +39,7 @@ struct echoed {
 	__u8 value[DHCP_OPTION_VALUE_MAX + 1];
 };
 
-/* A pool's options without those that a client is not sent. */
+/* A pool's options without those that a client is not sent, or that a reply does not have. */
 struct chosen {
 	__u32 at;   /* of the next option in the pool's */
 	__u32 from; /* in the pool's, up to here is copied ... */
@@ -61,6 +61,7 @@ struct frame_place {
 struct request_notes {
 	struct frame_place place;
 	__u64 mac; /* chaddr; 0 = not read */
+	__u32 reply;	  /* the verdict with which it is answered */
 	__u32 is_trusted; /* rules 10 to 15 hold: the MAC speaks, or who may speak for it */
 	__u32 area_len;
 	__u32 at;

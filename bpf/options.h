@@ -41,6 +41,7 @@ enum dhcp_message_type { /* RFC 2132 9.6 */
 	DHCPOFFER = 2,
 	DHCPREQUEST = 3,
 	DHCPACK = 5,
+	DHCPNAK = 6,
 	DHCPRELEASE = 7,
 	DHCPINFORM = 8,
 };

@@ -70,19 +70,23 @@ static __always_inline bool next_option(const struct ip_pool *pool, const __u64 
 }
 
 /*
- * Choose of the pool's options the first `always_len` octets, and behind them those that are
- * asked for, as long as they fit `room`. One loop, which the verifier goes through once.
+ * Choose of the pool's options 53 and 54, from there to `base_len` what every reply of this kind
+ * has, and behind it those on request that are asked for, as long as they fit `room`. One loop,
+ * which the verifier goes through once.
  */
-static __always_inline void choose_options(const struct ip_pool *pool, __u32 always_len,
+static __always_inline void choose_options(const struct ip_pool *pool, __u32 base_len,
 					   __u32 room, struct request_notes *notes)
 {
 	struct chosen *chosen = &notes->chosen;
-	__u32 len;
+	__u32 reply = READ_ONCE(notes->reply), len;
 
-	chosen->at = chosen->len = always_len;
-	chosen->from = chosen->to = 0;
+	chosen->at = reply == DHCP_nak ? pool->options_len : pool->always_len;
+	chosen->from = reply == DHCP_inform_ack ? DHCP_OPT_FIXED_LEN : DHCP_OPT_AT_TIMES;
+	chosen->to = DHCP_OPT_AT_TIMES;
+	chosen->len = base_len;
 	chosen->room = room;
 	__builtin_memset(chosen->options, 0, sizeof(chosen->options));
+	__builtin_memcpy(chosen->options, pool->options, DHCP_OPT_AT_TIMES);
 	for (int step = 0; step < CHOOSING_STEPS; step++) {
 		barrier();
 		if (chosen->to < chosen->len)

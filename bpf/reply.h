@@ -76,24 +76,29 @@ static __always_inline void write_mac(__u8 *to, __u64 mac)
 }
 
 /*
- * RFC 2131 4.1: a relay hands on what it is sent; a renewing client has its address, perhaps
- * behind a router; others may or may not hear unicast. Tags stay as they came.
+ * RFC 2131 4.1: a relay hands on what it is sent, but to who informs itself (4.3.5); a renewing
+ * client has its address, perhaps behind a router; others may or may not hear unicast, and none
+ * that is refused. Tags stay as they came.
  */
 static __always_inline void write_delivery(const struct dhcp_frame *frame, const __u8 *port_mac,
-					   __be32 yiaddr, bool is_ack)
+					   __be32 yiaddr, __u32 reply)
 {
+	bool is_from_client = reply == DHCP_ack || reply == DHCP_inform_ack;
 	__u64 to = mac_of(frame->bootp->chaddr);
 	__be32 address = yiaddr;
 	__u16 port = DHCP_CLIENT_PORT;
 
-	if (frame->bootp->giaddr) {
+	if (frame->bootp->giaddr && reply != DHCP_inform_ack) {
 		to = mac_of(frame->eth->h_source);
 		address = frame->bootp->giaddr;
 		port = DHCP_SERVER_PORT;
-	} else if (is_ack && frame->bootp->ciaddr) {
+		if (reply == DHCP_nak) /* 4.3.2: or the relay would send it where he is not */
+			frame->bootp->flags |= bpf_htons(BOOTP_FLAG_BROADCAST);
+	} else if (is_from_client && frame->bootp->ciaddr) {
 		to = mac_of(frame->eth->h_source);
 		address = frame->bootp->ciaddr;
-	} else if (frame->bootp->flags & bpf_htons(BOOTP_FLAG_BROADCAST)) {
+	} else if (reply == DHCP_nak ||
+		   frame->bootp->flags & bpf_htons(BOOTP_FLAG_BROADCAST)) {
 		to = ~0ULL;
 		address = bpf_htonl(0xffffffff);
 	}
@@ -113,14 +118,14 @@ static __always_inline void write_zeros(void *start, __u32 octets)
 		at[i] = 0;
 }
 
-static __always_inline void write_bootp(struct bootp *bootp, __be32 yiaddr, bool is_ack)
+static __always_inline void write_bootp(struct bootp *bootp, __be32 yiaddr, __u32 reply)
 {
 	bootp->op = BOOTP_REPLY;
 	bootp->hops = 0;
 	bootp->secs = 0;
-	if (!is_ack)
+	if (reply != DHCP_ack && reply != DHCP_inform_ack)
 		bootp->ciaddr = 0;
-	bootp->yiaddr = yiaddr;
+	bootp->yiaddr = reply == DHCP_offer || reply == DHCP_ack ? yiaddr : 0;
 	bootp->siaddr = 0;
 	write_zeros(bootp->sname, sizeof(bootp->sname) + sizeof(bootp->file));
 }
@@ -136,7 +141,7 @@ static __always_inline void write_number(__u8 *at, __u32 number)
  */
 static __always_inline void write_pool_options(__u8 *options, const void *end,
 					       const __u8 *from_options,
-					       const struct grant *grant, bool is_ack)
+					       const struct grant *grant, __u32 reply)
 {
 	const __u32 *from = (const __u32 *)from_options;
 	__u32 *to = (__u32 *)options;
@@ -144,10 +149,14 @@ static __always_inline void write_pool_options(__u8 *options, const void *end,
 #pragma unroll
 	for (__u32 i = 0; i < OPTIONS_LEN_MIN / 4; i++)
 		*to++ = from[i];
-	options[DHCP_OPT_AT_TYPE] = is_ack ? DHCPACK : DHCPOFFER;
-	write_number(options + DHCP_OPT_AT_LEASE, grant->lease_s);
-	write_number(options + DHCP_OPT_AT_T1, grant->t1_s);
-	write_number(options + DHCP_OPT_AT_T2, grant->t2_s);
+	options[DHCP_OPT_AT_TYPE] = reply == DHCP_offer ? DHCPOFFER :
+				    reply == DHCP_nak	? DHCPNAK :
+							  DHCPACK;
+	if (reply == DHCP_offer || reply == DHCP_ack) {
+		write_number(options + DHCP_OPT_AT_LEASE, grant->lease_s);
+		write_number(options + DHCP_OPT_AT_T1, grant->t1_s);
+		write_number(options + DHCP_OPT_AT_T2, grant->t2_s);
+	}
 	for (__u32 i = OPTIONS_LEN_MIN / 4; i < OPTIONS_LEN_MAX / 4; i++, to++) {
 		if ((const void *)(to + 1) > end)
 			break;
@@ -179,7 +188,7 @@ static __always_inline bool write_headers(const struct xdp_md *ctx, const __u8 *
 					  const struct grant *grant)
 {
 	struct dhcp_frame frame = frame_of(ctx, notes);
-	bool is_ack = notes->message_type == DHCPREQUEST;
+	__u32 reply = READ_ONCE(notes->reply);
 	const __u8 *pool_options = READ_ONCE(notes->chosen.len) ? notes->chosen.options :
 								  grant->pool->options;
 
@@ -187,10 +196,10 @@ static __always_inline bool write_headers(const struct xdp_md *ctx, const __u8 *
 	if ((const void *)(frame.eth + 1) > frame.end ||
 	    (const void *)(frame.options + OPTIONS_LEN_MIN) > frame.end)
 		return false;
-	write_delivery(&frame, port_mac, grant->binding.ip_be, is_ack);
-	write_bootp(frame.bootp, grant->binding.ip_be, is_ack);
+	write_delivery(&frame, port_mac, grant->binding.ip_be, reply);
+	write_bootp(frame.bootp, grant->binding.ip_be, reply);
 	write_ip_udp(&frame, grant->pool->server_id_be, grant->bootp_len);
-	write_pool_options(frame.options, frame.end, pool_options, grant, is_ack);
+	write_pool_options(frame.options, frame.end, pool_options, grant, reply);
 	return true;
 }
 

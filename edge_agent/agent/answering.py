@@ -43,15 +43,12 @@ class Answering:
         projection: Projection,
         *,
         send_frame: SendFrame,
-        is_current: Callable[[], bool],
     ) -> None:
-        """`is_current` tells whether the log is followed up to now: only then NAK is said."""
         self.waiting = WaitingTable()
         self.tally: Tally[str] = Tally()
         self.datapath = datapath
         self.projection = projection
         self._send_frame = send_frame
-        self._is_current = is_current
         self._quota = Quota(ANSWERS_PER_MINUTE)
         self._audit = structlog.get_logger("edge").bind(site=site)
 
@@ -79,15 +76,15 @@ class Answering:
         """
         state = self.datapath.state()
         port_mac = self.port_mac(ifindex)
-        may_give = self._is_current() and state.gate and state.horizon_boot_ns > now.boot_ns
-        if not may_give or port_mac is None:
+        may_give_until_ns = min(state.current_until_boot_ns, state.horizon_boot_ns)
+        if not state.gate or may_give_until_ns <= now.boot_ns or port_mac is None:
             self.drop("nak_not_current")
             return
         server = request.message.options.server_id or self._server_for(request, ifindex)
         if server is None:
             self.drop("nak_elsewhere")
             return
-        frame = reply.nak(request, server, text, port_mac)
+        frame = reply.nak(request, server, port_mac, text)
         if frame:
             self.reply(frame, request, ifindex, "nak", now, cause=text)
 

@@ -24,12 +24,14 @@ from edge_agent.sync.lines import Lines
 from edge_agent.sync.projection import Projection
 from lease_core.audit import tell_events
 from lease_core.domain.commands import Command, Heartbeat, ReportBinding, ReportLoss
-from lease_core.domain.events import HorizonGranted, Record
+from lease_core.domain.events import HorizonGranted, Record, RecoveryEnded, RecoveryStarted
 from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.log.port import Answered
 from lease_core.log.reader import Position
 
 MISSED_BEATS = 3
+CURRENT_NS = 5_000_000_000
+"""How long after a touch the tables still count as what the log says."""
 SECOND_NS = 1_000_000_000
 
 
@@ -75,7 +77,6 @@ class Edge:
             self.projection,
             send_frame=send_frame,
             send_command=self._send_unless_lost,
-            is_current=lambda: self.following is Following.LIVE,
             per_line=per_line,
         )
         self.duties = Duties(self.projection, self._send_unless_lost, now)
@@ -146,10 +147,16 @@ class Edge:
         """The gate opens for good once the tables have been up to date."""
         self.following = following
         is_live = following is Following.LIVE and not self.needs_rebuild
-        if is_live and not self._state.gate:
-            self._state = replace(self._state, gate=True)
-            self.datapath.set_state(self._state)
+        self._state = replace(self._state, gate=self._state.gate or is_live)
+        self._set_state()
         self._tell_when_ready()
+
+    def _set_state(self) -> None:
+        """Write the record; the tables are what the log says for a while, or from now on not."""
+        is_current = self.following is Following.LIVE and not self._state.recovering
+        until_ns = self._state.touched_boot_ns + CURRENT_NS if is_current else 0
+        self._state = replace(self._state, current_until_boot_ns=until_ns)
+        self.datapath.set_state(self._state)
 
     def _tell_when_ready(self) -> None:
         may_answer = self._state.gate and self._state.horizon_boot_ns > self._state.touched_boot_ns
@@ -188,7 +195,14 @@ class Edge:
         event = records[start].event
         if isinstance(event, HorizonGranted):
             self._grant(event, now)
+        elif isinstance(event, RecoveryStarted | RecoveryEnded):
+            self.recovers(isinstance(event, RecoveryStarted))
         return applied
+
+    def recovers(self, is_so: bool) -> None:
+        """Whether the log lost events and may not know yet all that was promised."""
+        self._state = replace(self._state, recovering=is_so)
+        self._set_state()
 
     def answer(self, answers: Sequence[Answered], now: Now) -> None:
         for answered in answers:
@@ -261,7 +275,7 @@ class Edge:
             touched_boot_ns=now.boot_ns,
             horizon_boot_ns=self.horizon.end_boot_ns(now.boot_ns, now.elapsed_ns),
         )
-        self.datapath.set_state(self._state)
+        self._set_state()
 
     def _distrust_clocks(self) -> None:
         """Give up E, and say nothing of promises that may look shorter than they are (I1, I7).

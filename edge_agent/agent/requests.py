@@ -13,11 +13,19 @@ from edge_agent.dhcp import reply
 from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.frame import BROADCAST_IP
 from edge_agent.dhcp.request import Request, parse_request, parse_request_lenient
 from lease_core.domain.commands import DeclineAddress, ReleaseLease, RequestLease, RequestOffer
 from lease_core.domain.values import NO_IP, Ipv4, ip_text, printable
 
 _NEWCOMER = {Counter.PASS_UNKNOWN_CLIENT, Counter.PASS_OTHER_LINE}
+_INFORMED = {
+    *_NEWCOMER,
+    Counter.PASS_OTHER_ADDRESS,
+    Counter.PASS_HORIZON,
+    Counter.PASS_GATE_CLOSED,
+}
+"""Why the tables do not answer an INFORM, which asks for no address of theirs."""
 
 
 class Requests:
@@ -49,6 +57,9 @@ class Requests:
             self._answering.reply(verdict.frame, request, ifindex, str(counter), now, cause="table")
         elif counter is Counter.PASS_MESSAGE_TYPE:
             self._hear(request, ifindex, now)
+        elif request.message.options.message_type == MessageType.INFORM and counter in _INFORMED:
+            if self._may_ask(request, ifindex, now):
+                self._inform(request, ifindex, now)
         elif counter in _NEWCOMER:
             if self._may_ask(request, ifindex, now):
                 self._ask(request, ifindex, now)
@@ -62,15 +73,13 @@ class Requests:
         return counter
 
     def _hear(self, request: Request, ifindex: int, now: Now) -> None:
-        """What is neither DISCOVER nor REQUEST, from a client or relay that may say it."""
+        """What the tables never answer, from a client or relay that may say it."""
         match request.message.options.message_type:
             case MessageType.RELEASE if self._may_ask(request, ifindex, now):
                 self._release(request, ifindex)
             case MessageType.DECLINE if self._may_ask(request, ifindex, now):
                 self._decline(request, ifindex)
-            case MessageType.INFORM if self._may_ask(request, ifindex, now):
-                self._inform(request, ifindex, now)
-            case MessageType.RELEASE | MessageType.DECLINE | MessageType.INFORM:
+            case MessageType.RELEASE | MessageType.DECLINE:
                 pass
             case _:
                 self._answering.drop("message_type")
@@ -154,8 +163,11 @@ class Requests:
 
     def _inform(self, request: Request, ifindex: int, now: Now) -> None:
         """RFC 2131 4.3.5: options for a client that has its address from elsewhere."""
-        ciaddr = request.message.ciaddr
+        ciaddr, to = request.message.ciaddr, request.frame.dst_ip
         pool = next((p for p in self._projection.pools if p.holds(ciaddr)), None)
+        if pool and to not in (BROADCAST_IP, pool.server_id):
+            self._answering.drop("not_addressed")
+            return
         port_mac = self._answering.port_mac(ifindex)
         if pool is None or port_mac is None:
             self._answering.drop("inform_elsewhere")
@@ -163,7 +175,7 @@ class Requests:
         frame = reply.inform_ack(request, pool, port_mac)
         if frame:
             self._answering.reply(
-                frame, request, ifindex, "ack", now, cause="inform", ip=ip_text(ciaddr)
+                frame, request, ifindex, "inform_ack", now, cause="inform", ip=ip_text(ciaddr)
             )
 
     def _line(self, request: Request, ifindex: int) -> str:

@@ -243,6 +243,7 @@ class Runtime:
         is_asked = ledger.recovery and ledger.recovery.incarnation == self.edge.incarnation
         if ledger.edge and not is_asked:
             self.edge.heed_life(ledger.edge.incarnation, now())
+        self.edge.recovers(ledger.recovery is not None)
         self.edge.adopt(end)
         audit.warning("edge.resynced", corrected=wrong, seq=end.seq, **self._who())
         return end

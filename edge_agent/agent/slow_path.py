@@ -3,7 +3,7 @@
 No input or output: frames and commands leave through the two functions it is given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from edge_agent.agent.answering import Answering, Now, SendCommand, SendFrame
 from edge_agent.agent.guard import Guard
@@ -16,8 +16,6 @@ __all__ = ["Now", "SendCommand", "SendFrame", "SlowPath"]
 
 
 class SlowPath:
-    """`is_current` tells whether the log is followed up to now: only then may a NAK be said."""
-
     def __init__(
         self,
         site: str,
@@ -26,13 +24,10 @@ class SlowPath:
         *,
         send_frame: SendFrame,
         send_command: SendCommand,
-        is_current: Callable[[], bool],
         per_line: Mapping[int, int],
     ) -> None:
         """`per_line` limits how many subscribers a line may have, by ifindex."""
-        answering = Answering(
-            site, datapath, projection, send_frame=send_frame, is_current=is_current
-        )
+        answering = Answering(site, datapath, projection, send_frame=send_frame)
         guard = Guard(
             per_line,
             projection.occupancy.of,

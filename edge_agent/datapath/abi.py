@@ -25,7 +25,7 @@ from edge_agent.dhcp.tables import (
 )
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C534105
+MAGIC: Final = 0x4C534106
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
@@ -95,6 +95,8 @@ SITE_STATE: Final = Record(
     cursor_hash="8s",
     genesis="16s",
     lines="Q",
+    recovering="Q",
+    current_until_boot_ns="Q",
 )
 NOTICE: Final = Record(
     "notice",
@@ -280,11 +282,13 @@ def pack_state(state: SiteState) -> bytes:
         state.cursor_hash,
         state.genesis,
         state.lines,
+        state.recovering,
+        state.current_until_boot_ns,
     )
 
 
 def unpack_state(octets: bytes) -> SiteState:
-    magic, gate, horizon, touched, epoch, incarnation, *cursor, genesis, lines = (
+    magic, gate, horizon, touched, epoch, incarnation, *cursor, genesis, lines, lost, current = (
         SITE_STATE.layout.unpack(octets)
     )
     lo, hi, commit_ms, cursor_hash = cursor
@@ -300,6 +304,8 @@ def unpack_state(octets: bytes) -> SiteState:
         cursor_hash=cursor_hash,
         genesis=genesis,
         lines=lines,
+        recovering=bool(lost),
+        current_until_boot_ns=current,
         abi_ok=magic == MAGIC,
     )
 

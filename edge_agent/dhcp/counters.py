@@ -41,3 +41,5 @@ class Counter(StrEnum):
     DROP_MAC_RATE = auto()
     PASS_CHECKSUM = auto()
     PASS_ETHERNET = auto()
+    INFORM_ACK = auto()
+    NAK = auto()

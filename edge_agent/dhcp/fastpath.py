@@ -31,6 +31,7 @@ from lease_core.domain.values import NO_IP, Mac
 MIN_GRANT_S: Final = 120
 DEAD_MAN_NS: Final = 900 * 10**9
 
+_ANSWERED: Final = (MessageType.DISCOVER, MessageType.REQUEST, MessageType.INFORM)
 _SECOND_NS: Final = 10**9
 _MULTICAST_BIT: Final = 1 << 40
 
@@ -42,7 +43,7 @@ class Verdict:
     counter: Counter | None
     """None = not DHCP, not counted."""
     frame: bytes | None = None
-    """The reply; only with `offer` and `ack`."""
+    """The reply; only with `offer`, `ack`, `inform_ack` and `nak`."""
 
 
 class _Binding(NamedTuple):
@@ -90,12 +91,17 @@ def decide(
     if isinstance(binding, Counter):
         return Verdict(binding)
     reason = _refuse_claim(request, binding)
+    if reason is Counter.PASS_OTHER_ADDRESS and _may_nak(request, binding.pool, state, now_boot_ns):
+        return _reply(Counter.NAK, reply.nak(request, binding.pool.server_id, port.mac))
     if reason is not None:
         return Verdict(reason)
     grant = grant_s(binding.pool.lease_time_s, state.horizon_boot_ns, now_boot_ns)
     if not grant:
         return Verdict(Counter.PASS_HORIZON)
-    is_discover = request.message.options.message_type == MessageType.DISCOVER
+    message_type = request.message.options.message_type
+    if message_type == MessageType.INFORM:
+        return _reply(Counter.INFORM_ACK, reply.inform_ack(request, binding.pool, port.mac))
+    is_discover = message_type == MessageType.DISCOVER
     answer = (reply.offer if is_discover else reply.ack)(
         request,
         yiaddr=binding.assignment.ip,
@@ -104,13 +110,16 @@ def decide(
         mac_key=binding.key,
         port_mac=port.mac,
     )
-    if answer is None:
-        return Verdict(Counter.PASS_REPLY_SPACE)
-    if is_discover:
-        return Verdict(Counter.OFFER, answer)
+    if is_discover or answer is None:
+        return _reply(Counter.OFFER, answer)
     if not tables.raise_promise(binding.assignment.slot, now_boot_ns + grant * _SECOND_NS):
         return Verdict(Counter.PASS_PROMISE)
     return Verdict(Counter.ACK, answer)
+
+
+def _reply(counter: Counter, answer: bytes | None) -> Verdict:
+    """The verdict with a reply, unless the client does not take so long a one (rule 28)."""
+    return Verdict(Counter.PASS_REPLY_SPACE) if answer is None else Verdict(counter, answer)
 
 
 def grant_s(lease_time_s: int, horizon_boot_ns: int, now_boot_ns: int) -> int:
@@ -145,8 +154,7 @@ def _refuse_message(request: Request, port: Port) -> Counter | None:
     )
     if not is_sound:
         return Counter.PASS_SOURCE_MAC
-    is_answered = message.options.message_type in (MessageType.DISCOVER, MessageType.REQUEST)
-    return None if is_answered else Counter.PASS_MESSAGE_TYPE
+    return None if message.options.message_type in _ANSWERED else Counter.PASS_MESSAGE_TYPE
 
 
 def _refuse_relay(request: Request, port: Port) -> Counter | None:
@@ -220,9 +228,29 @@ def _refuse_claim(request: Request, binding: _Binding) -> Counter | None:
         return Counter.PASS_NOT_ADDRESSED
     if message.options.server_id not in (None, server_id):
         return Counter.PASS_OTHER_SERVER
+    if message.options.message_type == MessageType.INFORM:
+        is_own = message.options.requested_ip is None and message.ciaddr == binding.assignment.ip
+        return None if is_own else Counter.PASS_OTHER_ADDRESS
     if message.options.message_type == MessageType.REQUEST and (
         isinstance(classify(message, request.frame.dst_ip), Malformed)
         or claimed_ip(message) != binding.assignment.ip
     ):
         return Counter.PASS_OTHER_ADDRESS
     return None
+
+
+def _may_nak(request: Request, pool: PoolOptions, state: SiteState, now_boot_ns: int) -> bool:
+    """Whether a client that is bound here, and asks for another address, may be refused.
+
+    Only where that is one of our own network and the log is followed up to now; behind a router
+    nobody would hear the broadcast ("NAK" of the specification).
+    """
+    message, frame = request.message, request.frame
+    return (
+        message.options.message_type == MessageType.REQUEST
+        and not isinstance(classify(message, frame.dst_ip), Malformed)
+        and claimed_ip(message) != NO_IP
+        and pool.holds(claimed_ip(message))
+        and min(state.current_until_boot_ns, state.horizon_boot_ns) > now_boot_ns
+        and (message.giaddr != NO_IP or frame.src_mac == message.mac)
+    )

@@ -16,6 +16,7 @@ MAX_OPTIONS: Final = 64
 MAX_VALUE: Final = 255
 
 AT_TYPE: Final = 2
+AT_TIMES: Final = 9
 AT_LEASE: Final = 11
 AT_T1: Final = 17
 AT_T2: Final = 23

@@ -89,8 +89,8 @@ def ack(
     )
 
 
-def nak(request: Request, server_id: Ipv4, text: str, port_mac: Mac) -> bytes | None:
-    """A NAK with a text for people (RFC 2131 4.3.2, table 3).
+def nak(request: Request, server_id: Ipv4, port_mac: Mac, text: str = "") -> bytes | None:
+    """A NAK, the agent's own with a text for people (RFC 2131 4.3.2, table 3).
 
     Broadcast; behind a relay it goes there with the broadcast bit, whatever the client set.
     """
@@ -101,7 +101,7 @@ def nak(request: Request, server_id: Ipv4, text: str, port_mac: Mac) -> bytes | 
         to=_to_relay(request) if relayed else _EVERYONE,
         flags=message.flags | codes.FLAG_BROADCAST if relayed else message.flags,
         fields=_type_and_server(MessageType.NAK, server_id)
-        + options.option(codes.MESSAGE, text.encode("ascii", "replace")),
+        + (options.option(codes.MESSAGE, text.encode("ascii", "replace")) if text else b""),
         server_id=server_id,
         port_mac=port_mac,
     )

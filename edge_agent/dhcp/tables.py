@@ -160,6 +160,10 @@ class SiteState:
     genesis: bytes = bytes(16)
     lines: int = 0
     """Fingerprint of the interface names and numbers that the tables were made for."""
+    recovering: bool = False
+    """The log has lost events and does not know yet all that was promised."""
+    current_until_boot_ns: int = 0
+    """Until then the tables are what the log says; a NAK is said only before."""
     abi_ok: bool = True
 
     @property

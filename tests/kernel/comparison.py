@@ -14,7 +14,7 @@ from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp import counters
 from edge_agent.dhcp.fastpath import Verdict, judge
-from edge_agent.dhcp.tables import KeyMode, key_mac, key_mode
+from edge_agent.dhcp.tables import KeyMode, holder, key_of
 from lease_core.domain.values import Mac
 from tests.kernel import corpus, oracle
 from tests.kernel.grammar import some_frame
@@ -120,18 +120,20 @@ class Round:
         bound: dict[tuple[bytes, oracle.Where], set[oracle.Bound]] = {}
         for key, found in self._twin.entries():
             pool = self._twin.pool(found.pool_id)
-            if found.check_ok and pool:
-                mac = key_mac(key) if key_mode(key) is KeyMode.MAC else found.mac
-                line = found.line
+            mac, line = holder(key, found), found.line
+            if found.check_ok and pool and key == key_of(mac, line, port.key):
                 where = line.ifindex, line.s_vlan, line.c_vlan, int(line.giaddr), line.circuit
-                holder = mac.to_bytes(6, "big"), where
-                told = oracle.Bound(found.ip, pool.server_id, pool.lease_time_s)
-                bound.setdefault(holder, set()).add(told)
+                subscriber = mac.to_bytes(6, "big"), where
+                told = oracle.Bound(
+                    found.ip, pool.server_id, pool.lease_time_s, pool.network, pool.netmask
+                )
+                bound.setdefault(subscriber, set()).add(told)
         return oracle.Facts(
             port_mac=Mac(PORT_MAC).to_bytes(6, "big"),
             relays=frozenset(port.relays),
             is_by_circuit=port.key is KeyMode.CIRCUIT,
             horizon_ns=state.horizon_boot_ns,
+            current_until_ns=state.current_until_boot_ns,
             ifindex=IFINDEX,
             bound=bound,
         )

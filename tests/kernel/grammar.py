@@ -28,7 +28,7 @@ def some_options(pick: random.Random, number: int) -> list[tuple[int, bytes]]:
     """Options as clients send them, in any order, some of them broken."""
     address = ip(ADDRESS + (number if pick.random() < 0.9 else pick.randrange(CLIENTS)))
     message_type = (
-        pick.choice((1, 1, 1, 3, 3, 3, 3)) if pick.random() < 0.95 else pick.randrange(10)
+        pick.choice((1, 1, 1, 1, 3, 3, 3, 3, 3, 8)) if pick.random() < 0.95 else pick.randrange(10)
     )
     pool = (
         (53, bytes((message_type,))),
@@ -120,7 +120,7 @@ def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
         xid=pick.getrandbits(32),
         secs=pick.getrandbits(8),
         flags=pick.choice((0, 0x8000, pick.getrandbits(16))),
-        ciaddr=pick.choice((0, 0, 0, ADDRESS + number)),
+        ciaddr=pick.choice((*[0] * 6, *[ADDRESS + number] * 2, ADDRESS + pick.randrange(CLIENTS))),
         dst_ip=pick.choice((BROADCAST_IP, SERVER)) if pick.random() < 0.95 else SERVER + 1,
         chaddr_rest=pick.choice((bytes(10), pick.randbytes(10))),
         trailer=bytes(pick.choice((0, 0, 0, 1, 6, 300))),

@@ -9,13 +9,14 @@ import struct
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-OFFER, ACK = 2, 5
-DISCOVER, REQUEST = 1, 3
+OFFER, ACK, NAK = 2, 5, 6
+DISCOVER, REQUEST, INFORM = 1, 3, 8
 EVERYONE: Final = 0xFFFFFFFF
 TAGS: Final = (0x8100, 0x88A8, 0x9100)
 FORBIDDEN: Final = (50, 52, 55, 56, 57)
-"""Never in these replies: table 3 has 50, 55 and 57; 52 has no use here; 56 is for refusals."""
-DEMANDED: Final = (51, 53, 54)
+"""Never in these replies: table 3 has 50, 55 and 57; 52 and 56 have no use here."""
+TIMES: Final = (51, 58, 59)
+IN_A_NAK: Final = (53, 54, 61, 82)
 USUAL: Final = (1, 3, 6, 43, 51, 53, 54, 58, 59)
 """What the pools here tell every client."""
 
@@ -29,6 +30,8 @@ class Bound(NamedTuple):
     address: int
     server: int
     longest_s: int
+    network: int
+    mask: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Facts:
     relays: frozenset[int]
     is_by_circuit: bool
     horizon_ns: int
+    current_until_ns: int
+    """Until then nobody has to doubt that the tables are what the log says."""
     ifindex: int
     bound: dict[tuple[bytes, Where], set[Bound]]
 
@@ -110,10 +115,17 @@ def complaints(request: bytes, reply: bytes, facts: Facts, now_ns: int) -> list[
     """All that is wrong with a reply to a request that came in not before `now_ns`."""
     asked, said = Packet(request), Packet(reply)
     found: list[str] = []
-    for judge in (_carriage, _fields, _delivery, _options, _right):
+    for judge in (_carriage, _fields, _delivery, _options, _sender):
         judge(asked, said, facts, found)
-    _times(said, facts, now_ns, found)
+    _right(asked, said, facts, now_ns, found)
+    if _has_times(asked, said):
+        _times(said, facts, now_ns, found)
     return found
+
+
+def _has_times(asked: Packet, said: Packet) -> bool:
+    """Whether a reply grants something: all but a NAK and the ACK of an INFORM (table 3, 4.3.5)."""
+    return said.number(53) != NAK and asked.number(53) != INFORM
 
 
 def _must(is_so: bool, complaint: str, found: list[str]) -> None:
@@ -140,11 +152,14 @@ def _carriage(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> No
 def _fields(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> None:
     """Table 3."""
     _must((said.op, said.htype, said.hlen, said.hops) == (2, 1, 6, 0), "no reply", found)
-    _must((said.xid, said.flags) == (asked.xid, asked.flags), "other xid or flags", found)
+    is_nak = said.number(53) == NAK
+    flags = asked.flags | (0x8000 if is_nak and asked.giaddr else 0)  # 4.3.2
+    _must((said.xid, said.flags) == (asked.xid, flags), "other xid or flags", found)
     _must((said.secs, said.siaddr) == (0, 0), "secs or siaddr set", found)
     _must(said.giaddr == asked.giaddr and said.chaddr == asked.chaddr, "another client", found)
     is_ack = said.number(53) == ACK
     _must(said.ciaddr == (asked.ciaddr if is_ack else 0), "wrong ciaddr", found)
+    _must((said.yiaddr != 0) == _has_times(asked, said), "yiaddr set, or not", found)
     _must(not any(said.names), "sname or file set", found)
     _must(said.cookie == b"\x63\x82\x53\x63", "no magic cookie (3)", found)
 
@@ -152,11 +167,13 @@ def _fields(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> None
 def _delivery(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> None:
     """Where it goes (4.1)."""
     is_ack = said.number(53) == ACK
-    if asked.giaddr:
+    if asked.number(53) == INFORM:  # 4.3.5
+        expected = (asked.ciaddr, 68, asked.sender)
+    elif asked.giaddr:
         expected = (asked.giaddr, 67, asked.sender)
     elif is_ack and asked.ciaddr:
         expected = (asked.ciaddr, 68, asked.sender)
-    elif asked.flags & 0x8000:
+    elif asked.flags & 0x8000 or said.number(53) == NAK:
         expected = (EVERYONE, 68, b"\xff" * 6)
     else:
         expected = (said.yiaddr, 68, asked.chaddr[:6])
@@ -168,8 +185,13 @@ def _options(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> Non
     """Options demanded and forbidden in an OFFER or ACK (table 3), and those that are echoed."""
     codes = [code for code, _ in said.options]
     _must(len(codes) == len(set(codes)), "an option twice", found)
-    _must(all(code in codes for code in DEMANDED), "one of 51, 53, 54 is missing", found)
-    _must(not set(codes) & set(FORBIDDEN), "an option that has no place here", found)
+    has_times = _has_times(asked, said)
+    demanded = (53, 54, 51) if has_times else (53, 54)
+    _must(all(code in codes for code in demanded), "one of 51, 53, 54 is missing", found)
+    forbidden = FORBIDDEN if has_times else FORBIDDEN + TIMES
+    _must(not set(codes) & set(forbidden), "an option that has no place here", found)
+    is_bare = said.number(53) != NAK or set(codes) <= set(IN_A_NAK)
+    _must(is_bare, "options in a NAK (table 3)", found)
     _must(said.all_of(61) == asked.all_of(61), "client id changed (RFC 6842 3)", found)
     _must(said.all_of(82) == asked.all_of(82), "option 82 changed (RFC 3046 2.2)", found)
     _must(82 not in codes or codes[-1] == 82, "option 82 is not the last (RFC 3046 2.2)", found)
@@ -180,27 +202,54 @@ def _options(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> Non
     _must(said.number(54) == said.source, "another server id than its address", found)
 
 
-def _right(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> None:
-    """May this client be told this address here: 4.3.1, 4.3.2 with table 4, and its line."""
+def bound_here(asked: Packet, facts: Facts) -> set[Bound]:
+    """What the subscriber is bound to on the line that a request came from."""
     where: Where = (facts.ifindex, *([*asked.ids, 0, 0][:2]), 0, b"")
     if facts.is_by_circuit:
         where = (facts.ifindex, 0, 0, asked.giaddr, circuit_of(asked))
-    bound = {
-        one
-        for one in facts.bound.get((asked.chaddr[:6], where), ())
-        if (one.address, one.server) == (said.yiaddr, said.source)
-    }
-    _must(bool(bound), "an address that is not this subscriber's on this line", found)
-    longest = max((one.longest_s for one in bound), default=0)
-    _must(120 <= said.number(51) <= longest, "a lease of no such length", found)
-    kinds = {DISCOVER: OFFER, REQUEST: ACK}
-    _must(kinds.get(asked.number(53)) == said.number(53), "no answer to this message", found)
+    return facts.bound.get((asked.chaddr[:6], where), set())
+
+
+def _right(asked: Packet, said: Packet, facts: Facts, now_ns: int, found: list[str]) -> None:
+    """May this client be told this here: 4.3.1, 4.3.2 with table 4, 4.3.5, and its line."""
+    kinds = {DISCOVER: (OFFER,), REQUEST: (ACK, NAK), INFORM: (ACK,)}
+    is_kind = said.number(53) in kinds.get(asked.number(53), ())
+    _must(is_kind, "no answer to this message", found)
+    bound = {one for one in bound_here(asked, facts) if one.server == said.source}
+    if said.number(53) == NAK:
+        _refusal(asked, bound, facts, now_ns, found)
+    else:
+        told = asked.ciaddr if asked.number(53) == INFORM else said.yiaddr
+        bound = {one for one in bound if one.address == told}
+        _must(bool(bound), "an address that is not this subscriber's on this line", found)
+        longest = max((one.longest_s for one in bound), default=0)
+        if _has_times(asked, said):
+            _must(120 <= said.number(51) <= longest, "a lease of no such length", found)
+        if asked.number(53) == REQUEST:
+            _claim(asked, said, found)
     _must(asked.op == 1 and not asked.fragment & 0x3FFF, "an answer to no request", found)
     _must(asked.destination in (EVERYONE, said.source), "asked of somebody else", found)
     _must(asked.number(54) in (-1, said.source), "another server was selected", found)
-    if asked.number(53) == REQUEST:
-        _claim(asked, said, found)
-    _sender(asked, facts, found)
+    _must(adds_up(asked.ip[:20]), "asked in a packet that is broken", found)
+    _must(asked.to in (b"\xff" * 6, facts.port_mac), "asked of another station", found)
+
+
+def named(asked: Packet) -> int:
+    """The address that a REQUEST means by table 4; 0 = it fits no state."""
+    if asked.all_of(54) or asked.all_of(50):
+        return 0 if asked.ciaddr else max(asked.number(50), 0)
+    return asked.ciaddr
+
+
+def _refusal(asked: Packet, bound: set[Bound], facts: Facts, now_ns: int, found: list[str]) -> None:
+    """4.3.2: only who knows the client's address, and that it is another one of this network."""
+    wrong = {one for one in bound if named(asked) & one.mask == one.network}
+    _must(named(asked) != 0, "a NAK to what fits no state", found)
+    _must(bool(wrong), "a NAK about a client or a network that is not ours", found)
+    is_own = any(one.address == named(asked) for one in bound_here(asked, facts))
+    _must(not is_own, "a NAK about the client's own address", found)
+    until_ns = min(facts.current_until_ns, facts.horizon_ns)
+    _must(now_ns < until_ns, "a NAK while the log may say something else", found)
 
 
 def _claim(asked: Packet, said: Packet, found: list[str]) -> None:
@@ -213,7 +262,7 @@ def _claim(asked: Packet, said: Packet, found: list[str]) -> None:
     _must(named == said.yiaddr != 0, "another address than was asked for", found)
 
 
-def _sender(asked: Packet, facts: Facts, found: list[str]) -> None:
+def _sender(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> None:
     """Who may speak: clients for themselves, relays that are known (RFC 3046 2.1)."""
     if not facts.relays:
         _must(asked.giaddr == 0 and not asked.all_of(82), "a relay nobody knows", found)
@@ -222,6 +271,8 @@ def _sender(asked: Packet, facts: Facts, found: list[str]) -> None:
         _must(asked.giaddr in facts.relays, "a relay nobody knows", found)
     else:
         is_renewal = asked.source == asked.ciaddr != 0 and asked.destination != EVERYONE
+        is_heard = said.number(53) != NAK or asked.sender == asked.chaddr[:6]
+        _must(is_heard, "a broadcast to who is behind a router", found)
         _must(is_renewal and not asked.all_of(82), "past the relays", found)
 
 

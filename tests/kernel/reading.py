@@ -32,7 +32,9 @@ def read_by_scapy(reply: bytes) -> None:
     assert udp.len == ip.len - 20, "wrong length of UDP"
     assert (packet[BOOTP].op, packet[BOOTP].options) == (2, b"c\x82Sc"), "no BOOTP reply"
     options = packet[DHCP].options
-    assert options[0] in (("message-type", 2), ("message-type", 5)), f"options {options}"
+    assert options[0] in (("message-type", 2), ("message-type", 5), ("message-type", 6)), (
+        f"options {options}"
+    )
     assert "end" in options, "no END"
     assert not set(options[options.index("end") + 1 :]) - {"pad"}, "something behind END"
     assert not packet.haslayer(Raw), "octets that belong to nothing"

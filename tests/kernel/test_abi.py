@@ -87,6 +87,7 @@ def test_constants_are_those_of_the_header() -> None:
         "SHARED_BURST": abi.SHARED_BURST,
         "MIN_GRANT_S": fastpath.MIN_GRANT_S,
         "OPT_AT_TYPE": options.AT_TYPE,
+        "OPT_AT_TIMES": options.AT_TIMES,
         "OPT_AT_LEASE": options.AT_LEASE,
         "OPT_AT_T1": options.AT_T1,
         "OPT_AT_T2": options.AT_T2,

@@ -78,6 +78,7 @@ def test_every_compiler_makes_the_same_program(
         print(f"{clang}: {verified} instructions verified, {100 * verified / VERIFIER_LIMIT:.1f} %")
 
     assert one.seen["offer"] > SAMPLE // 50 < one.seen["ack"]
+    assert min(one.seen["inform_ack"], one.seen["nak"]) > 0
     assert 1000 < verified < VERIFIER_LIMIT // 4
 
 

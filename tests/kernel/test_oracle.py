@@ -17,6 +17,7 @@ from tests.kernel.oracle import Bound, Facts, complaints
 from tests.packets import (
     BROADCAST_IP,
     CLIENT_MAC,
+    INFORM,
     PORT_MAC,
     RELAY,
     REQUEST,
@@ -30,13 +31,15 @@ from tests.packets import (
 
 MAC = CLIENT_MAC.to_bytes(6, "big")
 NOW = 1000 * SECOND
+BOUND = Bound(ADDRESS, SERVER, LEASE_S, POOL_OPTIONS.network, POOL_OPTIONS.netmask)
 FACTS = Facts(
     port_mac=PORT_MAC.to_bytes(6, "big"),
     relays=frozenset(),
     is_by_circuit=False,
     horizon_ns=NOW + 7200 * SECOND,
+    current_until_ns=NOW + 5 * SECOND,
     ifindex=IFINDEX,
-    bound={(MAC, (IFINDEX, 0, 0, 0, b"")): {Bound(ADDRESS, SERVER, LEASE_S)}},
+    bound={(MAC, (IFINDEX, 0, 0, 0, b"")): {BOUND}},
 )
 ASKED = udhcpc(REQUEST, (50, ip(ADDRESS)), (54, ip(SERVER))).but(xid=0x01020304)
 RENEWING = udhcpc(REQUEST).but(ciaddr=ADDRESS, src_ip=ADDRESS, dst_ip=SERVER)
@@ -48,7 +51,14 @@ def answer(frame: bytes, relays: tuple[Ipv4, ...] = ()) -> bytes:
     tables.put(KEY, BINDING)
     tables.put_pool(POOL, POOL_OPTIONS)
     tables.put_port(IFINDEX, Mac(PORT_MAC), relays=relays)
-    tables.set_state(SiteState(gate=True, horizon_boot_ns=FACTS.horizon_ns, touched_boot_ns=NOW))
+    tables.set_state(
+        SiteState(
+            gate=True,
+            horizon_boot_ns=FACTS.horizon_ns,
+            touched_boot_ns=NOW,
+            current_until_boot_ns=FACTS.current_until_ns,
+        )
+    )
     reply = judge(frame, IFINDEX, tables, NOW).frame
     assert reply
     return reply
@@ -159,6 +169,55 @@ def test_a_broken_reply_is_found(change: Callable[[bytes], bytes], expected: str
     assert complaints(frame, reply, FACTS, NOW) == []
 
     found = complaints(frame, change(reply), FACTS, NOW)
+
+    assert any(expected in complaint for complaint in found), found
+
+
+REFUSED = udhcpc(REQUEST, (50, ip(ADDRESS + 1)))
+INFORMING = udhcpc(INFORM).but(ciaddr=ADDRESS, src_ip=ADDRESS)
+BROKEN_OTHERS: dict[str, tuple[Client, Callable[[bytes], bytes], str]] = {
+    "a NAK with times": (REFUSED, with_options((51, seconds(3600))), "no place here"),
+    "a NAK with a router": (REFUSED, with_options((3, ip(SERVER))), "options in a NAK"),
+    "a NAK with an address": (REFUSED, octet(61), "yiaddr set"),
+    "a NAK by unicast": (REFUSED, octet(5, 1), "delivered elsewhere"),
+    "a NAK from another": (REFUSED, with_options((54, ip(SERVER + 1))), "another server id"),
+    "an inform's times": (INFORMING, with_options((51, seconds(3600))), "no place here"),
+    "an inform's address": (INFORMING, octet(61), "yiaddr set"),
+    "an inform's ciaddr": (INFORMING, octet(57), "wrong ciaddr"),
+    "an inform refused": (INFORMING, with_options((53, b"\x06")), "no answer to this message"),
+}
+
+
+@pytest.mark.parametrize(
+    ("client", "change", "expected"), BROKEN_OTHERS.values(), ids=BROKEN_OTHERS
+)
+def test_a_broken_reply_that_grants_nothing_is_found(
+    client: Client, change: Callable[[bytes], bytes], expected: str
+) -> None:
+    """The same of a NAK, and of the ACK of an INFORM (4.3.2, 4.3.5, table 3)."""
+    frame = client.frame()
+    reply = answer(frame)
+    assert complaints(frame, reply, FACTS, NOW) == []
+
+    found = complaints(frame, change(reply), FACTS, NOW)
+
+    assert any(expected in complaint for complaint in found), found
+
+
+WRONG_NAKS: dict[str, tuple[Client, Facts, str]] = {
+    "its own address": (udhcpc(REQUEST, (50, ip(ADDRESS))), FACTS, "own address"),
+    "another network": (udhcpc(REQUEST, (50, ip(1))), FACTS, "network that is not ours"),
+    "no state": (REFUSED.but(ciaddr=ADDRESS), FACTS, "fits no state"),
+    "a stranger": (REFUSED, replace(FACTS, bound={}), "a client or a network"),
+    "an old log": (REFUSED, replace(FACTS, current_until_ns=NOW), "may say something else"),
+    "no horizon": (REFUSED, replace(FACTS, horizon_ns=NOW), "may say something else"),
+}
+
+
+@pytest.mark.parametrize(("client", "facts", "expected"), WRONG_NAKS.values(), ids=WRONG_NAKS)
+def test_a_nak_out_of_ignorance_is_found(client: Client, facts: Facts, expected: str) -> None:
+    """Who refuses has to know the client and the network (4.3.2)."""
+    found = complaints(client.frame(), answer(REFUSED.frame()), facts, NOW)
 
     assert any(expected in complaint for complaint in found), found
 

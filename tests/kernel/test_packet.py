@@ -56,9 +56,10 @@ def test_types(site: tuple[XdpDatapath, Path]) -> None:
     for state in ("selecting", "init-reboot", "renewing", "rebinding"):
         code, told = edgectl(config, "--type", "request", "--state", state)
         assert (code, "message     ACK" in told) == (0, True)
-    for kind in ("inform", "release"):
-        code, told = edgectl(config, "--type", kind)
-        assert (code, "pass_message_type" in told) == (1, True)
+    code, told = edgectl(config, "--type", "inform")
+    assert (code, "on lo: inform_ack" in told, "message     ACK" in told) == (0, True, True)
+    code, told = edgectl(config, "--type", "release")
+    assert (code, "pass_message_type" in told) == (1, True)
 
 
 def test_lines_by_vlan(site: tuple[XdpDatapath, Path]) -> None:

@@ -83,6 +83,7 @@ class Router(Town):
                 state,
                 horizon_boot_ns=max(0, state.horizon_boot_ns + passed),
                 touched_boot_ns=max(0, state.touched_boot_ns + passed),
+                current_until_boot_ns=max(0, state.current_until_boot_ns + passed),
             )
         )
 

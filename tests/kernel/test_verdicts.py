@@ -53,6 +53,9 @@ SELECTING = dhclient(REQUEST, OURS, WANTED)
 REBOOTING = dhclient(REQUEST, WANTED)
 RENEWING = dhclient(REQUEST).but(ciaddr=ADDRESS, src_ip=ADDRESS, dst_ip=SERVER)
 REBINDING = RENEWING.but(dst_ip=BROADCAST_IP)
+INFORMING = dhclient(INFORM).but(ciaddr=ADDRESS, src_ip=ADDRESS)
+ELSEWHERE = 0xC0A80017
+"""An address of no network here."""
 
 
 def checksum_of(client: Client) -> int:
@@ -69,6 +72,8 @@ HITS = {
     "init-reboot": (REBOOTING, "ack"),
     "renewing": (RENEWING, "ack"),
     "rebinding": (REBINDING, "ack"),
+    "informing": (INFORMING, "inform_ack"),
+    "informing by unicast": (INFORMING.but(dst_ip=SERVER, dst_mac=PORT_MAC), "inform_ack"),
     "a discover that asks for another address": (dhclient(DISCOVER, (50, OTHER)), "offer"),
     "octets behind the packet": (GOOD.but(trailer=b"fcs!"), "offer"),
     "the shortest option area": (Client(bootp_len=0), "offer"),
@@ -157,7 +162,11 @@ MISSES = {
     "type 0": (dhclient(0), "pass_message_type"),
     "release": (dhclient(RELEASE), "pass_message_type"),
     "decline": (dhclient(DECLINE), "pass_message_type"),
-    "inform": (dhclient(INFORM), "pass_message_type"),
+    "an inform of no address": (dhclient(INFORM), "pass_other_address"),
+    "an inform of another address": (INFORMING.but(ciaddr=ADDRESS + 1), "pass_other_address"),
+    "an inform that asks for its address": (INFORMING.with_option(*WANTED), "pass_other_address"),
+    "an inform for another server": (INFORMING.with_option(54, OTHER), "pass_other_server"),
+    "an inform to another server": (INFORMING.but(dst_ip=SERVER + 1), "pass_not_addressed"),
     "a release that carries type 3 in its client id": (
         dhclient(RELEASE, (61, b"\x35\x01\x03\x35\x01\x03")),
         "pass_message_type",
@@ -442,6 +451,73 @@ TABLES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {
 }
 
 
+NAKS = {
+    "selecting another address": dhclient(REQUEST, OURS, (50, OTHER)),
+    "rebooting with another address": dhclient(REQUEST, (50, OTHER)),
+    "renewing another address": RENEWING.but(ciaddr=ADDRESS + 1),
+    "rebinding another address": REBINDING.but(ciaddr=ADDRESS + 1),
+}
+NO_NAKS = {
+    "an address elsewhere": dhclient(REQUEST, (50, ip(ELSEWHERE))),
+    "renewing elsewhere": RENEWING.but(ciaddr=ELSEWHERE),
+    "selecting with ciaddr": dhclient(REQUEST, OURS, (50, OTHER)).but(ciaddr=ADDRESS),
+    "selecting nothing": dhclient(REQUEST, OURS),
+    "rebooting with ciaddr": dhclient(REQUEST, (50, OTHER)).but(ciaddr=ADDRESS + 1),
+    "renewing with server": RENEWING.with_option(*OURS).but(ciaddr=ADDRESS + 1),
+    "renewing nothing": RENEWING.but(ciaddr=0),
+    "option 50 of 0.0.0.0": dhclient(REQUEST, (50, bytes(4))),
+    "an inform": INFORMING.but(ciaddr=ADDRESS + 1),
+}
+
+
+def current(lab: Lab, **changes: object) -> None:
+    lab.set_state(**({"current_until_boot_ns": now_boot_ns() + 60 * SECOND} | changes))
+
+
+@pytest.mark.parametrize("client", NAKS.values(), ids=NAKS)
+def test_nak(lab: Lab, client: Client) -> None:
+    """Who is bound here and asks for another address of our network is refused, while the log is
+    current, and nothing is promised (I9)."""
+    current(lab)
+    promised = lab.datapath.promise(SLOT)
+
+    judged = lab.judge(client)
+
+    assert (judged.counter, judged.action) == ("nak", XDP_TX)
+    assert lab.datapath.promise(SLOT) == promised
+    for late in (0, now_boot_ns() - 1):
+        current(lab, current_until_boot_ns=late)
+        assert lab.judge(client) == ("pass_other_address", XDP_PASS, client.frame())
+    current(lab, horizon_boot_ns=now_boot_ns() - 1)
+    assert lab.judge(client) == ("pass_other_address", XDP_PASS, client.frame())
+
+
+@pytest.mark.parametrize("client", NO_NAKS.values(), ids=NO_NAKS)
+def test_no_nak(lab: Lab, client: Client) -> None:
+    """What fits no state, names no address or none of our network is left to the agent (I9)."""
+    current(lab)
+
+    assert lab.judge(client) == ("pass_other_address", XDP_PASS, client.frame())
+
+
+def test_no_nak_where_nobody_would_hear_it(lab: Lab) -> None:
+    """A router does not hand a broadcast on to the client that it renewed for; a relay does."""
+    current(lab)
+    wrong = {"ciaddr": ADDRESS + 1, "src_ip": ADDRESS + 1}
+    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(RELAY)])
+
+    assert lab.judge(ROUTED.but(**wrong)).counter == "pass_other_address"
+    assert lab.judge(relayed(REBINDING).but(**wrong)).counter == "nak"
+
+
+def test_a_nak_near_the_horizon(lab: Lab) -> None:
+    """A NAK promises nothing: it needs a horizon, but no whole grant before its end."""
+    current(lab, horizon_boot_ns=now_boot_ns() + 60 * SECOND)
+
+    assert lab.judge(REBOOTING).counter == "pass_horizon"
+    assert lab.judge(dhclient(REQUEST, (50, OTHER))).counter == "nak"
+
+
 @pytest.mark.parametrize(("client", "counter"), HITS.values(), ids=HITS)
 def test_hit(lab: Lab, client: Client, counter: str) -> None:
     """A request that follows all rules is answered and counted once."""
@@ -500,7 +576,7 @@ def test_miss_by_tables(
 def test_every_reason_is_tested() -> None:
     """The tables above name every counter."""
     named = {counter for _, counter in [*HITS.values(), *MISSES.values()]}
-    named |= {counter for _, _, counter in TABLES.values()}
+    named |= {counter for _, _, counter in TABLES.values()} | {"nak"}
 
     assert named == {counter for counter in Counter if not counter.startswith("drop")}
 

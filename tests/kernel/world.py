@@ -42,7 +42,8 @@ POOLS = {
         Ipv4(SERVER), Ipv4(0xFFFF0000), (Ipv4(SERVER),), ()).always),
     3: replace(POOL_OPTIONS, options=POOL_OPTIONS.options + option(43, b"v" * 190)),
     4: replace(POOL_OPTIONS, options=POOL_OPTIONS.options[:26]),
-    5: replace(POOL_OPTIONS, server_id=Ipv4(SERVER + 9), lease_time_s=119),
+    5: replace(POOL_OPTIONS, server_id=Ipv4(SERVER + 9), lease_time_s=119,
+               options=render_pool_options(Ipv4(SERVER + 9), Ipv4(0xFFFF0000), (), ()).always),
 }  # fmt: skip
 
 UNREAD = tuple({*range(213, 255)} - {220, 221, 249, 252})
@@ -121,6 +122,7 @@ def some_state(pick: random.Random, now: int) -> SiteState:
         gate=pick.random() > 0.05,
         horizon_boot_ns=now + left_s * SECOND + SECOND // 2,
         touched_boot_ns=max(0, now - silent_s * SECOND),
+        current_until_boot_ns=max(0, now + pick.choice((90_000, 90_000, -5)) * SECOND),
         abi_ok=pick.random() > 0.03,
     )
 

@@ -154,7 +154,20 @@ class TestServing:
 
         assert (ack.kind, ack.yiaddr, ack.lease_s) == (MessageType.ACK, 0, 0)
         assert await town.send(inform(9, ELSEWHERE)) == []
+        elsewhere = replace(inform(9, Ipv4(FIRST + 1)), dst_ip=OTHER_SERVER)
+        assert await town.send(elsewhere) == [], "another server's"
         assert await town.events(LeaseAssigned) == []
+
+    async def test_inform_of_a_holder_is_answered_without_horizon_or_log(self, town: Town) -> None:
+        """It is promised nothing, so nothing has to cover it."""
+        ip = await town.lease(1)
+        assert [r.kind for r in await town.send(inform(1, ip))] == [MessageType.ACK]
+        town.is_cut = True
+        town.ns += 5 * 3600 * SECOND
+        town.edge.touch(town.now)
+
+        [ack] = await town.send(inform(1, ip))
+        assert (ack.kind, ack.yiaddr, ack.lease_s) == (MessageType.ACK, 0, 0)
 
 
 class TestInitReboot:
@@ -207,6 +220,28 @@ class TestNak:
         assert (known, unknown, taken) == ([], [], [])
         asked = 1 if state in LOST else 3  # nothing is asked of a log that is not ours
         assert town.edge.slow_path.tally["drop_nak_not_current"] == asked
+
+    async def test_never_while_the_log_recovers(self, town: Town) -> None:
+        """I9: a log that lost events may not know what a client was promised, until it has heard;
+        also the next process over these tables remembers."""
+        ip = await town.lease(1)
+        town.edge.recovers(True)
+        assert await town.send(init_reboot(1, Ipv4(ip + 1))) == []
+        town.restart_edge()
+        town.edge.set_following(Following.LIVE)
+        assert await town.send(init_reboot(1, Ipv4(ip + 1))) == []
+        town.edge.recovers(False)
+
+        assert [r.kind for r in await town.send(init_reboot(1, Ipv4(ip + 1)))] == [MessageType.NAK]
+
+    async def test_never_by_an_agent_that_has_stopped(self, town: Town) -> None:
+        """I9: what was current at the last touch is not for ever, whoever would answer."""
+        ip = await town.lease(1)
+        town.ns += 6 * SECOND
+        assert await town.send(init_reboot(1, Ipv4(ip + 1))) == []
+        town.edge.touch(town.now)
+
+        assert [r.kind for r in await town.send(init_reboot(1, Ipv4(ip + 1)))] == [MessageType.NAK]
 
     async def test_never_to_a_client_of_another_server(self, town: Town) -> None:
         """A REQUEST that selects another server is none of our business, known client or not."""

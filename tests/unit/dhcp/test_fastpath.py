@@ -271,6 +271,47 @@ def test_a_grant_ends_before_the_horizon(remaining_ns: int, granted_s: int) -> N
     assert grant_s(3600, NOW + remaining_ns, NOW) == granted_s
 
 
+INFORMING = replace(REBINDING, kind=MessageType.INFORM)
+WRONG = {
+    "selecting": replace(SELECTING, area=requested(OTHER_IP) + server(SERVER)),
+    "init-reboot": replace(INIT_REBOOT, area=requested(OTHER_IP)),
+    "renewing": replace(RENEWING, ciaddr=OTHER_IP),
+    "rebinding": replace(REBINDING, ciaddr=OTHER_IP),
+}
+
+
+@pytest.mark.parametrize("sent", WRONG.values(), ids=WRONG)
+def test_another_address_of_our_network_is_refused_while_the_log_is_current(sent: Sent) -> None:
+    """A NAK is said by who knows better, and promises nothing (I9)."""
+    made = tables(current_until_boot_ns=NOW + 1)
+    assert judge(sent.octets, IFINDEX, made, NOW).counter is Counter.NAK
+    assert made.promise(SLOT) == 0
+    for doubt in (
+        {"current_until_boot_ns": NOW},
+        {"current_until_boot_ns": NOW + 1, "horizon_boot_ns": NOW},
+    ):
+        verdict = judge(sent.octets, IFINDEX, tables(**doubt), NOW)
+        assert verdict == Verdict(Counter.PASS_OTHER_ADDRESS)
+
+
+@pytest.mark.parametrize("ip", [Ipv4(0), ip_from_text("192.168.9.9")])
+def test_what_is_no_address_of_our_network_is_left_to_the_agent(ip: Ipv4) -> None:
+    """Another server may know it, and the pool's network is all that the tables tell (I9)."""
+    made = tables(current_until_boot_ns=NOW + 1)
+    for sent in (replace(INIT_REBOOT, area=requested(ip)), replace(RENEWING, ciaddr=ip)):
+        verdict = judge(sent.octets, IFINDEX, made, NOW)
+        assert verdict == Verdict(Counter.PASS_OTHER_ADDRESS)
+
+
+def test_a_holder_is_informed() -> None:
+    """An INFORM of who is bound here gets an ACK without a promise; of others, the agent's."""
+    made = tables()
+    verdict = judge(INFORMING.octets, IFINDEX, made, NOW)
+    assert (verdict.counter, made.promise(SLOT)) == (Counter.INFORM_ACK, 0)
+    other = judge(replace(INFORMING, ciaddr=OTHER_IP).octets, IFINDEX, made, NOW)
+    assert other == Verdict(Counter.PASS_OTHER_ADDRESS)
+
+
 def test_an_ack_is_promised_before_it_leaves() -> None:
     """P becomes now + g with the ACK and covers what option 51 tells (I2)."""
     made = tables(horizon_boot_ns=NOW + 700 * SECOND + 5)
@@ -441,7 +482,10 @@ PAST_THE_RELAYS = {
         {"kind": MessageType.RELEASE, "dst_ip": Ipv4(0xFFFFFFFF)},
         Counter.PASS_RELAY_UNKNOWN,
     ),
-    "an inform": ({"kind": MessageType.INFORM}, Counter.PASS_MESSAGE_TYPE),
+    "an inform by broadcast": (
+        {"kind": MessageType.INFORM, "dst_ip": Ipv4(0xFFFFFFFF)},
+        Counter.PASS_RELAY_UNKNOWN,
+    ),
     "a relay that is not allowed": ({"giaddr": OTHER_SERVER}, Counter.PASS_RELAY_UNKNOWN),
     "a router that is a group": ({"src_mac": Mac(1 << 40)}, Counter.PASS_SOURCE_MAC),
     "a router that is nobody": ({"src_mac": Mac(0)}, Counter.PASS_SOURCE_MAC),

@@ -71,7 +71,7 @@ def ack(request: Request) -> bytes | None:
 
 
 def nak(request: Request) -> bytes | None:
-    return reply.nak(request, SERVER, "wrong network", PORT_MAC)
+    return reply.nak(request, SERVER, PORT_MAC, "wrong network")
 
 
 def inform_ack(request: Request) -> bytes | None:
