@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from scripts.benchmark.measure import Row, Table
+from scripts.benchmark.measure import Goal, Row, Table
 
 WIDTH: Final = 860
 NAMES: Final = 380
@@ -42,7 +42,11 @@ def svg(tables: Sequence[Table]) -> str:
 
 
 def _table(table: Table, rows: Sequence[Row], top: int) -> list[str]:
-    reached = [max(row.figure.high, _wanted(row, rows)) for row in rows if row.figure]
+    reached = [
+        max(row.figure.high, *(_wanted(goal, row, rows) for goal in row.goals), 0.0)
+        for row in rows
+        if row.figure
+    ]
     scale = BARS / (max(reached, default=0) or 1)
     peers = {row.to for row in rows}
     parts = [_text("title", 4, top + 26, f"{table.title} ({table.unit})")]
@@ -63,18 +67,20 @@ def _bar(row: Row, rows: Sequence[Row], top: int, scale: float, *, is_peer: bool
         _line("spread", figure.low * scale, middle, figure.high * scale, middle),
     ]
     behind = max(length, figure.high * scale)
-    if row.goal:
-        wanted = _wanted(row, rows) * scale
+    for goal in row.goals:
+        wanted = _wanted(goal, row, rows) * scale
         parts.append(_line("goal", wanted, top - 1, wanted, top + LINE - 5))
         behind = max(behind, wanted)
     shown = f"{figure.median:,.0f}" if figure.median >= 10 else f"{figure.median:.2f}"
     return [*parts, _text("number", NAMES + behind + 6, middle + 5, shown)]
 
 
-def _wanted(row: Row, rows: Sequence[Row]) -> float:
-    """The figure that would just meet the goal; 0 = there is none."""
+def _wanted(goal: Goal, row: Row, rows: Sequence[Row]) -> float:
+    """The figure that would just meet a goal."""
+    if goal.unit:
+        return goal.limit
     peer = next((each.figure for each in rows if each.name == row.to), None)
-    return peer.median * row.goal.limit if peer and row.goal else 0.0
+    return peer.median * goal.limit if peer else 0.0
 
 
 def _text(kind: str, x: float, y: float, text: str) -> str:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.datapath import dry_run, libbpf, pins
@@ -34,6 +35,15 @@ FIRST_ADDRESS = Ipv4(0x64400002)
 FIRST_MAC = 0x02BE00000000
 PORT_MAC = Mac(0x02AA00000001)
 POOL = 1
+POOL_ON_REQUEST = 2
+OPTIONS_ON_REQUEST = {
+    15: b"isp.example",
+    26: (1492).to_bytes(2, "big"),
+    42: bytes((192, 0, 2, 123)),
+    43: b"\x01\x10acs.isp.example/",
+    121: bytes((12, 100, 64, 0, 0, 0, 0, 0, 100, 64, 0, 1)),
+}
+"""Of the second pool; who asks for it gets domain, MTU, NTP, vendor's own and routes."""
 LEASE_S = 3600
 HOUR_NS = 3600 * 10**9
 
@@ -58,9 +68,11 @@ def entries(count: int) -> Iterator[tuple[SubscriberKey, Assignment]]:
 
 
 def open_site(datapath: XdpDatapath) -> None:
-    """Let the program answer: one pool, one port, hours of horizon, an agent that is alive."""
-    options = render_pool_options(SERVER, NETMASK, (SERVER,), (Ipv4(0x08080808),)).always
-    datapath.put_pool(POOL, PoolOptions(Ipv4(0x64400000), NETMASK, SERVER, LEASE_S, options))
+    """Let the program answer: two pools, one port, hours of horizon, an agent that is alive."""
+    for number, extra in ((POOL, {}), (POOL_ON_REQUEST, OPTIONS_ON_REQUEST)):
+        options = render_pool_options(SERVER, NETMASK, (SERVER,), (Ipv4(0x08080808),), extra)
+        pool = PoolOptions(Ipv4(0x64400000), NETMASK, SERVER, LEASE_S, options.always)
+        datapath.put_pool(number, replace(pool, on_request=options.on_request))
     datapath.put_port(IFINDEX, PORT_MAC)
     touch(datapath)
 
@@ -72,11 +84,13 @@ def touch(datapath: XdpDatapath) -> None:
 
 
 @contextmanager
-def datapath_of(subscribers: int, name: str = "tables") -> Iterator[XdpDatapath]:
+def datapath_of(
+    subscribers: int, name: str = "tables", *, has_circuits: bool = False
+) -> Iterator[XdpDatapath]:
     """Empty tables of their own, gone at the end."""
     directory = BPFFS / f"lease-bench-{os.getpid()}-{name}"
     try:
-        with XdpDatapath.open(directory, subscribers) as opened:
+        with XdpDatapath.open(directory, subscribers, has_circuits=has_circuits) as opened:
             yield opened
     finally:
         shutil.rmtree(directory, ignore_errors=True)

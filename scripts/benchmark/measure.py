@@ -40,24 +40,29 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a ratio should be at most, or at least."""
+    """What a ratio should be at most, or at least; with a `unit`, what the figure itself should."""
 
     limit: float
     at_least: bool
+    unit: str = ""
 
     def __str__(self) -> str:
-        return f"{'>=' if self.at_least else '<='} {self.limit:.2f}"
+        limit = f"{self.limit:,.0f} {self.unit}" if self.unit else f"{self.limit:.2f}"
+        return f"{'>=' if self.at_least else '<='} {limit}"
 
-    def is_met(self, ratio: float) -> bool:
-        return ratio >= self.limit if self.at_least else ratio <= self.limit
+    def is_met(self, row: "Row") -> bool:
+        measured = row.figure if self.unit else row.ratio
+        assert measured, f"{row.name}: no figure for {self}"
+        median = measured.median
+        return median >= self.limit if self.at_least else median <= self.limit
 
 
 def at_least(limit: float) -> Goal:
     return Goal(limit, at_least=True)
 
 
-def at_most(limit: float) -> Goal:
-    return Goal(limit, at_least=False)
+def at_most(limit: float, unit: str = "") -> Goal:
+    return Goal(limit, at_least=False, unit=unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,12 @@ class Row:
     unit: str = ""
     ratio: Series | None = None
     to: str = ""
-    goal: Goal | None = None
+    goals: tuple[Goal, ...] = ()
     note: str = ""
+
+    @property
+    def missed(self) -> tuple[Goal, ...]:
+        return tuple(goal for goal in self.goals if not goal.is_met(self))
 
 
 @dataclass(slots=True)
@@ -81,12 +90,10 @@ class Table:
     unit: str
     rows: list[Row] = field(default_factory=list)
 
-    def add(
-        self, name: str, figure: Series, to: str = "", goal: Goal | None = None, note: str = ""
-    ) -> None:
+    def add(self, name: str, figure: Series, to: str = "", *goals: Goal, note: str = "") -> None:
         """Add a figure; `to` names the row that its ratio is taken to."""
         ratio = figure.over(self._figure_of(to)) if to else None
-        self.rows.append(Row(name, figure, self.unit, ratio, to, goal, note))
+        self.rows.append(Row(name, figure, self.unit, ratio, to, goals, note))
 
     def skip(self, name: str, reason: str) -> None:
         """Say why a figure is not there."""

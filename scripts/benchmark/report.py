@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.benchmark import chart
-from scripts.benchmark.measure import Row, Series, Table
+from scripts.benchmark.measure import Goal, Row, Series, Table
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -64,15 +64,24 @@ def _numbers(series: Series | None, form: str) -> list[str]:
     return [format(value, form) for value in (series.median, series.low, series.high)]
 
 
+def _goals(goals: Sequence[Goal]) -> str:
+    return ", ".join(map(str, goals))
+
+
+def _verdict(row: Row) -> str:
+    if not row.goals:
+        return ""
+    if not row.missed:
+        return "met"
+    return "MISSED" if row.missed == row.goals else f"MISSED {_goals(row.missed)}"
+
+
 def _cells(row: Row) -> list[str]:
     if row.figure is None:
         return [row.name, "-", "", "", "", "", "", "", "", f"not measured: {row.note}"]
-    verdict = ""
-    if row.goal and row.ratio:
-        verdict = "met" if row.goal.is_met(row.ratio.median) else "MISSED"
-    remark = "; ".join(filter(None, (verdict, row.note)))
+    remark = "; ".join(filter(None, (_verdict(row), row.note)))
     ratio = _numbers(row.ratio, ".2f")
-    goal = str(row.goal or "")
+    goal = _goals(row.goals)
     return [row.name, *_numbers(row.figure, ",.0f"), *ratio, row.to, goal, remark]
 
 
@@ -99,8 +108,8 @@ def as_json(tables: Sequence[Table]) -> str:
             "figure": list(row.figure.values) if row.figure else None,
             "ratio": list(row.ratio.values) if row.ratio else None,
             "to": row.to,
-            "goal": str(row.goal or ""),
-            "is_met": row.goal.is_met(row.ratio.median) if row.goal and row.ratio else None,
+            "goal": _goals(row.goals),
+            "is_met": not row.missed if row.goals else None,
             "note": row.note,
         }
         for table in tables
