@@ -63,9 +63,6 @@ struct request_notes {
 	__u64 mac; /* chaddr; 0 = not read */
 	__u32 reply;	  /* the verdict with which it is answered */
 	__u32 is_trusted; /* rules 10 to 15 hold: the MAC speaks, or who may speak for it */
-	__u32 area_len;
-	__u32 at;
-	__u32 walked;
 	__be32 requested_be;
 	__be32 server_be;
 	__u16 max_size; /* option 57, host order; 0 = absent */

@@ -46,11 +46,9 @@ enum dhcp_message_type { /* RFC 2132 9.6 */
 	DHCPINFORM = 8,
 };
 
-#define NO_LENGTH 0x80 /* the option is its code alone */
-
 /* Code -> slot; a table, because a switch would be a branch for each case. */
-static const __u8 option_kind[256] = {
-	[OPTION_PAD] = SLOT_PAD | NO_LENGTH,
+static const __u8 option_slots[256] = {
+	[OPTION_PAD] = SLOT_PAD,
 	[OPTION_REQUESTED_ADDRESS] = SLOT_REQUESTED_ADDRESS,
 	[OPTION_OVERLOAD] = SLOT_OVERLOAD,
 	[OPTION_MESSAGE_TYPE] = SLOT_MESSAGE_TYPE,
@@ -61,17 +59,20 @@ static const __u8 option_kind[256] = {
 	[OPTION_RELAY_AGENT] = SLOT_RELAY_AGENT,
 };
 
-/* Note every option from the cookie to END, which has to be inside the UDP payload. */
-static __always_inline bool walk_options(const __u8 *area, const void *end,
+/*
+ * Note every option from the cookie to END, which has to be inside the UDP payload. Each step
+ * waits for the length that the one before read, so there is little between the two.
+ */
+static __always_inline bool walk_options(const __u8 *area, const void *end, __u32 area_len,
 					 struct request_notes *notes)
 {
+	__u32 at = 0;
+
 	for (int step = 0; step < DHCP_OPTIONS_AREA_MAX; step++) {
 		const __u8 *option;
-		__u32 at, kind;
+		__u32 slot, has_len;
 
-		barrier();
-		at = notes->at;
-		if (at >= notes->area_len || at >= DHCP_OPTIONS_AREA_MAX)
+		if (at >= area_len || at >= DHCP_OPTIONS_AREA_MAX)
 			return false;
 		option = area + at;
 		if ((const void *)(option + 1) > end)
@@ -82,11 +83,12 @@ static __always_inline bool walk_options(const __u8 *area, const void *end,
 		if ((const void *)(option + 2) > end)
 			return false;
 
-		kind = option_kind[option[0]];
-		notes->times[kind & (SLOT_COUNT - 1)]++;
-		notes->found_at[kind & (SLOT_COUNT - 1)] = at;
-		notes->walked++;
-		notes->at = at + 1 + (1 - kind / NO_LENGTH) * (1 + option[1]);
+		slot = option_slots[option[0]] & (SLOT_COUNT - 1);
+		notes->times[slot]++;
+		notes->found_at[slot] = at;
+		has_len = (option[0] + 255u) >> 8; /* all but PAD */
+		asm volatile("" : "+r"(has_len)); /* or clang makes a branch of it */
+		at += 1 + (1 + option[1]) * has_len;
 	}
 	return false;
 }
@@ -156,21 +158,24 @@ static __always_inline bool read_options(const struct dhcp_frame *frame, __u32 a
 {
 	const __u8 *area = frame->options;
 	const void *end = frame->end;
+	__u32 count;
 
 	if (area_len > DHCP_OPTIONS_AREA_MAX)
 		return false;
-	notes->area_len = area_len;
-	if (!walk_options(area, end, notes))
+	if (!walk_options(area, end, area_len, notes))
 		return false;
 	barrier();
 
-	if (notes->walked - notes->times[SLOT_PAD] > DHCP_OPTIONS_COUNT_MAX)
-		return false;
 	if (notes->times[SLOT_OVERLOAD])
 		return false;
-	for (int slot = SLOT_REQUESTED_ADDRESS; slot <= SLOT_RELAY_AGENT; slot++)
+	count = notes->times[SLOT_OTHER];
+	for (int slot = SLOT_REQUESTED_ADDRESS; slot <= SLOT_RELAY_AGENT; slot++) {
 		if (notes->times[slot] > 1)
 			return false;
+		count += notes->times[slot];
+	}
+	if (count > DHCP_OPTIONS_COUNT_MAX)
+		return false;
 	return read_values(area, end, notes);
 }
 
