@@ -35,8 +35,8 @@ enum option_slot {
 
 /* Octets of an option that the reply carries back. */
 struct echoed {
-	__u32 len; /* 0 = absent */
-	__u8 value[DHCP_OPTION_VALUE_MAX + 1];
+	__u64 len; /* 0 = absent */
+	__u8 value[DHCP_OPTION_VALUE_MAX + 1 + 8]; /* zero to a whole word; room to read one more */
 };
 
 /* A pool's options without those that a client is not sent, or that a reply does not have. */

@@ -179,20 +179,31 @@ static __always_inline bool read_options(const struct dhcp_frame *frame, __u32 a
 	return read_values(area, end, notes);
 }
 
-/* Keep an option for the reply, which is written over the request. */
+/*
+ * Keep an option for the reply, which is written over the request: by words, of which the last
+ * is read from in front, because the frame may end behind the value. Zeros fill it up.
+ */
 static __always_inline bool save_option(const struct dhcp_frame *frame,
 					const struct request_notes *notes, enum option_slot slot,
 					struct echoed *saved)
 {
-	const __u8 *octet = frame->options;
+	const __u8 *octet = frame->options, *behind;
 	__u32 len = READ_ONCE(saved->len) & DHCP_OPTION_VALUE_MAX;
+	__u32 i;
 
 	octet += 2 + (notes->found_at[slot] & (DHCP_OPTIONS_AREA_MAX - 1));
-	for (__u32 i = 0; i < len; i++) {
-		if ((const void *)(octet + i + 1) > frame->end)
+	behind = octet + len;
+	for (i = 0; i + 8 <= len; i += 8, octet += 8) {
+		if ((const void *)(octet + 8) > frame->end)
 			return false;
-		saved->value[i] = octet[i];
+		*(__u64 *)(saved->value + i) = *(const __u64 *)octet;
 	}
+	if (!(len & 7))
+		return true;
+	if ((const void *)behind > frame->end)
+		return false;
+	*(__u64 *)(saved->value + (len & ~7u)) =
+		*(const __u64 *)(behind - 8) >> (8 - (len & 7)) * 8;
 	return true;
 }
 

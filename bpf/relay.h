@@ -104,8 +104,11 @@ static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *no
 	notes->circuit.giaddr_be = giaddr;
 	notes->circuit.len = len;
 	asm volatile("" : "+r"(len)); /* or clang drops the bound that the verifier needs */
-	for (__u32 i = 0; i < DHCP_CIRCUIT_MAX && i < len; i++)
-		notes->circuit.octets[i] = value[(at + 2 + i) & DHCP_OPTION_VALUE_MAX];
+	for (__u32 i = 0; i < DHCP_CIRCUIT_MAX && i < len; i += 8)
+		*(__u64 *)(notes->circuit.octets + i) =
+			*(const __u64 *)(value + ((at + 2 + i) & DHCP_OPTION_VALUE_MAX));
+	if (len & 7) /* what was read behind it */
+		*(__u64 *)(notes->circuit.octets + (len & 56)) &= (1ULL << (len & 7) * 8) - 1;
 	barrier();
 	return true;
 }

@@ -108,13 +108,13 @@ static __always_inline void write_delivery(const struct dhcp_frame *frame, const
 	frame->udp->dest = bpf_htons(port);
 }
 
-/* `octets`, a multiple of 4 known at compile time. */
+/* `octets`, a multiple of 8 known at compile time. */
 static __always_inline void write_zeros(void *start, __u32 octets)
 {
-	__u32 *at = start;
+	__u64 *at = start;
 
 #pragma unroll
-	for (__u32 i = 0; i < octets / 4; i++)
+	for (__u32 i = 0; i < octets / 8; i++)
 		at[i] = 0;
 }
 
@@ -144,11 +144,12 @@ static __always_inline void write_pool_options(__u8 *options, const void *end,
 					       const struct grant *grant, __u32 reply)
 {
 	const __u32 *from = (const __u32 *)from_options;
-	__u32 *to = (__u32 *)options;
+	__u32 *to = (__u32 *)(options + OPTIONS_LEN_MIN);
 
 #pragma unroll
-	for (__u32 i = 0; i < OPTIONS_LEN_MIN / 4; i++)
-		*to++ = from[i];
+	for (__u32 i = 0; i < OPTIONS_LEN_MIN / 8; i++)
+		((__u64 *)options)[i] = ((const __u64 *)from)[i];
+	((__u32 *)options)[OPTIONS_LEN_MIN / 4 - 1] = from[OPTIONS_LEN_MIN / 4 - 1];
 	options[DHCP_OPT_AT_TYPE] = reply == DHCP_offer ? DHCPOFFER :
 				    reply == DHCP_nak	? DHCPNAK :
 							  DHCPACK;
@@ -210,6 +211,8 @@ static __always_inline bool write_echoed(const struct xdp_md *ctx,
 {
 	__u32 len = READ_ONCE(option->len) & DHCP_OPTION_VALUE_MAX;
 	struct dhcp_frame frame;
+	__u64 last;
+	__u32 i;
 	__u8 *to;
 
 	if (!len)
@@ -220,10 +223,31 @@ static __always_inline bool write_echoed(const struct xdp_md *ctx,
 		return false;
 	to[0] = code;
 	to[1] = len;
-	for (__u32 i = 0; i < len; i++) {
-		if ((const void *)(to + i + 3) > frame.end)
+	to += 2;
+	for (i = 0; i + 8 <= len; i += 8, to += 8) {
+		if ((const void *)(to + 8) > frame.end)
 			return false;
-		to[i + 2] = option->value[i];
+		*(__u64 *)to = *(const __u64 *)(option->value + i);
+	}
+	last = *(const __u64 *)(option->value + (len & 248));
+	if (len & 4) {
+		if ((const void *)(to + 4) > frame.end)
+			return false;
+		*(__u32 *)to = last;
+		last >>= 32;
+		to += 4;
+	}
+	if (len & 2) {
+		if ((const void *)(to + 2) > frame.end)
+			return false;
+		*(__u16 *)to = last;
+		last >>= 16;
+		to += 2;
+	}
+	if (len & 1) {
+		if ((const void *)(to + 1) > frame.end)
+			return false;
+		*to = last;
 	}
 	*at += 2 + (READ_ONCE(option->len) & DHCP_OPTION_VALUE_MAX);
 	return true;
