@@ -2,14 +2,16 @@
 /*
  * DHCP clients in numbers: a fixed number of exchanges is always under way, every reply is read.
  *
- *   blaster INTERFACE MODE CLIENTS WINDOW SECONDS [FIRST]
+ *   blaster INTERFACE MODE CLIENTS WINDOW SECONDS [FIRST [SERVER]]
  *
  *   discover   DISCOVER, and whatever comes back ends the exchange
  *   new        DISCOVER, OFFER, REQUEST, ACK, once for each client
  *   again      the same again and again, of clients that have done it once before the clock starts
+ *   renew      REQUEST with the address that the client got before the clock started, ACK
  *
  * Clients are FIRST .. FIRST + CLIENTS - 1; chaddr = Ethernet source = 02:be and the number. The
- * low bits of xid name the exchange. One JSON line at the end: what was done in how long.
+ * low bits of xid name the exchange. One JSON line at the end: what was done in how long, and how
+ * much processor time it took here and in the process SERVER.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -40,7 +42,7 @@
 #define SCAN_NS (20 * 1000000LL)
 #define SOCKET_BUFFER (16 << 20)
 
-enum mode { MODE_DISCOVER, MODE_NEW, MODE_AGAIN };
+enum mode { MODE_DISCOVER, MODE_NEW, MODE_AGAIN, MODE_RENEW, MODES };
 enum message { DISCOVER = 1, OFFER = 2, REQUEST = 3, ACK = 5, NAK = 6 };
 
 struct exchange {
@@ -56,6 +58,8 @@ struct load {
 	int fd;
 	enum mode mode;
 	uint32_t first, clients, window;
+	uint32_t *addresses; /* of each client, as the last ACK had it */
+	bool is_renewing;
 	struct exchange exchanges[WINDOW_MAX];
 	uint32_t generation;
 	uint64_t begun, done, resent, refused;
@@ -123,8 +127,8 @@ static void write_mac(uint8_t *at, uint32_t client)
 	put32(at + 2, client);
 }
 
-/* A DISCOVER from 0.0.0.0 to everybody; UDP without a checksum, which IPv4 allows. */
-static void write_discover(struct exchange *exchange, uint32_t client)
+/* A DISCOVER to everybody; UDP without a checksum, which IPv4 allows. */
+static void write_discover(struct exchange *exchange, uint32_t client, uint32_t source)
 {
 	static const uint8_t options[] = { 53, 1, DISCOVER, 55, 4, 1, 3, 6, 51, 255 };
 	uint8_t *frame = exchange->frame;
@@ -138,6 +142,7 @@ static void write_discover(struct exchange *exchange, uint32_t client)
 	put16(ip + 2, FRAME_LEN - ETH_HLEN);
 	ip[8] = 64;
 	ip[9] = IPPROTO_UDP;
+	put32(ip + 12, source);
 	memset(ip + 16, 0xff, 4);
 	put16(ip + 10, ip_checksum(ip));
 	put16(udp, 68);
@@ -150,6 +155,14 @@ static void write_discover(struct exchange *exchange, uint32_t client)
 	write_mac(bootp + 28, client);
 	put32(bootp + 236, 0x63825363);
 	memcpy(frame + OPTIONS_AT, options, sizeof(options));
+}
+
+/* The broadcast of a client that goes on with its address (REBINDING, RFC 2131 4.3.2). */
+static void write_renewal(struct exchange *exchange, uint32_t client, uint32_t address)
+{
+	write_discover(exchange, client, address);
+	put32(exchange->frame + BOOTP_AT + 12, address);
+	exchange->frame[OPTIONS_AT + 2] = REQUEST;
 }
 
 /* Turn the DISCOVER into the REQUEST that takes the offer. */
@@ -211,13 +224,18 @@ static void queue(struct load *load, struct exchange *exchange, int64_t now)
 
 static void begin(struct load *load, struct exchange *exchange, int64_t now)
 {
-	uint32_t number = exchange - load->exchanges;
+	uint32_t number = exchange - load->exchanges, client = load->begun++ % load->clients;
 
 	exchange->xid = ++load->generation << WINDOW_BITS | number;
 	exchange->is_busy = true;
-	exchange->expected = load->mode == MODE_DISCOVER ? 0 : OFFER;
 	exchange->begun_ns = now;
-	write_discover(exchange, load->first + load->begun++ % load->clients);
+	if (load->is_renewing) {
+		exchange->expected = ACK;
+		write_renewal(exchange, load->first + client, load->addresses[client]);
+	} else {
+		exchange->expected = load->mode == MODE_DISCOVER ? 0 : OFFER;
+		write_discover(exchange, load->first + client, 0);
+	}
 	queue(load, exchange, now);
 }
 
@@ -226,6 +244,14 @@ static void finish(struct load *load, struct exchange *exchange, int64_t now)
 	exchange->is_busy = false;
 	load->waited_ns += now - exchange->begun_ns;
 	load->done++;
+}
+
+static void note_address(struct load *load, const uint8_t *reply)
+{
+	uint32_t client = get32(reply + BOOTP_AT + 30) - load->first;
+
+	if (client < load->clients)
+		load->addresses[client] = get32(reply + BOOTP_AT + 16);
 }
 
 static void take_reply(struct load *load, const uint8_t *frame, size_t len, int64_t now)
@@ -251,6 +277,7 @@ static void take_reply(struct load *load, const uint8_t *frame, size_t len, int6
 	} else if (!type || *type != exchange->expected) {
 		return;
 	} else if (exchange->expected == ACK) {
+		note_address(load, frame);
 		finish(load, exchange, now);
 	} else {
 		server = find_option(frame, len, 54, 4);
@@ -342,41 +369,50 @@ static void prepare(struct load *load)
 
 static int usage(void)
 {
-	fputs("blaster INTERFACE discover|new|again CLIENTS WINDOW SECONDS [FIRST]\n", stderr);
+	fputs("blaster INTERFACE discover|new|again|renew CLIENTS WINDOW SECONDS [FIRST [SERVER]]\n", stderr);
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	static const char *const modes[] = { "discover", "new", "again" };
+	static const char *const modes[] = { "discover", "new", "again", "renew" };
 	static struct load load;
-	double seconds, taken, busy;
+	clockid_t server_clock = CLOCK_PROCESS_CPUTIME_ID;
+	double seconds, taken, busy, served;
 	unsigned int mode = 0;
 
 	if (argc < 6)
 		return usage();
-	while (mode < 3 && strcmp(argv[2], modes[mode]))
+	while (mode < MODES && strcmp(argv[2], modes[mode]))
 		mode++;
 	load.mode = mode;
 	load.clients = strtoul(argv[3], NULL, 10);
 	load.window = strtoul(argv[4], NULL, 10);
 	seconds = strtod(argv[5], NULL);
 	load.first = argc > 6 ? strtoul(argv[6], NULL, 10) : 0;
-	if (mode == 3 || !load.clients || !load.window || load.window > WINDOW_MAX)
+	if (argc > 7 && clock_getcpuclockid(atoi(argv[7]), &server_clock))
+		return usage();
+	if (mode == MODES || !load.clients || !load.window || load.window > WINDOW_MAX)
 		return usage();
 	if (load.mode != MODE_DISCOVER && load.window > load.clients)
 		load.window = load.clients; /* one exchange of a client at a time */
+	load.addresses = calloc(load.clients, sizeof(*load.addresses));
+	if (!load.addresses)
+		fail("calloc");
 	load.fd = open_socket(argv[1]);
 	prepare(&load);
 
-	if (load.mode == MODE_AGAIN)
+	if (load.mode == MODE_AGAIN || load.mode == MODE_RENEW)
 		run(&load, load.clients, 60);
+	load.is_renewing = load.mode == MODE_RENEW;
 	busy = read_clock(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
+	served = read_clock(server_clock) / 1e9;
 	taken = run(&load, load.mode == MODE_NEW ? load.clients : 0, seconds);
 	busy = read_clock(CLOCK_PROCESS_CPUTIME_ID) / 1e9 - busy;
-	printf("{\"done\": %llu, \"seconds\": %.3f, \"cpu_s\": %.3f, \"per_s\": %.1f, \"resent\": %llu, "
-	       "\"refused\": %llu, \"mean_us\": %.1f}\n",
-	       (unsigned long long)load.done, taken, busy, load.done / taken,
+	served = argc > 7 ? read_clock(server_clock) / 1e9 - served : 0;
+	printf("{\"done\": %llu, \"seconds\": %.3f, \"cpu_s\": %.3f, \"server_s\": %.3f, "
+	       "\"per_s\": %.1f, \"resent\": %llu, \"refused\": %llu, \"mean_us\": %.1f}\n",
+	       (unsigned long long)load.done, taken, busy, served, load.done / taken,
 	       (unsigned long long)load.resent, (unsigned long long)load.refused,
 	       load.done ? load.waited_ns / 1e3 / load.done : 0.0);
 	return 0;

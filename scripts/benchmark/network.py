@@ -16,11 +16,15 @@ RELAY_SIDE = "access1"
 
 @dataclass(frozen=True, slots=True)
 class Blast:
-    """What the blaster did, in how long; `resent` = requests that it had to repeat."""
+    """What the blaster did, in how long; `resent` = requests that it had to repeat.
+
+    `cpu_s` is its own processor time, `server_s` that of the server's process, if it was named.
+    """
 
     done: int
     seconds: float
     cpu_s: float
+    server_s: float
     per_s: float
     resent: int
     refused: int
@@ -90,15 +94,16 @@ class BenchLab(Lab):
 
     def blast(
         self, wire: Wire, mode: str, *, clients: int, window: int, seconds: float, first: int = 0,
-        cpu: int | None = None,
+        cpu: int | None = None, server: int | None = None,
     ) -> Blast:  # fmt: skip
-        """Run the blaster on a wire; `cpu` pins it.
+        """Run the blaster on a wire; `cpu` pins it, `server` is a process whose time counts too.
 
         Raises:
             LabError: nothing was answered, or somebody got a NAK.
         """
         place = ("taskset", "-c", cpu) if cpu is not None else ()
-        words = (self.blaster, CLIENT_SIDE, mode, clients, window, seconds, first)
+        process = (server,) if server is not None else ()
+        words = (self.blaster, CLIENT_SIDE, mode, clients, window, seconds, first, *process)
         found = Blast(**json.loads(wire.clients.run(*place, *words)))
         if not found.done or found.refused:
             raise LabError(f"blaster {mode}: {found}")

@@ -36,21 +36,28 @@ def add_edge(lab: BenchLab) -> Edge:
     return Edge(wire, relayed)
 
 
+@dataclass(frozen=True, slots=True)
+class Kea:
+    """Kea on a wire, and its process."""
+
+    wire: Wire
+    pid: int
+
+
+def add_kea(lab: BenchLab) -> Kea | None:
+    """None where it is not installed."""
+    if not is_installed(kea.PROGRAM):
+        return None
+    wire = lab.add_wire("kea", f"{KEA_ROUTER}/12")
+    return Kea(wire, kea.start(lab, wire, KEA_SUBNET, KEA_POOL, KEA_ROUTER))
+
+
 def load_on_edge(edge: Edge) -> Perfdhcp:
     return Perfdhcp(edge.relayed, f"{EDGE_RELAY}/12", EDGE_ADDRESS)
 
 
-def load_on_kea(peer: Wire) -> Perfdhcp:
-    return Perfdhcp(peer, KEA_RELAY, KEA_ROUTER)
-
-
-def add_kea(lab: BenchLab) -> Wire | None:
-    """Kea on a wire, None where it is not installed."""
-    if not is_installed(kea.PROGRAM):
-        return None
-    wire = lab.add_wire("kea", f"{KEA_ROUTER}/12")
-    kea.start(lab, wire, KEA_SUBNET, KEA_POOL, KEA_ROUTER)
-    return wire
+def load_on_kea(peer: Kea) -> Perfdhcp:
+    return Perfdhcp(peer.wire, KEA_RELAY, KEA_ROUTER)
 
 
 def compared(title: str, found: Mapping[str, Series]) -> Table:

@@ -8,6 +8,7 @@ from scripts.benchmark.measure import Table, run_rounds
 from scripts.benchmark.network import BenchLab, Wire, is_installed, require
 from scripts.benchmark.peers import (
     Edge,
+    Kea,
     add_edge,
     add_kea,
     compared,
@@ -31,7 +32,7 @@ def measure(rounds: int) -> list[Table]:
     return [compared(f"New subscribers over veth ({WINDOW} under way in the closed loop)", found)]
 
 
-def _cases(lab: BenchLab, edge: Edge, peer: Wire | None) -> dict[str, Callable[[], float]]:
+def _cases(lab: BenchLab, edge: Edge, peer: Kea | None) -> dict[str, Callable[[], float]]:
     numbers = count(step=NEWCOMERS)
 
     def new(wire: Wire) -> float:
@@ -44,7 +45,7 @@ def _cases(lab: BenchLab, edge: Edge, peer: Wire | None) -> dict[str, Callable[[
         edge_load = load_on_edge(edge)
         cases["edge perfdhcp"] = lambda: edge_load.highest_rate(FIRST_RATE)
     if peer:
-        cases["kea"] = lambda: new(peer)
+        cases["kea"] = lambda: new(peer.wire)
     if peer and is_installed(perfdhcp.PROGRAM):
         kea_load = load_on_kea(peer)
         cases["kea perfdhcp"] = lambda: kea_load.highest_rate(FIRST_RATE)

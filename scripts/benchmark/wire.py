@@ -3,11 +3,12 @@
 import os
 
 from edge_agent.datapath import libbpf
-from scripts.benchmark import build, perfdhcp
+from scripts.benchmark import build, perfdhcp, renewals
 from scripts.benchmark.measure import Table, at_least, run_rounds, say
 from scripts.benchmark.network import BenchLab, Wire, is_installed, require
 from scripts.benchmark.peers import (
     Edge,
+    Kea,
     add_edge,
     add_kea,
     compared,
@@ -15,17 +16,14 @@ from scripts.benchmark.peers import (
     load_on_kea,
 )
 from scripts.benchmark.perfdhcp import Perfdhcp
+from scripts.benchmark.renewals import CPU, ECHO, SUBSCRIBERS, WINDOW
 
-SUBSCRIBERS = 20_000
 RELAYED = 2_000
 FIRST_RATE = 3_000
-WINDOW = 128
 SECONDS = 2.0
 SLICE_S = 0.5
 SLICES = 4
 """Short and many: echo and edge then meet the same neighbours on the machine."""
-CPU = 1
-ECHO = "bare XDP_TX echo"
 
 
 def measure(rounds: int) -> list[Table]:
@@ -34,8 +32,12 @@ def measure(rounds: int) -> list[Table]:
         edge = add_edge(lab)
         say(f"{SUBSCRIBERS:,} subscribers get their first lease")
         lab.blast(edge.wire, "new", clients=SUBSCRIBERS, window=WINDOW, seconds=120)
-        tables = [_round_trips(lab, edge.wire, _echo(lab), rounds)]
-        return [*tables, _known(lab, edge, add_kea(lab), rounds)]
+        echo, kea = _echo(lab), add_kea(lab)
+        return [
+            _round_trips(lab, edge.wire, echo, rounds),
+            *renewals.compared(lab, echo, edge.wire, kea, rounds),
+            _known(lab, edge, kea, rounds),
+        ]
 
 
 def _echo(lab: BenchLab) -> Wire:
@@ -74,7 +76,7 @@ def _round_trips(lab: BenchLab, edge: Wire, echo: Wire, rounds: int) -> Table:
     return table
 
 
-def _known(lab: BenchLab, edge: Edge, peer: Wire | None, rounds: int) -> Table:
+def _known(lab: BenchLab, edge: Edge, peer: Kea | None, rounds: int) -> Table:
     """DISCOVER, OFFER, REQUEST, ACK of subscribers who have a lease."""
     cases = {"edge": lambda: _again(lab, edge.wire)}
     if is_installed(perfdhcp.PROGRAM):
@@ -82,7 +84,7 @@ def _known(lab: BenchLab, edge: Edge, peer: Wire | None, rounds: int) -> Table:
         _make_known(edge_load)
         cases["edge perfdhcp"] = lambda: _highest(edge_load)
     if peer:
-        cases["kea"] = lambda: _again(lab, peer)
+        cases["kea"] = lambda: _again(lab, peer.wire)
     if peer and is_installed(perfdhcp.PROGRAM):
         kea_load = load_on_kea(peer)
         _make_known(kea_load)
