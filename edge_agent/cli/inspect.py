@@ -15,7 +15,7 @@ from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.tables import Assignment, SubscriberKey, holder
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.removals import TOMBSTONE, discriminator
+from edge_agent.sync.removals import TOMBSTONE, UNSERVED_POOL, discriminator
 from lease_core.clock import boot_ns
 from lease_core.domain.values import ip_text, mac_text
 
@@ -113,10 +113,16 @@ def _row(
         "ip": ip_text(found.ip),
         "line": lines.text(found.line),
         "pool": pools.get(found.pool_id, str(found.pool_id)),
-        "state": "removed" if discriminator(key) >= TOMBSTONE else "bound",
+        "state": _state(key, found),
         "promised_s": max(0, left_ns // SECOND_NS),
         "seq": found.seq,
     }
+
+
+def _state(key: SubscriberKey, found: Assignment) -> str:
+    if discriminator(key) < TOMBSTONE:
+        return "bound"
+    return "unserved" if found.pool_id == UNSERVED_POOL else "removed"
 
 
 @click.command()

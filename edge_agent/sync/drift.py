@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edge_agent.datapath.port import Datapath
 from edge_agent.dhcp.tables import holder
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.removals import ACKED_POOL, TOMBSTONE, discriminator
+from edge_agent.sync.removals import ACKED_POOL, TOMBSTONE, UNSERVED_POOL, discriminator
 from lease_core.domain.ledger import Ledger
 from lease_core.domain.values import Ipv4, Mac, ip_text
 
@@ -48,7 +48,7 @@ def _told_by_tables(datapath: Datapath, lines: Lines) -> dict[Key, list[str]]:
     told: dict[Key, list[str]] = {}
     for key, found in datapath.entries():
         mac = holder(key, found)
-        if discriminator(key) >= TOMBSTONE and found.pool_id == ACKED_POOL:
+        if discriminator(key) >= TOMBSTONE and found.pool_id in (ACKED_POOL, UNSERVED_POOL):
             continue
         if discriminator(key) >= TOMBSTONE:
             told.setdefault((mac, "", found.ip), []).append(f"removed by event {found.seq}")

@@ -5,9 +5,9 @@ every promise that stands, or ended less than Q ago; until then it tells what is
 """
 
 from edge_agent.datapath.port import Datapath
-from edge_agent.dhcp.tables import holder
+from edge_agent.dhcp.tables import Assignment, SubscriberKey, holder
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
+from edge_agent.sync.removals import NO_LINE, NO_SLOT, TOMBSTONE, UNSERVED_POOL, discriminator
 from lease_core.domain.commands import ReportBinding
 from lease_core.domain.ledger import Ledger
 from lease_core.domain.recovery import is_told
@@ -40,9 +40,22 @@ def unknown_to(
             mac=holder(key, found),
             line=lines.text(found.line),
             ip=found.ip,
-            state="removed" if discriminator(key) >= TOMBSTONE else "bound",
+            state="bound" if _is_bound(key, found) else "removed",
             remaining_s=max(0, -(-left_ns // SECOND_NS)),
         )
-        if not is_told(ledger, report):
+        if not (is_told(ledger, report) or _stands(ledger, report, found)):
             reports.append(report)
     return sorted(reports, key=lambda report: (report.state == "bound", report.ip))
+
+
+def _is_bound(key: SubscriberKey, found: Assignment) -> bool:
+    """Whether it stands, served or not, on a line that we can name."""
+    is_unserved = found.pool_id == UNSERVED_POOL and found.line != NO_LINE
+    return discriminator(key) < TOMBSTONE or is_unserved
+
+
+def _stands(ledger: Ledger, report: ReportBinding, found: Assignment) -> bool:
+    """Whether the log has a binding whose line is none of ours any more."""
+    binding = ledger.bound.get(report.ip)
+    is_nameless = found.pool_id == UNSERVED_POOL and found.line == NO_LINE
+    return is_nameless and binding is not None and binding.mac == report.mac

@@ -82,7 +82,7 @@ def _assignment(projection: "Projection", bound: Bound, seq: int) -> Assignment 
 def _promise(
     projection: "Projection", run: Sequence[tuple[Bound, Assignment]], now_boot_ns: int
 ) -> None:
-    """See `Projection.promise_as_if_answered`."""
+    """Raise P as an ACK would now, see `Projection.put`."""
     ends: dict[int, int] = {}
     for _, assignment in run:
         number = assignment.pool_id

@@ -31,6 +31,7 @@ from edge_agent.sync.removals import (
     NO_LINE,
     NO_SLOT,
     TOMBSTONE,
+    UNSERVED_POOL,
     Removal,
     Removals,
     discriminator,
@@ -39,6 +40,7 @@ from edge_agent.sync.slots import Slots
 from lease_core.domain.events import (
     AddressDeclined,
     AddressFreed,
+    Ending,
     LeaseAdopted,
     LeaseAssigned,
     LeaseExpired,
@@ -190,7 +192,7 @@ class Projection:
             case LeaseAssigned() | LeaseAdopted() as assigned:
                 self._assign(assigned, record.seq, now_boot_ns)
             case LeaseReleased() | LeaseExpired() | LeaseRevoked() | AddressDeclined() as ended:
-                self._end(ended.mac, ended.line, ended.ip, record.seq)
+                self._end(ended, record.seq, now_boot_ns)
             case RemovalAcked() as acked:
                 if not self.removals.acknowledged(acked.ip, acked.ref):
                     self.bury(acked.ip, acked.ref)
@@ -208,27 +210,18 @@ class Projection:
         owed = self.removals.of(event.ip)
         if owed and owed.ref > seq:  # applied again, and ended since
             return
+        promised_ns = self.promised_under(owed) if owed else 0
         self.bury(event.ip, seq)
         line = self.lines.parse(event.line)
-        if line is None:
-            self._leave_unserved("line.unknown", event.mac, f"{event.line} is no line of ours")
-            return
-        found = self.find(event.mac, line)
+        found = self.find(event.mac, line) if line else None
         if found is None or found[1].seq < seq:
-            self.put(Binding(event.mac, event.line, event.ip, event.pool, seq), line)
-            self.promise_as_if_answered(event.mac, line, now_boot_ns)
+            binding = Binding(event.mac, event.line, event.ip, event.pool, seq)
+            self.put(binding, line, max(promised_ns, self._longest(event.pool, now_boot_ns)))
 
-    def promise_as_if_answered(self, mac: Mac, line: Line, now_boot_ns: int) -> None:
-        """Raise P as an ACK would now.
-
-        The holder may have been promised as much under a binding of the same address that ended
-        meanwhile and whose slot is gone, and it needs time to hear of this one.
-        """
-        found = self.find(mac, line)
-        pool = self.datapath.pool(found[1].pool_id) if found else None
-        if found and pool:
-            end_ns = self.longest_promise(pool.lease_time_s, now_boot_ns)
-            self.datapath.raise_promise(found[1].slot, end_ns)
+    def _longest(self, pool_name: str, now_boot_ns: int) -> int:
+        """See `longest_promise`, for a holder in a pool that the log told of."""
+        pool = self.pools.named(pool_name)
+        return self.longest_promise(pool.lease_time_s if pool else 0, now_boot_ns)
 
     def longest_promise(self, lease_time_s: int, now_boot_ns: int) -> int:
         """The end of what any holder can have been promised from these tables; 0 = nothing."""
@@ -237,27 +230,45 @@ class Projection:
             return 0
         return min(now_boot_ns + lease_time_s * SECOND_NS, horizon_ns)
 
-    def _end(self, mac: Mac, line_text: str, ip: Ipv4, seq: int) -> None:
-        line = self.lines.parse(line_text)
-        found = self.find(mac, line) if line else None
-        if found and found[1].ip == ip and found[1].seq < seq:
+    def _end(self, event: Ending, seq: int, now_boot_ns: int) -> None:
+        line = self.lines.parse(event.line)
+        found = self.find(event.mac, line) if line else None
+        owed = self.removals.of(event.ip)
+        if found and found[1].ip == event.ip and found[1].seq < seq:
             self.remove(*found, ref=seq)
-        else:
-            self.owe(mac, line or NO_LINE, ip, seq)
+        elif owed is None or owed.ref < seq:
+            is_known = owed is not None and owed.slot != NO_SLOT
+            promised_ns = 0 if is_known else self._longest(event.pool, now_boot_ns)
+            self.owe(event.mac, line, event.ip, seq, promised_ns)
 
     # --- bindings ---
 
-    def put(self, binding: Binding, line: Line) -> None:
+    def put(self, binding: Binding, line: Line | None, promised_ns: int) -> None:
         """Write a binding over the one of its line, or under the first free key.
+
+        Its holder may have been promised the address until `promised_ns` already, as if an ACK
+        had told it of this very binding: under one that ended meanwhile. Without a place it is
+        not served, but that is remembered.
 
         Raises:
             LedgerError: the log never told of its pool.
         """
         number = self.pools.number(binding.pool)
+        slot = self._write(binding, line, number) if line else None
+        if line is None:
+            reason = f"{binding.line} is no line of ours"
+            self._leave_unserved("line.unknown", binding.mac, reason)
+        if slot is None:
+            self.owe(binding.mac, line, binding.ip, binding.seq, promised_ns, pool_id=UNSERVED_POOL)
+        else:
+            self.datapath.raise_promise(slot, promised_ns)
+
+    def _write(self, binding: Binding, line: Line, number: int) -> int | None:
+        """Write a binding where there is a place for it; its slot, or None, and counted."""
         found = self.find(binding.mac, line)
         key = found[0] if found else self._free_key(binding.mac, line)
         if key is None:
-            return
+            return None
         if found:
             self._count_out(*found)
         slot = found[1].slot if found else self.slots.take()
@@ -265,7 +276,7 @@ class Projection:
             self._leave_unserved(
                 "table.full", binding.mac, "no slot is left; raise max_subscribers"
             )
-            return
+            return None
         try:
             owner = NO_MAC if key_mode(key) is KeyMode.MAC else binding.mac
             put = Assignment(binding.ip, number, slot, line, binding.seq, mac=owner)
@@ -275,6 +286,8 @@ class Projection:
         except TableFullError as error:
             self.slots.give(slot)
             self._leave_unserved("table.full", binding.mac, str(error))
+            return None
+        return slot
 
     def _free_key(self, mac: Mac, line: Line) -> SubscriberKey | None:
         """The key of a new binding; None, and counted, where there is none."""
@@ -342,12 +355,29 @@ class Projection:
 
     # --- removals ---
 
-    def owe(self, mac: Mac, line: Line, ip: Ipv4, ref: int) -> None:
-        """Owe the acknowledgement of a removal whose binding was never answered from here."""
-        owed = self.removals.of(ip)
-        if owed is None or owed.ref < ref:
-            slot = owed.slot if owed else NO_SLOT
-            self.removals.owe(mac, Assignment(ip, 0, slot, line, ref))
+    def owe(
+        self,
+        mac: Mac,
+        line: Line | None,
+        ip: Ipv4,
+        ref: int,
+        promised_ns: int,
+        *,
+        pool_id: int = 0,
+    ) -> None:
+        """Leave a tombstone of what is not in the tables; it takes over an older one's promise.
+
+        Until `promised_ns` the holder may have been promised the address elsewhere, or before.
+        """
+        standing = self.removals.of(ip)
+        slot = standing.slot if standing else NO_SLOT
+        slot = self.take_slot(NO_SLOT) if slot == NO_SLOT else slot
+        self.datapath.raise_promise(slot, promised_ns)
+        self.removals.owe(mac, Assignment(ip, pool_id, slot, line or NO_LINE, ref))
+
+    def promised_under(self, removal: Removal) -> int:
+        """P of a removed binding, 0 where there was no room to remember it."""
+        return 0 if removal.slot == NO_SLOT else self.datapath.promise(removal.slot)
 
     def bury(self, ip: Ipv4, up_to: int) -> None:
         """Forget a removal that event `up_to` or an earlier one ended."""
@@ -356,9 +386,12 @@ class Projection:
             self.slots.give(removal.slot)
 
     def remaining_s(self, removal: Removal, now_boot_ns: int) -> int:
-        """What the holder of a removed binding is still promised, seconds rounded up."""
+        """What the holder of a removed binding is still promised, seconds rounded up.
+
+        Where there was no room to remember it, as much as anybody can have been promised.
+        """
         if removal.slot == NO_SLOT:
-            return 0
+            return max((pool.lease_time_s for pool in self.pools), default=0)
         return max(0, -((now_boot_ns - self.datapath.promise(removal.slot)) // SECOND_NS))
 
 

@@ -21,7 +21,8 @@ from edge_agent.dhcp.tables import (
 )
 from edge_agent.sync.newcomers import put_newcomers
 from edge_agent.sync.projection import MAX_LINES_PER_MAC, SECOND_NS, Projection
-from edge_agent.sync.removals import NO_LINE, NO_SLOT, TOMBSTONE, discriminator
+from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
+from edge_agent.sync.removals import Removal as Owed
 from lease_core.domain.ledger import Binding, Ledger, Removal
 from lease_core.domain.rows import PORTION
 from lease_core.domain.values import Mac
@@ -124,28 +125,30 @@ def _put_missing(projection: Projection, ledger: Ledger, now_boot_ns: int) -> in
         portion = range(done, min(done + PORTION, len(bindings)))
         new = ((bindings[at], bindings[at].seq) for at in portion)
         put = put_newcomers(projection, new, now_boot_ns)
-        missing += put or _put_one(projection, bindings[done], now_boot_ns)
+        missing += put or _put_one(projection, bindings[done], ledger, now_boot_ns)
         done += put or 1
     return missing
 
 
-def _put_one(projection: Projection, binding: Binding, now_boot_ns: int) -> bool:
+def _put_one(projection: Projection, binding: Binding, ledger: Ledger, now_boot_ns: int) -> bool:
     """Put a binding that may be there; return whether it was missing."""
     line = projection.lines.parse(binding.line)
-    if line is None or projection.find(binding.mac, line):
+    if line and projection.find(binding.mac, line):
         return False
-    projection.put(binding, line)
-    owed, put = projection.removals.of(binding.ip), projection.find(binding.mac, line)
-    if owed and put:
-        projection.carry_promise(owed.slot, put[1].slot)
-    projection.promise_as_if_answered(binding.mac, line, now_boot_ns)
-    return True
+    owed = projection.removals.of(binding.ip)
+    if line is None and owed and owed.is_unserved and owed.ref == binding.seq:
+        return False
+    promised_ns = projection.promised_under(owed) if owed else 0
+    lease_time_s = ledger.pools[binding.pool].lease_time_s
+    longest_ns = projection.longest_promise(lease_time_s, now_boot_ns)
+    projection.put(binding, line, max(promised_ns, longest_ns))
+    return line is not None
 
 
 def _settle_removals(projection: Projection, ledger: Ledger, now_boot_ns: int) -> None:
     """Owe exactly the acknowledgements that the log still waits for, and keep what rests."""
     for owed in projection.removals.all():
-        if owed.ip not in ledger.removed:
+        if owed.ip not in ledger.removed and not _is_unserved(projection, ledger, owed):
             projection.bury(owed.ip, owed.ref)
     for removal in ledger.removed.values():
         standing = projection.removals.of(removal.binding.ip)
@@ -159,6 +162,15 @@ def _settle_removals(projection: Projection, ledger: Ledger, now_boot_ns: int) -
                 projection.bury(removal.binding.ip, removal.seq)
 
 
+def _is_unserved(projection: Projection, ledger: Ledger, owed: Owed) -> bool:
+    """Whether a tombstone stands for a binding that has no place in the tables."""
+    binding = ledger.bound.get(owed.ip)
+    if binding is None or not owed.is_unserved:
+        return False
+    line = projection.lines.parse(binding.line)
+    return line is None or projection.find(binding.mac, line) is None
+
+
 def _rests(projection: Projection, removal: Removal) -> bool:
     return projection.removals.acknowledged(removal.binding.ip, removal.seq)
 
@@ -170,14 +182,11 @@ def _entomb_anew(
 
     One that is acknowledged already was promised no longer than its quarantine lasts.
     """
-    binding, standing = removal.binding, projection.removals.of(removal.binding.ip)
-    slot = standing.slot if standing else NO_SLOT
-    slot = projection.take_slot(NO_SLOT) if slot == NO_SLOT else slot
+    binding = removal.binding
     if removal.quarantine_s is None:
         lease_time_s = ledger.pools[binding.pool].lease_time_s
         end_ns = projection.longest_promise(lease_time_s, now_boot_ns)
     else:
         end_ns = now_boot_ns + removal.quarantine_s * SECOND_NS
-    projection.datapath.raise_promise(slot, end_ns)
-    line = projection.lines.parse(binding.line) or NO_LINE
-    projection.removals.owe(binding.mac, Assignment(binding.ip, 0, slot, line, removal.seq))
+    line = projection.lines.parse(binding.line)
+    projection.owe(binding.mac, line, binding.ip, removal.seq, end_ns)

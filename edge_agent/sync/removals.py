@@ -4,6 +4,9 @@ Each leaves a tombstone in the subscriber table, under a key that no packet is j
 slot and reference, so an agent that dies between the removal and its acknowledgement finds out on
 restart what it still owes. Acknowledged, it stays until the address is freed: should the log lose
 all of this, the edge still knows what it promised. At most one for an address.
+
+A binding that stands but has no place here (its line is none of ours, its MAC has too many lines,
+the table is full) leaves one too: nobody is answered by it, but what was promised is remembered.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,20 +25,23 @@ NO_SLOT = 0xFFFFFFFF
 NO_LINE = Line(0)
 ACKED_POOL = 0xFFFFFFFF
 """In a tombstone: the log has its acknowledgement."""
+UNSERVED_POOL = 0xFFFFFFFE
+"""In a tombstone: nothing ended; event `seq` bound what has no place here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """The event `ref` ended the binding of `ip`."""
+    """The event `ref` ended the binding of `ip`, or made it where `is_unserved`."""
 
     key: SubscriberKey
     ip: Ipv4
     ref: int
     slot: int
-    """`NO_SLOT` where no promise was ever made from these tables."""
+    """`NO_SLOT` where there was no room to remember a promise."""
     line: Line
     """Where the binding was; interface 0 where its line is none of ours."""
     is_acked: bool = False
+    is_unserved: bool = False
 
 
 def discriminator(key: SubscriberKey) -> int:
@@ -43,8 +49,15 @@ def discriminator(key: SubscriberKey) -> int:
 
 
 def _removal(key: SubscriberKey, tombstone: Assignment) -> Removal:
-    is_acked = tombstone.pool_id == ACKED_POOL
-    return Removal(key, tombstone.ip, tombstone.seq, tombstone.slot, tombstone.line, is_acked)
+    return Removal(
+        key,
+        tombstone.ip,
+        tombstone.seq,
+        tombstone.slot,
+        tombstone.line,
+        is_acked=tombstone.pool_id == ACKED_POOL,
+        is_unserved=tombstone.pool_id == UNSERVED_POOL,
+    )
 
 
 class Removals:
@@ -69,11 +82,17 @@ class Removals:
 
     def __iter__(self) -> Iterator[Removal]:
         """Those whose acknowledgement is owed."""
-        return iter([each for each in self._owed.values() if not each.is_acked])
+        return iter(
+            [each for each in self._owed.values() if not (each.is_acked or each.is_unserved)]
+        )
 
     def all(self) -> list[Removal]:
-        """Those that are acknowledged too."""
+        """Those for which nothing is owed too."""
         return list(self._owed.values())
+
+    def unserved(self) -> list[Removal]:
+        """Bindings that stand but have no place here."""
+        return [each for each in self._owed.values() if each.is_unserved]
 
     def of(self, ip: Ipv4) -> Removal | None:
         return self._owed.get(ip)

@@ -209,9 +209,8 @@ class SiteOracle:
         if not is_whole or state.lines != Lines(router.interfaces).fingerprint():
             return
         seq = state.cursor_lo
-        expected = {
-            (b.mac, b.line, b.ip, b.seq) for b in self._fold(seq, id(maps), router).bound.values()
-        }
+        bound = self._fold(seq, id(maps), router).bound.values()
+        expected = {(b.mac, b.line, b.ip, b.seq) for b in bound if b.line in router.interfaces}
         names = {Line(number): name for name, number in router.interfaces.items()}
         found = [
             (key_mac(key), names.get(entry.line, "?"), entry.ip, entry.seq)

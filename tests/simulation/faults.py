@@ -40,7 +40,7 @@ def _short(value: Any) -> str:
 SITE_KINDS = (
     "frames", "edge-link", "edge-lossy", "kill-agent", "fuse", "stop-agent", "reboot", "slew",
     "pool", "revoke", "old-copy", "flush", "trim", "hole", "wall-edge", "replay",
-    "replace", "mute", "suspend", "cut",
+    "replace", "mute", "suspend", "cut", "drop-port",
 )  # fmt: skip
 OTHER_KINDS = (
     "kill-allocator", "stop-allocator", "allocator-link", "allocator-lossy", "redis-crash",
@@ -70,7 +70,7 @@ def draw(
 
 LASTING = {
     "kill-agent", "kill-allocator", "stop-agent", "stop-allocator", "redis-down", "replay", "mute",
-    "suspend", "pause-allocator", "disk-full",
+    "suspend", "pause-allocator", "disk-full", "drop-port",
 }  # fmt: skip
 """Kinds that have nothing more to say than how long."""
 

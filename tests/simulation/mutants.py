@@ -10,7 +10,7 @@ from edge_agent.agent import responses
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.edge import Edge
 from edge_agent.dhcp import fastpath, reply
-from edge_agent.sync import horizon, projection
+from edge_agent.sync import horizon, projection, reconcile
 from edge_agent.sync.horizon import SECOND_NS, Horizon
 from lease_core.domain import decide, ledger, speakers
 from lease_core.domain.desk import Desk
@@ -207,6 +207,14 @@ def fenced_goes_on() -> list[Patch]:
     return [mock.patch.object(MemoryLog, "_check", lax)]
 
 
+def dropped_port_forgotten() -> list[Patch]:
+    """What was promised on a port goes with it."""
+    return [
+        mock.patch.object(reconcile, "_is_unserved", return_value=False),
+        mock.patch.object(projection.Projection, "_longest", return_value=0),
+    ]
+
+
 def removals_forgotten() -> list[Patch]:
     """The edge never acknowledges what it removed."""
     return [mock.patch.object(Duties, "acknowledge")]
@@ -233,6 +241,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
         lines_ignored,
         answered_before_appended,
         fenced_goes_on,
+        dropped_port_forgotten,
         removals_forgotten,
     )
 }

@@ -109,7 +109,7 @@ class Agent(Runtime):
 
 
 class Router:
-    """One site's router; `interfaces` maps names to the numbers that this boot gave them."""
+    """One site's router; `numbers` maps interfaces to the numbers that this boot gave them."""
 
     def __init__(
         self, loop: SimLoop, rng: random.Random, server: Server, site: str, clock: Clock
@@ -117,11 +117,12 @@ class Router:
         self.loop, self.rng, self.server, self.site, self.clock = loop, rng, server, site, clock
         self.link = Link()
         self.maps = Maps()
-        self.interfaces = {"access0": 1, "access1": 2}
+        self.numbers = {"access0": 1, "access1": 2}
+        self.dropped: set[str] = set()
         self.config = EdgeConfig(
             site=site,
             edge=f"{site}-bng1",
-            interfaces=tuple(self.interfaces),
+            interfaces=tuple(self.numbers),
             max_subscribers=MAX_SUBSCRIBERS,
             heartbeat_s=HEARTBEAT_S,
         )
@@ -132,6 +133,11 @@ class Router:
         self.beats: dict[str, float] = {}
         self.on_reply: OnReply = lambda *_: None
         self.on_following: Callable[[str], None] = lambda _state: None
+
+    @property
+    def interfaces(self) -> dict[str, int]:
+        """Those that the configuration names."""
+        return {name: at for name, at in self.numbers.items() if name not in self.dropped}
 
     # --- the agent's process ---
 
@@ -179,9 +185,16 @@ class Router:
         self.kill_agent()
         self.is_up = False
         if renumber:
-            first, second = self.interfaces.values()
-            self.interfaces = {"access0": second, "access1": first}
+            first, second = self.numbers.values()
+            self.numbers = {"access0": second, "access1": first}
         self.loop.later(dark_s, self.boot)
+
+    def configure(self, dropped: set[str]) -> None:
+        """The operator takes interfaces out of the configuration, or back into it."""
+        if dropped != self.dropped:
+            self.kill_agent()
+            self.dropped = dropped
+            self._restart_later()
 
     def replace(self, dark_s: float) -> None:
         """Other hardware takes its place, under another name."""
@@ -211,7 +224,7 @@ class Router:
 
     def receive(self, interface: str, octets: bytes) -> None:
         """A client's frame: the kernel first, then the agent if it lives."""
-        if not self.is_up or self.is_asleep:
+        if not self.is_up or self.is_asleep or interface in self.dropped:
             return
         ifindex = self.interfaces[interface]
         verdict = fastpath.judge(octets, ifindex, self.maps, self.clock.boot_ns())

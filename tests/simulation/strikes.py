@@ -105,6 +105,12 @@ def _replace_router(world: "World", fault: Fault) -> None:
         router.replace(fault.more["for_s"])
 
 
+def _drop_port(world: "World", fault: Fault) -> None:
+    router = _router(world, fault)
+    router.configure({world.rng.choice(("access0", "access1"))})
+    _after(world, fault, lambda: router.configure(set()))
+
+
 def _kill_allocator(world: "World", fault: Fault) -> None:
     host = _host(world, fault)
     if any(map(world.server.is_replaced, world.oracles)):
@@ -333,6 +339,7 @@ _STRIKES: dict[str, Callable[["World", Fault], None]] = {
     "replay": _replay,
     "mute": _mute,
     "replace": _replace_router,
+    "drop-port": _drop_port,
     "slew": _slew,
     "pool": _pool,
     "revoke": _revoke,

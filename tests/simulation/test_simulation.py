@@ -39,6 +39,7 @@ FAULTS_FOR = {
     "promise_in_memory": ("kill-agent", "revoke"),
     "cursor_before_tables": ("fuse",),
     "takeover_without_extension": ("kill-allocator",),
+    "dropped_port_forgotten": ("drop-port", "revoke"),
     "fenced_goes_on": ("stop-allocator",),
 }
 """What brings a bug to light soonest; the others need no help."""

@@ -169,7 +169,7 @@ async def test_a_stranger_under_the_same_key_is_not_overwritten(served: Served) 
     key = key_of(mac_of(1), line, mode)
     town.datapath.put(key, first)
 
-    projection.put(Binding(mac_of(1), projection.lines.text(line), RELAY, "res-1", 99), line)
+    projection.put(Binding(mac_of(1), projection.lines.text(line), RELAY, "res-1", 99), line, 0)
 
     assert town.datapath.lookup(key) == first
     assert projection.find(mac_of(1), line) is None

@@ -8,7 +8,7 @@ from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp.tables import Line, SiteState, key_mac
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.projection import Projection
-from edge_agent.sync.removals import ACKED_POOL, NO_SLOT, TOMBSTONE, discriminator
+from edge_agent.sync.removals import ACKED_POOL, NO_SLOT, TOMBSTONE, UNSERVED_POOL, discriminator
 from lease_core.domain.commands import DeclineAddress, Heartbeat, ReleaseLease, RevokeLease
 from lease_core.domain.events import Event, Record
 from lease_core.domain.ledger import Ledger
@@ -110,7 +110,7 @@ def view(datapath: MemoryDatapath) -> View:
             slots.append(found.slot)
         if discriminator(key) >= TOMBSTONE:
             assert found.ip not in owed, "two tombstones for one address"
-            if found.pool_id != ACKED_POOL:
+            if found.pool_id not in (ACKED_POOL, UNSERVED_POOL):
                 owed[found.ip] = found.seq
             continue
         assert found.check_ok, "another's value"

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.sync.inventory import LONGEST_GUARD_NS, unknown_to
+from edge_agent.sync.lines import Lines
 from edge_agent.sync.reconcile import reconcile
 from lease_core.domain.commands import ReleaseLease, ReportBinding, ReportLoss
 from lease_core.domain.ledger import Ledger
@@ -88,3 +89,18 @@ def test_what_only_a_former_life_can_have_promised_is_told_however_late() -> Non
     late_ns = NOW_BOOT + 10 * LONGEST_GUARD_NS
 
     assert len(unknown_to(lost, projection.datapath, projection.lines, "bng1", late_ns)) == 3
+
+
+def test_what_has_no_place_here_is_told_to_a_log_that_lost_it() -> None:
+    """I1: a binding on a line that is none of ours any more is no news to a log that has it."""
+    site, lost = Site(size=4), Ledger()
+    site.lease(1)
+    projection = applied(site)
+    lines = Lines({"access1": 8})
+    reconcile(projection_of(projection.datapath, lines=lines), site.ledger, NOW_BOOT)  # type: ignore[arg-type]
+
+    def told(ledger: Ledger) -> list[str]:
+        reports = unknown_to(ledger, projection.datapath, lines, "bng1", NOW_BOOT)
+        return [report.state for report in reports]
+
+    assert (told(site.ledger), told(lost)) == ([], ["removed"])

@@ -148,18 +148,47 @@ class TestEvents:
         with pytest.raises(LedgerError):
             projection_of(open_tables()).apply(_record(1, ghost), NOW_BOOT)
 
-    def test_a_line_that_is_not_ours_is_not_served_but_its_end_is_acknowledged(self) -> None:
-        """An edge that lost an interface does not hold up the reuse of its addresses."""
+    def test_a_line_that_is_not_ours_is_not_served_but_its_promise_counts(self) -> None:
+        """I7: an edge that lost an interface acknowledges an end there with what may be promised;
+        also the next process."""
+        site = Site()
+        ip = site.lease(1, "access9")
+        projection = applied(site)
+        assert projection.unserved == 1
+        assert view(projection.datapath).bindings == {}
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        again = projection_of(projection.datapath)  # type: ignore[arg-type]
+        assert [each.ip for each in again.removals.unserved()] == [ip]
+        again.apply(records_of(site.log)[-1], NOW_BOOT + 600 * SECOND)
+        [owed] = again.removals
+
+        assert (owed.ip, owed.ref) == (ip, site.ledger.seq)
+        assert again.remaining_s(owed, NOW_BOOT + 600 * SECOND) == 3000
+        assert again.removals.unserved() == []
+
+    def test_an_end_of_what_was_never_here_may_leave_a_promise(self) -> None:
+        """I7: nothing is known of the binding, so as much as anybody can be promised counts."""
         site = Site()
         ip = site.lease(1, "access9")
         site.do(RevokeLease(req="x", ip=ip, cause="operator"))
-        projection = applied(site)
+        projection = projection_of(open_tables(), records_of(site.log)[:-2])
+        projection.apply(records_of(site.log)[-1], NOW_BOOT)
         [owed] = projection.removals
 
-        assert projection.unserved == 1
-        assert view(projection.datapath).bindings == {}
-        assert (owed.ip, owed.slot) == (ip, NO_SLOT)
-        assert projection.remaining_s(owed, NOW_BOOT) == 0
+        assert projection.remaining_s(owed, NOW_BOOT) == 3600
+
+    def test_without_room_for_a_promise_the_longest_counts(self) -> None:
+        """I7: a full table acknowledges what it could not remember with a whole lease time."""
+        site = Site(size=2)
+        ips = [site.lease(mac) for mac in (1, 2)]
+        site.do(RevokeLease(req="x", ip=ips[1], cause="operator"))
+        projection = Projection(open_tables(1), LINES, 1)
+        for record in records_of(site.log):
+            projection.apply(record, NOW_BOOT)
+        [owed] = projection.removals
+
+        assert owed.slot == NO_SLOT
+        assert projection.remaining_s(owed, NOW_BOOT + 9000 * SECOND) == 3600
 
 
 class TestContradictions:
@@ -215,17 +244,18 @@ class TestTwoLines:
         assert served_first(after, 1).ip == two  # type: ignore[union-attr]
         assert after.discriminator_of(Mac(1), ACCESS1) == 0
 
-    def test_a_mac_on_too_many_lines_takes_no_slots(self) -> None:
-        """One MAC everywhere is bounded, and what is refused costs nothing (I12)."""
+    def test_a_mac_on_too_many_lines_is_served_on_the_first(self) -> None:
+        """One MAC everywhere is bounded (I12); what is not served is remembered."""
         lines = [f"access0:{number}" for number in range(1, MAX_LINES_PER_MAC + 20)]
         site = Site(size=len(lines) + 1)
         for name in lines:
             site.lease(1, name)
-        projection = applied(site, size=MAX_LINES_PER_MAC + 1)
+        projection = applied(site)
         site.lease(2, "access1")
         projection.apply(records_of(site.log)[-1], NOW_BOOT)
 
-        assert projection.unserved == 19
+        assert len(projection.removals.unserved()) == projection.unserved == 19
+        assert len(view(projection.datapath).bindings) == MAX_LINES_PER_MAC + 1
         assert served_first(projection, 2) is not None
 
 

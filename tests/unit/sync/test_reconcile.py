@@ -171,6 +171,36 @@ class TestPromises:
         assert after[1].ip == ip
         assert datapath.promise(after[1].slot) >= NOW_BOOT + 9999 * SECOND
 
+    @pytest.mark.parametrize("how", ["dropped", "renamed"])
+    def test_a_port_that_goes_keeps_what_was_promised_there(self, how: str) -> None:
+        """I1, I7: an end on a line that is none of ours any more is acknowledged with the promise
+        that was made while it was; if the port comes back, its bindings have their promises."""
+        site = Site()
+        ip = site.lease(1)
+        records, datapath = records_of(site.log), open_tables()
+        found = projection_of(datapath, records).find(Mac(1), Line(7))
+        assert found
+        datapath.raise_promise(found[1].slot, NOW_BOOT + 9999 * SECOND)
+        others = {"access1": 8} if how == "dropped" else {"access7": 7, "access1": 8}
+        for _ in range(2):
+            without = projection_of(datapath, lines=Lines(others))
+            reconcile(without, ledger_of(records), NOW_NS)
+            assert (list(without.removals), view(datapath).bindings) == ([], {})
+
+        back = projection_of(datapath, lines=LINES)
+        reconcile(back, ledger_of(records), NOW_NS)
+        again = back.find(Mac(1), Line(7))
+        assert again
+        assert datapath.promise(again[1].slot) == NOW_BOOT + 9999 * SECOND
+        assert back.removals.all() == []
+
+        without = projection_of(datapath, lines=Lines(others))
+        reconcile(without, ledger_of(records), NOW_NS)
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        without.apply(records_of(site.log)[-1], NOW_NS)
+        [owed] = without.removals
+        assert without.remaining_s(owed, NOW_BOOT) == 9999
+
     def test_an_end_that_was_missed_is_acknowledged_with_its_promise(self) -> None:
         """I7: a binding that ended in a gap is owed with what the kernel promised meanwhile."""
         site = Site()
