@@ -3,7 +3,8 @@
  * The ABI between the kernel program and the agent: map shapes, counters, constants.
  * edge_agent/datapath/abi.py mirrors it and a test compares the mirror with this object's BTF.
  *
- * Suffix _be: network byte order. Suffix _boot_ns: CLOCK_BOOTTIME, nanoseconds.
+ * Suffix _be: network byte order. Suffix _boot_ns: CLOCK_BOOTTIME, nanoseconds. Suffix _elapsed_ns:
+ * the agent's own clock, which nobody slews or steps.
  */
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
@@ -211,8 +212,10 @@ struct notice {
 struct site_state {
 	__u32 abi_magic;
 	__u32 gate;             /* 1 = may answer */
+	__u64 held_until_elapsed_ns; /* `promises` may look shorter than they are until then */
 	__u64 horizon_boot_ns;  /* E: no promise beyond it */
-	__u64 touched_boot_ns;  /* the agent was alive */
+	__u64 touched_boot_ns;  /* the agent was alive ... */
+	__u64 touched_elapsed_ns; /* ... and what its own clock said then */
 	__u64 epoch;            /* of the last applied event */
 	__u64 incarnation;      /* random, made with the maps: names the life of `promises` */
 	__u64 cursor_lo;        /* applied up to this seq ... */

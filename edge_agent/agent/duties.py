@@ -27,13 +27,8 @@ class Duties:
         self._datapath = projection.datapath
         self._send_command = send_command
         self._started = started
-        self._held_until_ns = 0
         self._repeat_ns: dict[int, int] = {}
         self._sweep: Iterator[tuple[SubscriberKey, Assignment]] | None = None
-
-    def hold(self, until_elapsed_ns: int) -> None:
-        """Say nothing about promises until then: what the tables tell of them cannot be trusted."""
-        self._held_until_ns = max(self._held_until_ns, until_elapsed_ns)
 
     def due_removals(self, now: Now) -> list[Removal]:
         """Removals whose acknowledgement is due, for the first time or again.
@@ -54,11 +49,14 @@ class Duties:
         Before its first horizon the allocator would take what a rebooted router says, whose
         promises are lost, for the word of the former life that made them (I7).
         """
-        is_known = self._datapath.state().horizon_boot_ns > now.boot_ns
-        return is_known and now.elapsed_ns >= self._held_until_ns
+        state = self._datapath.state()
+        is_known = state.horizon_boot_ns > now.boot_ns
+        return is_known and now.elapsed_ns >= state.held_until_elapsed_ns
 
     def acknowledge(self, removals: Iterable[Removal], now: Now) -> None:
-        """Say what removed holders are still promised."""
+        """Say what removed holders are still promised, unless a clock was stepped meanwhile."""
+        if not self._has_horizon(now):
+            return
         incarnation = self._datapath.state().life
         for removal in removals:
             if self._projection.removals.of(removal.ip) != removal:

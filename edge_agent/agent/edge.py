@@ -90,9 +90,7 @@ class Edge:
     def _take_over(self, now: Now) -> None:
         """Go on with the tables; close the gate while they may say what is not so."""
         state = self._state
-        self.horizon.resume(
-            state.horizon_boot_ns, now.boot_ns, now.elapsed_ns, state.touched_boot_ns
-        )
+        self.horizon.resume(state.horizon_boot_ns, state.touched_boot_ns, state.touched_elapsed_ns)
         is_whole = state.cursor_lo == state.cursor_hi and not self.needs_rebuild
         self._state = replace(
             state,
@@ -100,6 +98,9 @@ class Edge:
             gate=state.gate and is_whole,
             abi_ok=True,
         )
+        former = ClockWatch(state.touched_boot_ns, state.touched_elapsed_ns)
+        if state.touched_boot_ns and not former.are_steady(*now):
+            self._distrust_clocks(former)
         self.touch(now)
 
     def _send_unless_lost(self, command: Command) -> bool:
@@ -250,8 +251,13 @@ class Edge:
 
     def unknown_to(self, ledger: Ledger, now: Now) -> list[ReportBinding]:
         """What these tables promise and the ledger does not know."""
+        is_held = now.elapsed_ns < self._state.held_until_elapsed_ns
         return unknown_to(
-            ledger, self.datapath, self.projection.lines, self.identity.edge, now.boot_ns
+            ledger,
+            self.datapath,
+            self.projection.lines,
+            self.identity.edge,
+            0 if is_held else now.boot_ns,
         )
 
     def loss(self) -> ReportLoss:
@@ -267,23 +273,26 @@ class Edge:
     def touch(self, now: Now) -> None:
         """Tell the kernel program that we are alive, and E on its clock."""
         if not self._clocks.are_steady(now.boot_ns, now.elapsed_ns):
-            self._distrust_clocks()
+            self._distrust_clocks(self._clocks)
         elif self._clocks.paused_ns:
             self._audit.warning("agent.paused", paused_s=self._clocks.paused_ns // SECOND_NS)
         self._state = replace(
             self._state,
             touched_boot_ns=now.boot_ns,
+            touched_elapsed_ns=now.elapsed_ns,
             horizon_boot_ns=self.horizon.end_boot_ns(now.boot_ns, now.elapsed_ns),
         )
         self._set_state()
 
-    def _distrust_clocks(self) -> None:
+    def _distrust_clocks(self, clocks: ClockWatch) -> None:
         """Give up E, and say nothing of promises that may look shorter than they are (I1, I7).
 
         A promise is a time on CLOCK_BOOTTIME, and none is longer than E was on the elapsed clock.
+        The tables remember that, for the next process may not see the step.
         """
-        self.duties.hold(self.horizon.forfeit())
-        step_ms = self._clocks.step_ns // 1_000_000
+        held_ns = max(self._state.held_until_elapsed_ns, self.horizon.forfeit())
+        self._state = replace(self._state, held_until_elapsed_ns=held_ns)
+        step_ms = clocks.step_ns // 1_000_000
         self._audit.critical("clock.unsteady", boot_ahead_ms=step_ms)
 
     # --- frames ---

@@ -280,15 +280,18 @@ class Runtime:
             ticks += 1
             if len(self._lost) == len(self._sockets):
                 raise next(iter(self._lost.values()))
-            self.edge.touch(now())
-            self.edge.notices.tell(now())
+            moment = now()  # one for all: a clock may be stepped at any other
+            self.edge.touch(moment)
+            self.edge.notices.tell(moment)
             if self._is_asked:
                 self._send_heartbeat()
             dropped = self.edge.slow_path.waiting.drop_stale(elapsed_ns())
             self.edge.slow_path.tally["waited_too_long"] += dropped
-            due = self.edge.duties.due_removals(now())
+            if ticks % EXPIRY_EVERY_TICKS == 0:
+                self.edge.duties.report_expiries(moment)
+            due = self.edge.duties.due_removals(moment)
             if due:
                 await asyncio.to_thread(self._datapath.grace)
-                self.edge.duties.acknowledge(due, now())
-            if ticks % EXPIRY_EVERY_TICKS == 0:
-                self.edge.duties.report_expiries(now())
+                moment = now()
+                self.edge.touch(moment)
+                self.edge.duties.acknowledge(due, moment)

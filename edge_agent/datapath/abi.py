@@ -85,8 +85,10 @@ SITE_STATE: Final = Record(
     "site_state",
     abi_magic="I",
     gate="I",
+    held_until_elapsed_ns="Q",
     horizon_boot_ns="Q",
     touched_boot_ns="Q",
+    touched_elapsed_ns="Q",
     epoch="Q",
     incarnation="Q",
     cursor_lo="Q",
@@ -272,8 +274,10 @@ def pack_state(state: SiteState) -> bytes:
     return SITE_STATE.layout.pack(
         MAGIC if state.abi_ok else 0,
         state.gate,
+        state.held_until_elapsed_ns,
         state.horizon_boot_ns,
         state.touched_boot_ns,
+        state.touched_elapsed_ns,
         state.epoch,
         state.incarnation,
         state.cursor_lo,
@@ -288,14 +292,16 @@ def pack_state(state: SiteState) -> bytes:
 
 
 def unpack_state(octets: bytes) -> SiteState:
-    magic, gate, horizon, touched, epoch, incarnation, *cursor, genesis, lines, lost, current = (
+    magic, gate, held_until, horizon, touched_boot, touched_elapsed, *more = (
         SITE_STATE.layout.unpack(octets)
     )
-    lo, hi, commit_ms, cursor_hash = cursor
+    epoch, incarnation, lo, hi, commit_ms, cursor_hash, genesis, lines, lost, current = more
     return SiteState(
         gate=gate == 1,
+        held_until_elapsed_ns=held_until,
         horizon_boot_ns=horizon,
-        touched_boot_ns=touched,
+        touched_boot_ns=touched_boot,
+        touched_elapsed_ns=touched_elapsed,
         epoch=epoch,
         incarnation=incarnation,
         cursor_lo=lo,

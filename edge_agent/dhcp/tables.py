@@ -146,11 +146,15 @@ class PoolOptions:
 
 @dataclass(slots=True)
 class SiteState:
-    """The record of `site_state`; times in CLOCK_BOOTTIME nanoseconds."""
+    """The record of `site_state`; times in nanoseconds of CLOCK_BOOTTIME or the elapsed clock."""
 
     gate: bool = False
+    held_until_elapsed_ns: int = 0
+    """A clock was stepped: until then promises may look shorter than they are."""
     horizon_boot_ns: int = 0
     touched_boot_ns: int = 0
+    touched_elapsed_ns: int = 0
+    """The moment of `touched_boot_ns` on the other clock."""
     epoch: int = 0
     incarnation: int = 0
     cursor_lo: int = 0

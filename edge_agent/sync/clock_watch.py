@@ -4,8 +4,8 @@ The kernel reads CLOCK_BOOTTIME, E is kept on the elapsed clock. A time daemon m
 by a twelfth; anything beyond is a clock that was stepped, stopped or replaced under us.
 """
 
-from edge_agent.sync.horizon import SLEW_DIVISOR
-
+SLEW_DIVISOR = 11
+"""What CLOCK_BOOTTIME shows is at most one eleventh short: chrony slows it down by 1/12 (8.3 %)."""
 TOLERANCE_NS = 100_000_000
 """Two clocks are not read in the same instant."""
 PAUSED_NS = 5_000_000_000

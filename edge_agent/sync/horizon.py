@@ -9,8 +9,6 @@ from lease_core.domain.events import HorizonGranted
 SECOND_NS = 1_000_000_000
 RATE_ERROR = 1e-3
 MAX_PENDING = 16
-SLEW_DIVISOR = 11
-"""What CLOCK_BOOTTIME shows is at most one eleventh short: chrony slows it down by 1/12 (8.3 %)."""
 
 
 class Horizon:
@@ -20,15 +18,9 @@ class Horizon:
         self._end_elapsed_ns = 0
         self._sent: dict[str, int] = {}
 
-    def resume(self, end_boot_ns: int, boot_ns: int, elapsed_ns: int, touched_boot_ns: int) -> None:
-        """Take over what the tables say from this edge's former process.
-
-        Nobody wrote E anew since `touched_boot_ns`: so much as the kernel's clock may have been
-        slowed down meanwhile is not left any more.
-        """
-        lost_ns = (boot_ns - touched_boot_ns) // SLEW_DIVISOR
-        if end_boot_ns - lost_ns > boot_ns:
-            self._end_elapsed_ns = elapsed_ns + end_boot_ns - lost_ns - boot_ns
+    def resume(self, end_boot_ns: int, touched_boot_ns: int, touched_elapsed_ns: int) -> None:
+        """Take over E as this edge's former process last wrote it, with what both clocks said."""
+        self._end_elapsed_ns = max(0, touched_elapsed_ns + end_boot_ns - touched_boot_ns)
 
     def beat(self, nonce: str, elapsed_ns: int) -> None:
         """Remember when the heartbeat `nonce` is sent; call it before sending."""

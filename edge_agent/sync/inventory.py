@@ -23,7 +23,10 @@ A promise of no time at all is one that only a former life of these tables can h
 def unknown_to(
     ledger: Ledger, datapath: Datapath, lines: Lines, edge: str, now_boot_ns: int
 ) -> list[ReportBinding]:
-    """Reports of every such promise that the ledger does not know; ended bindings first."""
+    """Reports of every such promise that the ledger does not know; ended bindings first.
+
+    `now_boot_ns` 0 = the clock says nothing of promises: all of them are taken to stand.
+    """
     incarnation = datapath.state().life
     reports = []
     for key, found in datapath.entries():

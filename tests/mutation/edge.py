@@ -33,10 +33,8 @@ MUTANTS = (
        "        if sent_ns is None:\n            sent_ns = self._end_elapsed_ns\n", SYNC),
     _m("horizon-lowered-by-a-grant", "I13", HORIZON,
        "max(self._end_elapsed_ns, sent_ns + usable_ns)", "sent_ns + usable_ns", SYNC),
-    _m("horizon-stretched-by-slewing", "I6", HORIZON, "if end_boot_ns - lost_ns > boot_ns:\n"
-       "            self._end_elapsed_ns = elapsed_ns + end_boot_ns - lost_ns - boot_ns",
-       "if end_boot_ns > boot_ns:\n"
-       "            self._end_elapsed_ns = elapsed_ns + end_boot_ns - boot_ns", SYNC),
+    _m("horizon-stretched-by-slewing", "I6", HORIZON,
+       "max(0, touched_elapsed_ns + end_boot_ns - touched_boot_ns)", "end_boot_ns", SYNC),
     _m("horizon-kept-by-another-life", "I1", HORIZON,
        "end_ns, self._end_elapsed_ns = self._end_elapsed_ns, 0", "end_ns = self._end_elapsed_ns",
        SYNC),

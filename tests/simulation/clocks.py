@@ -57,6 +57,9 @@ class Clock:
         self.was_slewed = self.was_slewed or slew != 1.0
         self.slew = slew
 
+    def step_boot(self, by_s: float) -> None:
+        self._boot_base_ns += int(by_s * SECOND)
+
     def reboot(self) -> None:
         """Both clocks that safety may use begin anew."""
         self.started_s = self._boot_at_s = self._real_s()

@@ -10,7 +10,7 @@ from edge_agent.agent import responses
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.edge import Edge
 from edge_agent.dhcp import fastpath, reply
-from edge_agent.sync import horizon, projection, reconcile
+from edge_agent.sync import projection, reconcile
 from edge_agent.sync.horizon import SECOND_NS, Horizon
 from lease_core.domain import decide, ledger, speakers
 from lease_core.domain.desk import Desk
@@ -127,7 +127,28 @@ def speaks_before_horizon() -> list[Patch]:
 
 def stretched_horizon() -> list[Patch]:
     """A restarted agent believes what a slowed clock says of E."""
-    return [mock.patch.object(horizon, "SLEW_DIVISOR", 10**9)]
+
+    def resume(self: Horizon, end_boot_ns: int, *_: int) -> None:
+        clock = seams.here().clock
+        self._end_elapsed_ns = clock.elapsed_ns() + end_boot_ns - clock.boot_ns()
+
+    return [mock.patch.object(Horizon, "resume", resume)]
+
+
+def step_forgotten() -> list[Patch]:
+    """Only the process that sees a clock stepped doubts the promises."""
+    take_over = Edge._take_over
+
+    def trusting(self: Edge, now: Any) -> None:
+        self._state = replace(
+            self._state,
+            held_until_elapsed_ns=0,
+            touched_elapsed_ns=self._state.touched_elapsed_ns and now.elapsed_ns,
+            touched_boot_ns=self._state.touched_boot_ns and now.boot_ns,
+        )
+        take_over(self, now)
+
+    return [mock.patch.object(Edge, "_take_over", trusting)]
 
 
 def promise_in_memory() -> list[Patch]:
@@ -234,6 +255,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
         no_former_life,
         speaks_before_horizon,
         stretched_horizon,
+        step_forgotten,
         promise_in_memory,
         double_offer,
         cursor_before_tables,

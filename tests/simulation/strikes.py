@@ -175,6 +175,11 @@ def _slew(world: "World", fault: Fault) -> None:
     _after(world, fault, lambda: clock.set_slew(1.0))
 
 
+def _boot_step(world: "World", fault: Fault) -> None:
+    """Ahead, so that promises look shorter than they are; back, they would look longer."""
+    _router(world, fault).clock.step_boot(world.rng.choice((4.0, 25.0, 200.0)))
+
+
 def _wall(world: "World", fault: Fault) -> None:
     machines = {**world.routers, **world.allocators}
     clock = world.server.clock if fault.kind == "wall-redis" else machines[fault.target].clock
@@ -348,6 +353,7 @@ _STRIKES: dict[str, Callable[["World", Fault], None]] = {
     "trim": _trim,
     "cut": _cut,
     "hole": _hole,
+    "boot-step": _boot_step,
     "wall-edge": _wall,
     "wall-allocator": _wall,
     "wall-redis": _wall,

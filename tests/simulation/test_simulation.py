@@ -36,6 +36,7 @@ FAULTS_FOR = {
     "no_former_life": ("reboot",),
     "speaks_before_horizon": ("reboot", "revoke"),
     "stretched_horizon": ("slew", "kill-agent", "redis-down"),
+    "step_forgotten": ("boot-step", "kill-agent", "revoke"),
     "promise_in_memory": ("kill-agent", "revoke"),
     "cursor_before_tables": ("fuse",),
     "takeover_without_extension": ("kill-allocator",),

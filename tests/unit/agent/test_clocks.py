@@ -13,8 +13,11 @@ from edge_agent.agent.runtime import now
 from edge_agent.agent.slow_path import Now
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.sync.clock_watch import TOLERANCE_NS, ClockWatch
+from edge_agent.sync.follower import Following
 from lease_core import clock
 from lease_core.domain.commands import AckRemoval, ReportExpiry
+from lease_core.domain.events import LeaseExpired, RemovalAcked
+from lease_core.domain.ledger import Ledger
 from tests.unit.agent.town import SECOND, Town, discover, release, renewing
 
 HOUR = 3600 * SECOND
@@ -90,6 +93,42 @@ class TestEdge:
         assert AckRemoval in tells(
             Now(stepped.boot_ns + left_ns + SECOND, town.ns + left_ns + SECOND)
         )
+
+    @pytest.mark.parametrize("when", ["before", "while dead"])
+    async def test_the_next_agent_knows_that_promises_look_too_short(self, when: str) -> None:
+        """I1, I7: a step that only a former process saw, or none, is not forgotten: until the E of
+        before has passed nothing is said of promises, and a lost log is told all of them."""
+        town = await Town().begin()
+        ip = await town.lease(1)
+        await town.lease(2)
+        await town.send(release(1, ip))
+        left_ns = int(town.edge.horizon.remaining_s(town.ns) * SECOND)
+        step_ns = 10 * HOUR
+        if when == "before":
+            town.edge.touch(Now(town.ns + step_ns, town.ns))
+        town.step_ns = step_ns
+        town.restart_edge()
+        town.edge.following = Following.LIVE
+        told = town.edge.unknown_to(Ledger(), town.now)
+        assert [report.state for report in told] == ["removed", "bound"]
+        await town.wait(left_ns // SECOND - 60)
+        assert await town.events(RemovalAcked, LeaseExpired) == []
+        await town.wait(180)
+
+        assert len(await town.events(RemovalAcked, LeaseExpired)) >= 2
+
+    async def test_a_step_within_the_grace_is_seen_before_the_acknowledgement(self) -> None:
+        """I7: promises are read by the clocks of the last look, not by what came behind it."""
+        town = await Town().begin()
+        await town.send(release(1, await town.lease(1)))
+        due = town.edge.duties.due_removals(town.now)
+        assert due
+        town.step_ns = 10 * HOUR
+        town.commands.clear()
+        town.edge.touch(town.now)
+        town.edge.duties.acknowledge(due, town.now)
+
+        assert town.commands == []
 
     async def test_an_agent_that_slept_through_its_horizon_answers_nobody(self) -> None:
         """Stopped longer than E: the first look says so, and no client is answered before it."""

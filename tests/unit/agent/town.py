@@ -133,10 +133,11 @@ def pool(size: int) -> PoolAdded:
 
 
 class Town:
-    """`is_cut` = the edge does not reach the log."""
+    """`is_cut` = the edge does not reach the log; `step_ns` puts its CLOCK_BOOTTIME ahead."""
 
     def __init__(self, size: int = 4, timing: Timing | None = None) -> None:
         self.ns = 1000 * SECOND
+        self.step_ns = 0
         self.is_cut = False
         self.server = MemoryServer(now_ms=lambda: START_MS + self.ns // 1_000_000)
         self.log = MemoryLog("ams01", self.server)
@@ -152,7 +153,7 @@ class Town:
 
     @property
     def now(self) -> Now:
-        return Now(self.ns, self.ns)
+        return Now(self.ns + self.step_ns, self.ns)
 
     def restart_edge(self, lines: dict[str, int] | None = None) -> None:
         """A new process over the same tables."""
