@@ -5,13 +5,14 @@ whose promises have all passed. Both are said again until the log shows that the
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from edge_agent.agent.answering import Now, SendCommand
-from edge_agent.dhcp.tables import Assignment, SubscriberKey, holder
+from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, holder, key_mac
 from edge_agent.sync.projection import Projection
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, discriminator
 from lease_core.domain.commands import AckRemoval, ReportExpiry
+from lease_core.domain.values import Ipv4, Mac
 
 SECOND_NS = 1_000_000_000
 REPEAT_ACK_NS = 10 * SECOND_NS
@@ -75,7 +76,7 @@ class Duties:
         """Report bindings whose every promise has passed; the log decides (DESIGN section 4).
 
         Looks at the next `SWEPT_AT_ONCE` entries, and begins anew after the last, so that a full
-        table does not keep clients waiting.
+        table does not keep clients waiting; and at the bindings that have no place there.
         """
         if not self._has_horizon(now):
             return
@@ -83,30 +84,44 @@ class Duties:
         entries = list(islice(self._sweep, SWEPT_AT_ONCE))
         if len(entries) < SWEPT_AT_ONCE:
             self._sweep = None
-        incarnation = self._datapath.state().life
-        over = (each for each in entries if self._is_over(*each, now))
-        for key, found in islice(over, MAX_REPORTS):
-            self._send_command(
-                ReportExpiry(
-                    req=f"expiry-{found.seq}",
-                    mac=holder(key, found),
-                    line=self._projection.lines.text(found.line),
-                    ip=found.ip,
-                    ref=found.seq,
-                    incarnation=incarnation,
-                )
+        over = (
+            (holder(key, found), found.line, found.ip, found.seq)
+            for key, found in entries
+            if self._is_over(key, found, now)
+        )
+        unserved = (
+            (key_mac(each.key), each.line, each.ip, each.ref)
+            for each in self._projection.removals.unserved()
+            if self._has_passed(each.slot, self._projection.longest_lease_s, now)
+        )
+        for mac, line, ip, ref in islice(chain(over, unserved), MAX_REPORTS):
+            self._report(mac, line, ip, ref)
+
+    def _report(self, mac: Mac, line: Line, ip: Ipv4, ref: int) -> None:
+        self._send_command(
+            ReportExpiry(
+                req=f"expiry-{ref}",
+                mac=mac,
+                line=self._projection.lines.text(line),
+                ip=ip,
+                ref=ref,
+                incarnation=self._datapath.state().life,
             )
+        )
 
     def _is_over(self, key: SubscriberKey, found: Assignment, now: Now) -> bool:
-        """Whether no promise of a binding can stand.
+        """Whether no promise of a binding that is answered can stand."""
+        if discriminator(key) >= TOMBSTONE or found.slot == NO_SLOT:
+            return False
+        pool = self._datapath.pool(found.pool_id)
+        has_passed = self._has_passed(found.slot, pool.lease_time_s if pool else 0, now)
+        return has_passed and self._datapath.lookup(key) == found
+
+    def _has_passed(self, slot: int, lease_time_s: int, now: Now) -> bool:
+        """Whether no promise of a slot can stand.
 
         Promises of a former life of the tables are not known: for a whole lease time after the
         start, a binding without a promise is taken to have one.
         """
-        if discriminator(key) >= TOMBSTONE or found.slot == NO_SLOT:
-            return False
-        end_ns = self._datapath.promise(found.slot)
-        if not end_ns:
-            pool = self._datapath.pool(found.pool_id)
-            end_ns = self._started.boot_ns + (pool.lease_time_s if pool else 0) * SECOND_NS
-        return end_ns <= now.boot_ns and self._datapath.lookup(key) == found
+        end_ns = self._datapath.promise(slot)
+        return (end_ns or self._started.boot_ns + lease_time_s * SECOND_NS) <= now.boot_ns

@@ -127,6 +127,11 @@ class Edge:
         """The tables were made for other interfaces: an entry may name another's line (I8)."""
         return any(self._state.genesis) and self._state.lines != self._lines
 
+    @property
+    def may_lack(self) -> bool:
+        """Full tables may not even remember every binding that has no place in them."""
+        return self.projection.slots.is_full
+
     def adopt(self, position: Position) -> None:
         """The tables, new or rebuilt, hold exactly what the log says up to `position`."""
         self._state = replace(self._state, lines=self._lines)

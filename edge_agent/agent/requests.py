@@ -93,11 +93,17 @@ class Requests:
         return False
 
     def _ask(self, request: Request, ifindex: int, now: Now) -> None:
-        """Put the client's wish to the allocator and let the client wait."""
+        """Put the client's wish to the allocator and let the client wait.
+
+        Not the wish of one who could not be served if it were granted: no address is bound in vain.
+        """
         command = self._command(request, ifindex)
         if command is None:
             return
         line = self._answering.line_of(request, ifindex)
+        if not self._projection.has_room(request.message.mac, line):
+            self._answering.drop("table_full")
+            return
         if not self._guard.has_room(request.message.mac, line, now.elapsed_ns):
             self._answering.drop("line_full")
             return

@@ -171,7 +171,7 @@ class Runtime:
             rebuild=self._rebuild,
             rejoin=self._rejoin,
             tell=self.edge.set_following,
-            needs_rebuild=self.edge.needs_rebuild or has_snapshot,
+            needs_rebuild=self.edge.needs_rebuild or self.edge.may_lack or has_snapshot,
         )
         await follower.run()
 

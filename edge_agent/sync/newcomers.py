@@ -4,11 +4,11 @@ Most of a log is made of them, and all of a table that is rebuilt. They need not
 must: no entry of their MAC is there and no removal of their address is owed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from edge_agent.dhcp.tables import Assignment, KeyMode, subscriber_key
-from lease_core.domain.events import LeaseAssigned
+from lease_core.domain.events import LeaseAssigned, Record
 from lease_core.domain.ledger import Binding
 from lease_core.domain.values import Mac
 
@@ -40,6 +40,15 @@ class KnownMacs:
 
 def _place(mac: Mac) -> int:
     return (mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS
+
+
+def leases(records: Sequence[Record], start: int) -> Iterator[tuple[LeaseAssigned, int]]:
+    """The leases from `start` up to the first other event."""
+    for at in range(start, len(records)):
+        event = records[at].event
+        if not isinstance(event, LeaseAssigned):
+            return
+        yield event, records[at].seq
 
 
 def put_newcomers(

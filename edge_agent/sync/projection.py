@@ -24,7 +24,7 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.newcomers import KnownMacs, put_newcomers
+from edge_agent.sync.newcomers import KnownMacs, leases, put_newcomers
 from edge_agent.sync.occupancy import Occupancy
 from edge_agent.sync.pools import Pools
 from edge_agent.sync.removals import (
@@ -177,7 +177,7 @@ class Projection:
         Raises:
             LedgerError: it contradicts what the log said before; nothing was written.
         """
-        applied = put_newcomers(self, _assigned(records, start), now_boot_ns)
+        applied = put_newcomers(self, leases(records, start), now_boot_ns)
         if not applied:
             self.apply(records[start], now_boot_ns)
         return applied or 1
@@ -267,7 +267,8 @@ class Projection:
         """Write a binding where there is a place for it; its slot, or None, and counted."""
         found = self.find(binding.mac, line)
         key = found[0] if found else self._free_key(binding.mac, line)
-        if key is None:
+        if isinstance(key, str):
+            self._leave_unserved("table.full", binding.mac, key)
             return None
         if found:
             self._count_out(*found)
@@ -289,21 +290,20 @@ class Projection:
             return None
         return slot
 
-    def _free_key(self, mac: Mac, line: Line) -> SubscriberKey | None:
-        """The key of a new binding; None, and counted, where there is none."""
+    def has_room(self, mac: Mac, line: Line) -> bool:
+        """Whether a subscriber who is not bound would be served here if he were."""
+        return not self.slots.is_full and not isinstance(self._free_key(mac, line), str)
+
+    def _free_key(self, mac: Mac, line: Line) -> SubscriberKey | str:
+        """The key of a new binding, or why there is none."""
         mode = self.mode_of(line)
         if mode is KeyMode.MAC:
             number = self._count(mac)
             if number < MAX_LINES_PER_MAC:
                 return subscriber_key(mac, number)
-            reason = f"it is bound on {MAX_LINES_PER_MAC} lines already"
-        else:
-            key = key_of(mac, line, mode)
-            if self.datapath.lookup(key) is None:
-                return key
-            reason = "another subscriber has the same key"
-        self._leave_unserved("table.full", mac, reason)
-        return None
+            return f"it is bound on {MAX_LINES_PER_MAC} lines already"
+        key = key_of(mac, line, mode)
+        return "another subscriber has the same key" if self.datapath.lookup(key) else key
 
     def _count(self, mac: Mac) -> int:
         return sum(1 for _ in self._bindings(mac))
@@ -385,20 +385,16 @@ class Projection:
         if removal:
             self.slots.give(removal.slot)
 
+    @property
+    def longest_lease_s(self) -> int:
+        """L of the pool that has the longest."""
+        return max((pool.lease_time_s for pool in self.pools), default=0)
+
     def remaining_s(self, removal: Removal, now_boot_ns: int) -> int:
         """What the holder of a removed binding is still promised, seconds rounded up.
 
         Where there was no room to remember it, as much as anybody can have been promised.
         """
         if removal.slot == NO_SLOT:
-            return max((pool.lease_time_s for pool in self.pools), default=0)
+            return self.longest_lease_s
         return max(0, -((now_boot_ns - self.datapath.promise(removal.slot)) // SECOND_NS))
-
-
-def _assigned(records: Sequence[Record], start: int) -> Iterator[tuple[LeaseAssigned, int]]:
-    """The leases from `start` up to the first other event."""
-    for at in range(start, len(records)):
-        event = records[at].event
-        if not isinstance(event, LeaseAssigned):
-            return
-        yield event, records[at].seq

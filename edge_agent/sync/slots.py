@@ -15,6 +15,10 @@ class Slots:
                 self._next = max(self._next, slot + 1)
         self._free = [slot for slot in range(self._next) if not self._taken[slot]]
 
+    @property
+    def is_full(self) -> bool:
+        return not self._free and self._next >= len(self._taken)
+
     def take(self) -> int | None:
         """A slot that nobody uses; None when there is none."""
         if self._free:

@@ -57,10 +57,10 @@ MUTANTS = (
     _m("edge-heeds-no-other-life", "I1", EDGE, "            self.horizon.forfeit()\n", "", SYNC),
     # --- projection, removals, duties ---
     _m("projection-older-end", "I4", PROJECTION,
-       "if found and found[1].ip == ip and found[1].seq < seq:",
-       "if found and found[1].ip == ip:", SYNC),
+       "if found and found[1].ip == event.ip and found[1].seq < seq:",
+       "if found and found[1].ip == event.ip:", SYNC),
     _m("projection-ends-another-address", "I4", PROJECTION,
-       "if found and found[1].ip == ip and found[1].seq < seq:",
+       "if found and found[1].ip == event.ip and found[1].seq < seq:",
        "if found and found[1].seq < seq:", SYNC),
     _m("projection-assigns-what-ended", "I2", PROJECTION,
        "if owed and owed.ref > seq:  # applied again, and ended since", "if False:", SYNC),
@@ -82,8 +82,7 @@ MUTANTS = (
     _m("duties-ack-what-changed", "I7", DUTIES,
        "if self._projection.removals.of(removal.ip) != removal:", "if False:", SYNC),
     _m("duties-expiry-without-promise", "I1", DUTIES,
-       "end_ns = self._started.boot_ns + (pool.lease_time_s if pool else 0) * SECOND_NS",
-       "end_ns = 1", SYNC),
+       "end_ns or self._started.boot_ns + lease_time_s * SECOND_NS", "end_ns or 1", SYNC),
     # --- the judgement in Python ---
     _m("twin-beyond-horizon", "I6", FASTPATH,
        "grant = min(lease_time_s, (horizon_boot_ns - now_boot_ns) // _SECOND_NS)",

@@ -47,7 +47,7 @@ class TestNames:
         print(f"seed {seed}")
         chance = random.Random(seed)
         names = [hostile(chance) for _ in range(500)]
-        town = await Town(size=250).begin()
+        town = await Town(size=250, subscribers=256).begin()
         for number, name in enumerate(names, 1):
             area = options.option(codes.HOST_NAME, name)
             await town.send(discover(1 + number % 240, area=area))

@@ -9,8 +9,9 @@ import pytest
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.options import option
 from edge_agent.sync.follower import LOST, Following
+from edge_agent.sync.projection import MAX_LINES_PER_MAC
 from edge_agent.sync.reconcile import reconcile
-from lease_core.domain.commands import RevokeLease
+from lease_core.domain.commands import RequestLease, RevokeLease
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import (
     AddressDeclined,
@@ -443,6 +444,61 @@ class TestEnding:
         town.edge.duties.acknowledge(due, town.now)
 
         assert town.commands == []
+
+
+class TestNoPlace:
+    """What the tables cannot hold is refused early, or comes back; no address is stuck."""
+
+    async def test_a_mac_on_too_many_lines_asks_in_vain(self) -> None:
+        """I12: whoever picks his own VLAN tags takes no more addresses than he is served with."""
+        town = await Town(size=40).begin()
+        for vlan in range(1, 13):
+            await town.join(1, vlan)
+
+        assert len(await town.events(LeaseAssigned)) == MAX_LINES_PER_MAC
+        assert town.edge.slow_path.tally["drop_table_full"] == 12 - MAX_LINES_PER_MAC
+
+    async def test_a_full_table_asks_for_nobody(self) -> None:
+        """I10: no address is bound for a subscriber who would find no room; holders go on."""
+        town = await Town(size=40, subscribers=3).begin()
+        ips = [await town.lease(number) for number in range(1, 4)]
+
+        assert await town.send(discover(4)) == []
+        assert town.edge.slow_path.tally["drop_table_full"] == 1
+        assert [r.kind for r in await town.send(renewing(1, ips[0]))] == [MessageType.ACK]
+
+    @pytest.mark.parametrize("is_restarted", [False, True])
+    @pytest.mark.parametrize("subscribers", [64, 8])
+    async def test_bindings_that_came_all_the_same_expire(
+        self, subscribers: int, is_restarted: bool
+    ) -> None:
+        """I10, I13: 9th lines of a MAC, foreign lines and those beyond a full table come back after
+        L + Q, also when the agent was restarted meanwhile."""
+        town = await Town(size=40, subscribers=subscribers).begin()
+        lines = [*(f"access0:{vlan}" for vlan in range(1, 13)), "access9"]
+        for number, line in enumerate(lines):
+            town.commands.append(
+                RequestLease(
+                    req=f"r{number}",
+                    mac=mac_of(1),
+                    line=line,
+                    ip=Ipv4(FIRST + number),
+                    kind="selecting",
+                )
+            )
+        await town.settle()
+        assert len(await town.events(LeaseAssigned)) == 13
+        if is_restarted:
+            town.restart_edge()
+            if town.edge.may_lack:
+                ledger, end = await replay(town.log, GENESIS)
+                reconcile(town.edge.projection, ledger, town.ns)
+                town.edge.adopt(end)
+            town.edge.set_following(Following.LIVE)
+        await town.wait(2 * 3600 + 600)
+
+        assert len(await town.events(LeaseExpired)) == 13
+        assert len(await town.events(AddressFreed)) == 13
 
 
 class TestHorizon:

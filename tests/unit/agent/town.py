@@ -55,6 +55,8 @@ class Reply:
 
 
 def read_reply(ifindex: int, frame: bytes) -> Reply:
+    if frame[12:14] == b"\x81\x00":
+        frame = frame[:12] + frame[16:]
     dst_ip = int.from_bytes(frame[30:34], "big")
     bootp, at, found = frame[42:], 240, {}
     while bootp[at] != codes.END:
@@ -135,14 +137,15 @@ def pool(size: int) -> PoolAdded:
 class Town:
     """`is_cut` = the edge does not reach the log; `step_ns` puts its CLOCK_BOOTTIME ahead."""
 
-    def __init__(self, size: int = 4, timing: Timing | None = None) -> None:
+    def __init__(self, size: int = 4, timing: Timing | None = None, subscribers: int = 64) -> None:
         self.ns = 1000 * SECOND
         self.step_ns = 0
         self.is_cut = False
         self.server = MemoryServer(now_ms=lambda: START_MS + self.ns // 1_000_000)
         self.log = MemoryLog("ams01", self.server)
         self.timing = timing or Timing()
-        self.datapath = MemoryDatapath(64)
+        self.subscribers = subscribers
+        self.datapath = MemoryDatapath(subscribers)
         for ifindex, mac in PORT_MACS.items():
             self.datapath.put_port(ifindex, mac)
         self.frames: list[tuple[int, bytes]] = []
@@ -158,7 +161,7 @@ class Town:
     def restart_edge(self, lines: dict[str, int] | None = None) -> None:
         """A new process over the same tables."""
         self.edge = Edge(
-            Identity("ams01", "bng1", 64),
+            Identity("ams01", "bng1", self.subscribers),
             self.datapath,
             Lines(lines or LINES),
             send_frame=lambda ifindex, frame: self.frames.append((ifindex, frame)),
@@ -286,6 +289,12 @@ class Town:
         [ack] = await self.send(selecting(number, offer.yiaddr), ifindex)
         assert ack.kind is MessageType.ACK
         return ack.yiaddr
+
+    async def join(self, number: int, vlan: int) -> None:
+        """As much of the exchange of a new client behind a VLAN tag as is answered."""
+        tags = struct.pack("!HH", 0x8100, vlan)
+        for offer in await self.send(replace(discover(number), tags=tags)):
+            await self.send(replace(selecting(number, offer.yiaddr), tags=tags))
 
     # --- what happened ---
 

@@ -208,6 +208,19 @@ class TestReuse:
 
         assert refusal(site.do(report)[1]) == Reason.NOT_HOLDER
 
+    def test_an_expiry_is_of_an_event_whatever_the_line_is_called_now(self) -> None:
+        """I10: the edge may not know the line any more; event, address and MAC say which it is."""
+        site = Site()
+        ip = site.lease(1)
+        seq = site.ledger.bound[ip].seq
+        report = ReportExpiry(req="x", mac=Mac(1), line="if0", ip=ip, ref=seq, incarnation="a")
+        for other in ({"mac": Mac(2)}, {"ref": seq - 1}, {"ip": Ipv4(ip + 1)}):
+            assert refusal(site.do(replace(report, **other))[1]) == Reason.NOT_HOLDER
+        [expired], _ = site.do(report)
+
+        assert isinstance(expired, LeaseExpired)
+        assert expired.line == "access0"
+
     def test_expiry_is_decided_by_the_log(self) -> None:
         """The edge reports, the allocator decides, the event ends the binding."""
         site = Site()
