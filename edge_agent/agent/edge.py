@@ -255,12 +255,16 @@ class Edge:
         )
 
     def unknown_to(self, ledger: Ledger, now: Now) -> list[ReportBinding]:
-        """What these tables promise and the ledger does not know."""
+        """What these tables promise and the ledger does not know.
+
+        Lines of tables that were made for other interfaces have no name now (I8).
+        """
+        lines = Lines({}) if self.needs_rebuild else self.projection.lines
         is_held = now.elapsed_ns < self._state.held_until_elapsed_ns
         return unknown_to(
             ledger,
             self.datapath,
-            self.projection.lines,
+            lines,
             self.identity.edge,
             0 if is_held else now.boot_ns,
         )

@@ -7,7 +7,7 @@ every promise that stands, or ended less than Q ago; until then it tells what is
 from edge_agent.datapath.port import Datapath
 from edge_agent.dhcp.tables import Assignment, SubscriberKey, holder
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.removals import NO_LINE, NO_SLOT, TOMBSTONE, UNSERVED_POOL, discriminator
+from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, UNSERVED_POOL, discriminator
 from lease_core.domain.commands import ReportBinding
 from lease_core.domain.ledger import Ledger
 from lease_core.domain.recovery import is_told
@@ -25,6 +25,7 @@ def unknown_to(
 ) -> list[ReportBinding]:
     """Reports of every such promise that the ledger does not know; ended bindings first.
 
+    What stands on a line that has no name here any more is told as removed, so that it ends.
     `now_boot_ns` 0 = the clock says nothing of promises: all of them are taken to stand.
     """
     incarnation = datapath.state().life
@@ -36,29 +37,25 @@ def unknown_to(
         left_ns = end_ns - now_boot_ns
         if end_ns and left_ns <= -LONGEST_GUARD_NS:
             continue
+        line = lines.text(found.line)
+        has_name = lines.parse(line) == found.line
         report = ReportBinding(
             req=f"inventory-{found.ip:x}",
             edge=edge,
             incarnation=incarnation,
             mac=holder(key, found),
-            line=lines.text(found.line),
+            line=line,
             ip=found.ip,
-            state="bound" if _is_bound(key, found) else "removed",
+            state="bound" if has_name and _is_bound(key, found) else "removed",
             remaining_s=max(0, -(-left_ns // SECOND_NS)),
         )
-        if not (is_told(ledger, report) or _stands(ledger, report, found)):
+        bound = ledger.bound.get(found.ip)
+        is_known = not has_name and _is_bound(key, found) and bound and bound.mac == report.mac
+        if not (is_known or is_told(ledger, report)):
             reports.append(report)
     return sorted(reports, key=lambda report: (report.state == "bound", report.ip))
 
 
 def _is_bound(key: SubscriberKey, found: Assignment) -> bool:
-    """Whether it stands, served or not, on a line that we can name."""
-    is_unserved = found.pool_id == UNSERVED_POOL and found.line != NO_LINE
-    return discriminator(key) < TOMBSTONE or is_unserved
-
-
-def _stands(ledger: Ledger, report: ReportBinding, found: Assignment) -> bool:
-    """Whether the log has a binding whose line is none of ours any more."""
-    binding = ledger.bound.get(report.ip)
-    is_nameless = found.pool_id == UNSERVED_POOL and found.line == NO_LINE
-    return is_nameless and binding is not None and binding.mac == report.mac
+    """Whether it stands, served or not."""
+    return discriminator(key) < TOMBSTONE or found.pool_id == UNSERVED_POOL

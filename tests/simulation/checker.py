@@ -97,6 +97,8 @@ class SiteOracle:
         last = self.promises.get(event.ip)
         if last is None or last.key == (event.line, event.mac):
             return
+        if isinstance(event, LeaseAdopted) and (last.key[1], event.line[:2]) == (event.mac, "if"):
+            return  # the holder's own, on a line that has no name any more
         guard_s = TIMING.reuse_guard_s / MAX_RATE - RHO * LEASE_S - MAX_SLEW * LEASE_S
         if now_s < last.end_s + guard_s:
             raise Violation(

@@ -23,6 +23,7 @@ from lease_core.domain.events import (
     Record,
     RemovalAcked,
 )
+from lease_core.domain.ledger import Ledger
 from lease_core.domain.values import Ipv4, Mac, ip_from_text
 from lease_core.log.reader import Position
 from lease_core.log.replay import replay
@@ -592,6 +593,17 @@ class TestRestarts:
         assert [r.kind for r in await town.send(renewing(1, ip), ifindex=8)] == [MessageType.ACK]
         town.restart_edge(swapped)
         assert not town.edge.needs_rebuild
+
+    async def test_a_lost_log_is_not_told_lines_by_other_interfaces_names(self, town: Town) -> None:
+        """I1, I8: until they are rebuilt the tables name no line; whom the log lost is told as
+        removed, so that the promise counts and nobody is bound on a line that is not his."""
+        await town.lease(1)
+        ledger, _ = await replay(town.log, GENESIS)
+        town.restart_edge({"access0": 8, "access1": 7})
+        [told] = town.edge.unknown_to(Ledger(), town.now)
+
+        assert (told.state, told.line, told.remaining_s) == ("removed", "if7", 3600)
+        assert town.edge.unknown_to(ledger, town.now) == []
 
     async def test_a_grant_to_another_life_raises_nothing(self, town: Town) -> None:
         """A horizon that answers a heartbeat of a former process does not count."""
