@@ -17,6 +17,7 @@ from edge_agent.agent.slow_path import Now, SendCommand, SendFrame, SlowPath
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.port import Datapath
 from edge_agent.sync.clock_watch import ClockWatch
+from edge_agent.sync.far_clock import FarClock
 from edge_agent.sync.follower import LOST, ContradictionError, Following
 from edge_agent.sync.horizon import Horizon
 from edge_agent.sync.inventory import unknown_to
@@ -33,6 +34,7 @@ MISSED_BEATS = 3
 CURRENT_NS = 5_000_000_000
 """How long after a touch the tables still count as what the log says."""
 SECOND_NS = 1_000_000_000
+MILLISECOND = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,10 @@ class Edge:
         self.horizon = Horizon()
         self.unanswered = 0
         """Heartbeats sent since the last one that was answered."""
+        self.must_ask = False
+        """Whether E was given up: a heartbeat is due now."""
         self._clocks = ClockWatch(now.boot_ns, now.elapsed_ns)
+        self._far_clock = FarClock()
         self.following = Following.CATCHING_UP
         self._send_command = send_command
         self.slow_path = SlowPath(
@@ -200,7 +205,7 @@ class Edge:
         applied = self.projection.apply_first(records, start, now.boot_ns)
         event = records[start].event
         if isinstance(event, HorizonGranted):
-            self._grant(event, now)
+            self._grant(event, records[start].epoch, now)
         elif isinstance(event, RecoveryStarted | RecoveryEnded):
             self.recovers(isinstance(event, RecoveryStarted))
         return applied
@@ -214,8 +219,10 @@ class Edge:
         for answered in answers:
             self.slow_path.answered(answered.answer, self._state.cursor_lo, now)
 
-    def _grant(self, event: HorizonGranted, now: Now) -> None:
-        if self.horizon.grant(event):
+    def _grant(self, event: HorizonGranted, epoch: int, now: Now) -> None:
+        if self._has_stood_still(event, epoch, now):
+            self.touch(now)
+        elif self.horizon.grant(event):
             if self.unanswered > MISSED_BEATS:
                 self._audit.info("horizon.answered", unanswered=self.unanswered)
             self.unanswered = 0
@@ -223,6 +230,24 @@ class Edge:
             self._tell_when_ready()
         else:
             self.heed_life(event.incarnation, now)
+
+    def _has_stood_still(self, event: HorizonGranted, epoch: int, now: Now) -> bool:
+        """Whether the machine was paused with its clocks; then E is given up (I6).
+
+        Promises look longer than they are by as much, so what is said of them holds.
+        """
+        sent_ns = self.horizon.sent_ns(event.nonce)
+        if sent_ns is None or not event.elapsed_ms:
+            return False
+        stood_ns = self._far_clock.stood_still_ns(
+            epoch, event.elapsed_ms * MILLISECOND, sent_ns, now.elapsed_ns
+        )
+        if not stood_ns:
+            return False
+        self.horizon.forfeit()
+        self.must_ask = True
+        self._audit.critical("clock.stopped", stood_ms=stood_ns // MILLISECOND)
+        return True
 
     def heed_life(self, incarnation: str, now: Now) -> None:
         """Promise nothing more if the site is served by another life than ours (I1)."""
@@ -240,6 +265,7 @@ class Edge:
     def heartbeat(self, now: Now) -> Heartbeat:
         """The next heartbeat; the horizon counts from this moment. Said once if nobody answers."""
         self.unanswered += 1
+        self.must_ask = False
         if self.unanswered == MISSED_BEATS + 1:
             left_s = int(self.horizon.remaining_s(now.elapsed_ns))
             self._audit.error("horizon.unanswered", missed=MISSED_BEATS, left_s=left_s)
@@ -252,6 +278,7 @@ class Edge:
             applied=self._state.cursor_lo,
             epoch=self._state.epoch,
             genesis=self._state.genesis.hex(),
+            elapsed_ms=now.elapsed_ns // MILLISECOND,
         )
 
     def unknown_to(self, ledger: Ledger, now: Now) -> list[ReportBinding]:
@@ -301,7 +328,8 @@ class Edge:
         """
         held_ns = max(self._state.held_until_elapsed_ns, self.horizon.forfeit())
         self._state = replace(self._state, held_until_elapsed_ns=held_ns)
-        step_ms = clocks.step_ns // 1_000_000
+        self.must_ask = True
+        step_ms = clocks.step_ns // MILLISECOND
         self._audit.critical("clock.unsteady", boot_ahead_ms=step_ms)
 
     # --- frames ---

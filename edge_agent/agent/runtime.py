@@ -283,7 +283,7 @@ class Runtime:
             moment = now()  # one for all: a clock may be stepped at any other
             self.edge.touch(moment)
             self.edge.notices.tell(moment)
-            if self._is_asked:
+            if self._is_asked or self.edge.must_ask:
                 self._send_heartbeat()
             dropped = self.edge.slow_path.waiting.drop_stale(elapsed_ns())
             self.edge.slow_path.tally["waited_too_long"] += dropped

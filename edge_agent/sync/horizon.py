@@ -28,6 +28,10 @@ class Horizon:
         while len(self._sent) > MAX_PENDING:
             del self._sent[next(iter(self._sent))]
 
+    def sent_ns(self, nonce: str) -> int | None:
+        """When the heartbeat `nonce` was sent, if its answer is awaited."""
+        return self._sent.get(nonce)
+
     def grant(self, event: HorizonGranted) -> bool:
         """Apply a grant in log order; False = not the answer to a heartbeat of this process."""
         sent_ns = self._sent.pop(event.nonce, None)

@@ -97,8 +97,8 @@ class RevokeLease:
 class Heartbeat:
     """The edge asks for a horizon; `incarnation` names the life of its promise table.
 
-    `applied` is the last event in its tables, `epoch` that event's and `genesis` that log's;
-    "" = a former version, which does not say.
+    `applied` is the last event in its tables, `epoch` that event's and `genesis` that log's,
+    `elapsed_ms` its elapsed clock; "" and 0 = a former version, which does not say.
     """
 
     VERSION: ClassVar[int] = 1
@@ -108,6 +108,7 @@ class Heartbeat:
     applied: int
     epoch: int = 0
     genesis: str = ""
+    elapsed_ms: int = 0
 
 
 @value

@@ -54,13 +54,18 @@ class PoolOptionsSet:
 
 @value
 class HorizonGranted:
-    """The edge may answer until `horizon_s` after it sent the heartbeat `nonce`."""
+    """The edge may answer until `horizon_s` after it sent the heartbeat `nonce`.
+
+    `elapsed_ms` is the allocator's own clock, which an edge that told its own may compare; 0 = it
+    did not, as edges of a former version, who cannot read more.
+    """
 
     VERSION: ClassVar[int] = 1
     edge: str
     incarnation: str
     nonce: str
     horizon_s: int
+    elapsed_ms: int = 0
 
 
 @value

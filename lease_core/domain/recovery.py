@@ -28,6 +28,7 @@ from lease_core.domain.reasons import Reason
 from lease_core.domain.state import Binding
 
 CAUSE = "recovery"
+MILLISECOND = 1_000_000
 
 
 def beat(ledger: Ledger, desk: Desk, command: Heartbeat, now_ns: int) -> Decision:
@@ -43,6 +44,7 @@ def beat(ledger: Ledger, desk: Desk, command: Heartbeat, now_ns: int) -> Decisio
         incarnation=command.incarnation,
         nonce=command.nonce,
         horizon_s=desk.timing.horizon_s,
+        elapsed_ms=now_ns // MILLISECOND if command.elapsed_ms else 0,
     )
     recovery = ledger.recovery
     if recovery and command.epoch == ledger.epoch and command.applied >= recovery.seq:

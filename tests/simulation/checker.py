@@ -185,11 +185,14 @@ class SiteOracle:
         return now_s + left_ns / SECOND / router.clock.rate
 
     def _slack_s(self, router: Router) -> float:
-        """Nothing, unless a time daemon slews the kernel's clock while no agent touches E."""
+        """Nothing, unless a time daemon slews the kernel's clock while no agent touches E.
+
+        Or all clocks of the machine stood still, which shows as soon as it is answered.
+        """
         if not router.clock.was_slewed:
-            return 1e-6
+            return router.unseen_s + 1e-6
         untouched_ns = router.clock.boot_ns() - router.maps.state().touched_boot_ns
-        return MAX_SLEW * untouched_ns / SECOND + 0.2
+        return router.unseen_s + MAX_SLEW * untouched_ns / SECOND + 0.2
 
     def check_states(self) -> None:
         """I10: every address is in one state, within its pool, and rests are counted right."""

@@ -41,7 +41,7 @@ SITE_KINDS = (
     "frames", "edge-link", "edge-lossy", "kill-agent", "fuse", "stop-agent", "reboot", "slew",
     "pool", "revoke", "old-copy", "flush", "trim", "hole", "wall-edge", "replay",
     "replace", "mute", "suspend", "cut", "drop-port",
-    "boot-step",
+    "boot-step", "pause-router",
 )  # fmt: skip
 OTHER_KINDS = (
     "kill-allocator", "stop-allocator", "allocator-link", "allocator-lossy", "redis-crash",

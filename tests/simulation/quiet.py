@@ -47,6 +47,7 @@ def _heal_site(world: "World", site: str) -> None:
     router.link.mode, router.link.lose_replies, router.link.is_mute = "ok", 0.0, False
     router.boot()
     router.wake()
+    router.unpause()
     router.configure(set())
     router.maps.fuse = 0
     router.clock.set_slew(1.0)

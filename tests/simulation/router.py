@@ -18,6 +18,7 @@ from edge_agent.sync.follower import Following
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.upstream import Upstream
 from lease_core.domain.commands import Command, Heartbeat
+from lease_core.domain.events import HorizonGranted
 from lease_core.domain.values import Mac
 from tests.simulation.clocks import Clock
 from tests.simulation.loop import Killed, Process, SimLoop
@@ -83,6 +84,8 @@ class Agent(Runtime):
         )
         self._tell = self.edge.set_following
         self.edge.set_following = self._note_following  # type: ignore[method-assign]
+        self._apply_events = self.edge.apply
+        self.edge.apply = self._apply_noted  # type: ignore[method-assign]
         for ifindex in router.interfaces.values():
             router.maps.put_port(ifindex, Mac(PORT_MAC + ifindex))
 
@@ -92,6 +95,13 @@ class Agent(Runtime):
     def _note_following(self, state: Following) -> None:
         self._router.on_following(state)
         self._tell(state)
+
+    def _apply_noted(self, records: Any, end: Any, now: Any) -> None:
+        self._apply_events(records, end, now)
+        router = self._router
+        nonces = (r.event.nonce for r in records if isinstance(r.event, HorizonGranted))
+        if any(router.beats.get(nonce, 0.0) > router.resumed_at_s for nonce in nonces):
+            router.answered()
 
     def work(self) -> list[Any]:
         return [self._upstream.run(), self._follow(), self._beat_noted(), self._keep_time()]
@@ -128,8 +138,10 @@ class Router:
         )
         self.agent: Agent | None = None
         self.is_up = True
-        self.is_asleep = False
+        self.is_asleep = self.is_paused = False
         self.lives = 0
+        self.paused_at_s = self.resumed_at_s = 0.0
+        self._unseen_s = 0.0
         self.beats: dict[str, float] = {}
         self.on_reply: OnReply = lambda *_: None
         self.on_following: Callable[[str], None] = lambda _state: None
@@ -144,7 +156,7 @@ class Router:
     def start_agent(self) -> None:
         if self.agent or not self.is_up:
             return
-        if self.is_asleep:
+        if self.is_asleep or self.is_paused:
             self._restart_later()
             return
         self.lives += 1
@@ -209,8 +221,34 @@ class Router:
 
     def wake(self) -> None:
         self.is_asleep = False
-        if self.agent:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.agent and not (self.is_asleep or self.is_paused):
             self.agent.process.resume()
+
+    @property
+    def unseen_s(self) -> float:
+        """For how long it was paused since it last sent a heartbeat that was answered."""
+        return self._unseen_s + (self.loop.now_s - self.paused_at_s if self.is_paused else 0.0)
+
+    def answered(self) -> None:
+        self._unseen_s = 0.0
+
+    def pause(self) -> None:
+        """A virtual machine is stopped with its clocks, which say nothing of it afterwards."""
+        if not self.is_paused:
+            self.is_paused, self.paused_at_s = True, self.loop.now_s
+            self.clock.stop()
+            if self.agent:
+                self.agent.process.stop()
+
+    def unpause(self) -> None:
+        if self.is_paused:
+            self.is_paused, self.resumed_at_s = False, self.loop.now_s
+            self._unseen_s += self.loop.now_s - self.paused_at_s
+            self.clock.go_on()
+            self._go_on()
 
     def boot(self) -> None:
         if self.is_up:
@@ -224,7 +262,7 @@ class Router:
 
     def receive(self, interface: str, octets: bytes) -> None:
         """A client's frame: the kernel first, then the agent if it lives."""
-        if not self.is_up or self.is_asleep or interface in self.dropped:
+        if not self.is_up or self.is_asleep or self.is_paused or interface in self.dropped:
             return
         ifindex = self.interfaces[interface]
         verdict = fastpath.judge(octets, ifindex, self.maps, self.clock.boot_ns())

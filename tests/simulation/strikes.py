@@ -136,6 +136,13 @@ def _suspend(world: "World", fault: Fault) -> None:
     _after(world, fault, router.wake)
 
 
+def _pause_router(world: "World", fault: Fault) -> None:
+    """No longer than Q: whoever sleeps longer while A + Q passes may answer (docs/safety.md)."""
+    router = _router(world, fault)
+    router.pause()
+    world.loop.later(world.rng.choice((1.0, 5.0, 11.0)), router.unpause)
+
+
 def _pause_allocator(world: "World", fault: Fault) -> None:
     """A virtual machine is stopped with its clocks, which say nothing of it afterwards."""
     host = _host(world, fault)
@@ -345,6 +352,7 @@ _STRIKES: dict[str, Callable[["World", Fault], None]] = {
     "mute": _mute,
     "replace": _replace_router,
     "drop-port": _drop_port,
+    "pause-router": _pause_router,
     "slew": _slew,
     "pool": _pool,
     "revoke": _revoke,

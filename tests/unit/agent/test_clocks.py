@@ -1,5 +1,6 @@
 """Clocks under an edge: what is slewed is borne, what is stepped or stopped costs the horizon."""
 
+import random
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from edge_agent.agent.runtime import now
 from edge_agent.agent.slow_path import Now
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.sync.clock_watch import TOLERANCE_NS, ClockWatch
+from edge_agent.sync.far_clock import FarClock
 from edge_agent.sync.follower import Following
+from edge_agent.sync.horizon import RATE_ERROR
 from lease_core import clock
 from lease_core.domain.commands import AckRemoval, ReportExpiry
 from lease_core.domain.events import LeaseExpired, RemovalAcked
@@ -158,6 +161,60 @@ class TestEdge:
         assert told == ["horizon.unanswered"]
         assert [line["event"] for line in lines].count("horizon.answered") == 1
         assert town.edge.report(town.now)["heartbeats_unanswered"] == "0"
+
+
+class TestPause:
+    async def test_a_machine_that_was_paused_with_its_clocks_gives_up_its_horizon(self) -> None:
+        """I6: the allocator's clock went on; a grant that was under way counts from a moment that
+        is further back than it seems. The edge asks anew and goes on."""
+        town = await Town().begin()
+        ip = await town.lease(1)
+        await town.wait(60)
+        await town.log.send(town.edge.heartbeat(town.now), "bng1")
+        town.ns, town.stood_ns = town.ns + 600 * SECOND, 600 * SECOND
+        await town.allocate()
+        with capture_logs() as lines:
+            await town.follow()
+        [stopped] = [line for line in lines if line["event"] == "clock.stopped"]
+
+        assert 597_000 < stopped["stood_ms"] <= 600_000
+        assert town.edge.must_ask
+        assert await town.send(renewing(1, ip)) == []
+        await town.beat()
+        assert not town.edge.must_ask
+        assert [r.lease_s for r in await town.send(renewing(1, ip))] == [3600]
+        left_s = town.edge.horizon.remaining_s(town.now.elapsed_ns)
+        assert left_s <= 14_400 * (1 - 1e-3)
+
+    def test_an_allocator_of_another_epoch_has_another_clock(self) -> None:
+        """Its clock began elsewhere; that is no pause."""
+        far = FarClock()
+        assert far.stood_still_ns(1, 10 * HOUR, 0, SECOND) == 0
+        assert far.stood_still_ns(2, 20 * HOUR, 60 * SECOND, 61 * SECOND) == 0
+        assert far.stood_still_ns(2, 21 * HOUR, 120 * SECOND, 121 * SECOND) > 0
+
+    def test_every_long_pause_is_told_and_nothing_else(self) -> None:
+        """I6: whatever the rates within rho and the delays, a pause of 2 s more than one way there
+        and back shows in the next answer; delays alone never do."""
+        seed = random.randrange(2**32)
+        print(f"seed {seed}")
+        chance = random.Random(seed)
+        for _ in range(300):
+            far, rate, ours_s, far_s = FarClock(), 1 + chance.uniform(-1, 1) * RATE_ERROR, 0.0, 0.0
+            for beat in range(20):
+                there_s, back_s = chance.expovariate(1), chance.expovariate(1)
+                is_last = beat == 19
+                paused_s = there_s + back_s + 3 if is_last else 0.0
+                is_under_way = chance.random() < 0.5
+                far_s += 0 if is_under_way else paused_s
+                sent_s = ours_s
+                read_s = far_s + (there_s + is_under_way * paused_s) * rate
+                ours_s += there_s + back_s
+                times = (int(each * SECOND) for each in (read_s, sent_s, ours_s))
+                assert bool(far.stood_still_ns(1, *times)) is is_last, f"seed {seed}"
+                wait_s = chance.uniform(1, 60)
+                ours_s += wait_s
+                far_s = read_s + (back_s + wait_s) * rate
 
 
 class TestTimeNamespace:

@@ -135,11 +135,13 @@ def pool(size: int) -> PoolAdded:
 
 
 class Town:
-    """`is_cut` = the edge does not reach the log; `step_ns` puts its CLOCK_BOOTTIME ahead."""
+    """`is_cut` = the edge does not reach the log; `step_ns` puts its CLOCK_BOOTTIME
+    ahead, for `stood_ns` its machine was paused with all clocks.
+    """
 
     def __init__(self, size: int = 4, timing: Timing | None = None, subscribers: int = 64) -> None:
         self.ns = 1000 * SECOND
-        self.step_ns = 0
+        self.step_ns = self.stood_ns = 0
         self.is_cut = False
         self.server = MemoryServer(now_ms=lambda: START_MS + self.ns // 1_000_000)
         self.log = MemoryLog("ams01", self.server)
@@ -156,7 +158,8 @@ class Town:
 
     @property
     def now(self) -> Now:
-        return Now(self.ns + self.step_ns, self.ns)
+        ran_ns = self.ns - self.stood_ns
+        return Now(ran_ns + self.step_ns, ran_ns)
 
     def restart_edge(self, lines: dict[str, int] | None = None) -> None:
         """A new process over the same tables."""

@@ -113,6 +113,9 @@ SAMPLES: tuple[Event, ...] = (
     RecoveryStarted(cause="recreated", edge="bng1", incarnation="5f0c", replaces="0123abcd"),
     LeaseAdopted(mac=MAC, ip=IP, pool="res-1", line="access0", cause="recovery", req="r1"),
     RecoveryEnded(cause="edge-agrees"),
+    HorizonGranted(
+        edge="bng1", incarnation="5f0c", nonce="a1b3", horizon_s=14400, elapsed_ms=86400123
+    ),
 )
 HEAD = Head(
     genesis="g",
