@@ -138,15 +138,16 @@ def detach(path: Path, *, yes: bool) -> None:
 
 
 def lines_of(config: EdgeConfig) -> Lines:
-    """The access interfaces of an edge, with the numbers that they have now."""
+    """The access interfaces of an edge, with the numbers that they have now; no absent ones."""
+    numbers = {name: number for number, name in socket.if_nameindex()}
+    ports = [port for port in config.ports if port.interface in numbers]
     return Lines(
-        {port.interface: _ifindex(port.interface) for port in config.ports},
-        {port.interface: port.key_mode for port in config.ports},
+        {port.interface: numbers[port.interface] for port in ports},
+        {port.interface: port.key_mode for port in ports},
     )
 
 
-def _ifindex(name: str) -> int:
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        return 0
+def absent(config: EdgeConfig) -> list[str]:
+    """Access interfaces that this host does not have now."""
+    present = {name for _, name in socket.if_nameindex()}
+    return [port.interface for port in config.ports if port.interface not in present]

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from edge_agent.agent.config import EdgeConfig
-from edge_agent.cli.inspect import json_option, lines_of, pinned
+from edge_agent.cli.inspect import absent, json_option, lines_of, pinned
 from edge_agent.cli.run import EXIT_UNAVAILABLE, config_option, load_config
 from edge_agent.datapath.port import Datapath
 from edge_agent.sync.drift import Drift, drift_of
@@ -42,6 +43,12 @@ def verify(path: Path, *, repair: bool, as_json: bool) -> None:
     Ends with 1 where something differs and is not repaired.
     """
     config = load_config(path)
+    if missing := absent(config):
+        fail(
+            f"there is no interface {', '.join(missing)}, so its lines have no numbers; "
+            "bring it up, or take it out of the configuration",
+            EXIT_UNAVAILABLE,
+        )
     lines = lines_of(config)
     with pinned(path, writable=repair) as datapath:
         if repair and boot_ns() - datapath.state().touched_boot_ns < ALIVE_NS:
@@ -50,12 +57,22 @@ def verify(path: Path, *, repair: bool, as_json: bool) -> None:
         for each in drift:
             click.echo(json.dumps(_row(each)) if as_json else _line(each))
         if repair and drift:
-            projection = Projection(datapath, lines, config.max_subscribers)
-            mended = reconcile(projection, ledger, boot_ns())
+            mended = _repaired(config, datapath, lines, ledger)
             click.echo(f"{mended} bindings were wrong and are mended", err=True)
             drift = drift_of(datapath, lines, ledger)
     click.echo(f"{len(drift)} differences at event {ledger.seq}", err=True)
     sys.exit(EXIT_DRIFT if drift else 0)
+
+
+def _repaired(config: EdgeConfig, datapath: Datapath, lines: Lines, ledger: Ledger) -> int:
+    """Make the tables right for these lines; how many bindings were wrong.
+
+    An agent with other lines, and one that comes after half a repair, makes them anew.
+    """
+    datapath.set_state(replace(datapath.state(), lines=0))
+    mended = reconcile(Projection(datapath, lines, config.max_subscribers), ledger, boot_ns())
+    datapath.set_state(replace(datapath.state(), lines=lines.fingerprint()))
+    return mended
 
 
 def fail(text: str, code: int) -> NoReturn:

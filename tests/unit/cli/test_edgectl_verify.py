@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from edge_agent.agent.config import EdgeConfig
 from edge_agent.cli import verify as command
+from edge_agent.cli.inspect import absent, lines_of
 from edge_agent.cli.main import main
 from edge_agent.datapath.memory import MemoryDatapath
-from edge_agent.dhcp.tables import subscriber_key
+from edge_agent.dhcp.tables import Line, subscriber_key
 from edge_agent.sync.drift import drift_of
 from lease_core.clock import boot_ns
 from lease_core.domain.values import Mac, mac_text
@@ -38,6 +41,7 @@ class Edgectl:
         monkeypatch.setattr(command, "connect", lambda _, site: MemoryLog(site, self.server))
         monkeypatch.setattr(command, "pinned", self._pinned)
         monkeypatch.setattr(command, "lines_of", lambda _: LINES)
+        monkeypatch.setattr(command, "absent", lambda _: [])
         self.site = Site()
         for mac in (1, 2, 3):
             self.site.lease(mac)
@@ -120,6 +124,37 @@ def test_repair_makes_the_tables_right(edgectl: Edgectl) -> None:
 
     assert drift_of(edgectl.datapath, LINES, ledger_of(edgectl.records)) == []
     edgectl()
+
+
+def test_an_absent_interface_is_named_and_nothing_written(
+    edgectl: Edgectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I8: without its number no line of an interface can be judged or written."""
+    edgectl.datapath.remove(subscriber_key(Mac(2)))
+    before = dict(edgectl.datapath.entries())
+    monkeypatch.setattr(command, "absent", absent)
+    told = edgectl("--repair", code=69).stderr
+
+    assert "no interface access0" in told
+    assert "take it out of the configuration" in told
+    assert dict(edgectl.datapath.entries()) == before
+
+
+def test_lines_are_of_interfaces_that_are_there() -> None:
+    """I8: an absent interface has no lines, rather than those of number 0."""
+    config = EdgeConfig(site="ams01", edge="bng1", interfaces=("lo", "access77"))
+
+    assert lines_of(config).parse("lo") == Line(socket.if_nametoindex("lo"))
+    assert lines_of(config).parse("access77") is None
+    assert absent(config) == ["access77"]
+
+
+def test_an_agent_with_other_lines_rebuilds_what_was_repaired(edgectl: Edgectl) -> None:
+    """I8: repaired tables say which lines they were made for."""
+    edgectl.datapath.remove(subscriber_key(Mac(2)))
+    edgectl("--repair")
+
+    assert edgectl.datapath.state().lines == LINES.fingerprint()
 
 
 def test_a_running_agent_stays_the_one_writer(edgectl: Edgectl) -> None:
