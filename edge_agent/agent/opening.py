@@ -1,5 +1,6 @@
 """Opening: what an agent takes of the machine before it serves, and why it may not have it."""
 
+import asyncio
 import socket
 
 import structlog
@@ -12,8 +13,11 @@ from edge_agent.datapath.port import Datapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.codes import SERVER_PORT
 from lease_core.clock import boot_offset_s
+from lease_core.log.port import LogError, SiteLog
 
 audit = structlog.get_logger("edge")
+
+ASK_AGAIN_S = 5.0
 
 
 def open_datapath(config: EdgeConfig) -> Datapath:
@@ -71,3 +75,16 @@ def hold_port(interface: str) -> socket.socket:
             f"UDP port {SERVER_PORT} on {interface}: {error.strerror}; is a DHCP server there?"
         ) from error
     return holder
+
+
+async def warn_of_settings(log: SiteLog) -> None:
+    """Say once how the server may lose leases; to refuse it is the allocator's part."""
+    while True:
+        try:
+            faults = await log.settings_faults()
+        except LogError:
+            await asyncio.sleep(ASK_AGAIN_S)
+        else:
+            break
+    for fault in faults:
+        audit.warning("redis.unsafe", site=log.site, reason=fault)

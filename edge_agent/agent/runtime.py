@@ -7,7 +7,7 @@ import structlog
 
 from edge_agent.agent.config import EdgeConfig
 from edge_agent.agent.edge import Edge, Identity
-from edge_agent.agent.opening import hold_port
+from edge_agent.agent.opening import hold_port, warn_of_settings
 from edge_agent.agent.slow_path import Now
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.packet_socket import PacketSocket, PacketSocketError
@@ -131,6 +131,7 @@ class Runtime:
                 tasks.create_task(self._follow())
                 tasks.create_task(self._beat())
                 tasks.create_task(self._keep_time())
+                tasks.create_task(warn_of_settings(self._log))
         finally:
             for opened in self._sockets.values():
                 loop.remove_reader(opened.fileno())

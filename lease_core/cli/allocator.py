@@ -68,10 +68,15 @@ async def _serve(path: Path | None, url: str | None, name: str | None) -> None:
     config = check({**config.model_dump(), **overrides}, AllocatorConfig, "command line")
 
     async def open_site(site: str) -> SiteLog:
-        return connect(config.redis, site)
+        return connect(config.redis, site, config.replicas)
 
     policy = SnapshotPolicy(config.snapshot_events, config.snapshot_minutes * 60)
     deciding = Allocator(
-        open_site, config.name, config.deposed_writer_s, policy, RedisMembers(config.redis)
+        open_site,
+        config.name,
+        config.deposed_writer_s,
+        policy,
+        RedisMembers(config.redis),
+        allows_unsafe=config.allow_unsafe_redis_settings,
     )
     await run_until_signal(deciding.run())

@@ -51,6 +51,17 @@ class LogUnavailableError(LogError):
     """The log gives no service now, and the call had no effect or may be repeated safely."""
 
 
+class UnsafeSettingsError(LogError):
+    """The server may lose what it acknowledges; `faults` say by which setting, and the remedy.
+
+    The operator's to mend. Nothing was written.
+    """
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
 class OutcomeUnknownError(LogError):
     """An append was sent and its reply was lost: it may have happened, or may still happen.
 

@@ -180,6 +180,9 @@ class MemoryLog(MemorySnapshots):
     async def reports(self) -> dict[str, dict[str, str]]:
         return {name: dict(report) for name, report in sorted(self._site.reports.items())}
 
+    async def settings_faults(self) -> list[str]:
+        return []  # whoever takes it knows that nothing is durable
+
     async def _wait(self, block_ms: int, is_ready: Callable[[Site], bool]) -> None:
         """Return when there is something to read or the time is over."""
         loop = asyncio.get_running_loop()

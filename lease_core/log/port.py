@@ -21,6 +21,7 @@ from lease_core.log.errors import (
     LostLogError,
     OutcomeUnknownError,
     UnreadableEntryError,
+    UnsafeSettingsError,
 )
 from lease_core.log.layout import Fields
 from lease_core.log.snapshot_port import SnapshotStore
@@ -51,6 +52,7 @@ __all__ = [
     "SiteLog",
     "Unreadable",
     "UnreadableEntryError",
+    "UnsafeSettingsError",
 ]
 
 ZERO_ID = "0-0"
@@ -250,6 +252,13 @@ class SiteLog(SnapshotStore, Protocol):
 
     async def reports(self) -> dict[str, dict[str, str]]:
         """The last report of every edge, by name."""
+
+    async def settings_faults(self) -> list[str]:
+        """Where the server's settings may lose what it acknowledges.
+
+        One sentence per fault: what stands, what that risks, and the remedy. A server that hides
+        its settings is believed.
+        """
 
     async def now_ms(self) -> int:
         """The log's clock, Unix time in milliseconds."""

@@ -43,6 +43,8 @@ SETTINGS: Final = {
 }
 """What the promises of this service rest on, and what is lost without it."""
 
+LEAST_REPLICAS: Final = "min-replicas-to-write"
+
 
 @contextmanager
 def translated(*, is_append: bool = False) -> Iterator[None]:
@@ -206,15 +208,28 @@ def flat(entries: Iterable[Fields]) -> list[int | bytes]:
     return taken
 
 
-async def settings_faults(client: Redis) -> list[str]:
-    """Compare the server's settings with `SETTINGS`; a server that hides them is believed."""
+async def settings_faults(client: Redis, replicas: int) -> list[str]:
+    """Compare the server's settings with `SETTINGS`, and with what so many replicas need.
+
+    A server that hides them is believed.
+    """
     with translated():
         try:
-            found = await client.config_get(*SETTINGS)
+            found = await client.config_get(*SETTINGS, LEAST_REPLICAS)
         except ResponseError:
             return []
-    return [
-        f"{name} is {found[name]}: {risk}; do CONFIG SET {name} {wanted} and note it in redis.conf"
+    faults = [
+        _fault(name, found[name], wanted, risk)
         for name, (wanted, risk) in SETTINGS.items()
         if found.get(name, wanted) != wanted
     ]
+    least = str(found.get(LEAST_REPLICAS, replicas))
+    if int(least) < replicas:
+        risk = "a master that lost its replicas would go on alone"
+        faults.append(_fault(LEAST_REPLICAS, least, replicas, risk))
+    return faults
+
+
+def _fault(name: str, found: object, wanted: object, risk: str) -> str:
+    remedy = f"do CONFIG SET {name} {wanted} and note it in redis.conf"
+    return f"{name} is {found}: {risk}; {remedy}"

@@ -53,23 +53,26 @@ from lease_core.log.redis_snapshots import RedisSnapshots
 from lease_core.log.wire import encode_command
 
 
-def connect(at: Endpoint | str, site: str) -> "RedisLog":
+def connect(at: Endpoint | str, site: str, replicas: int = 0) -> "RedisLog":
     """Make the log of `site` at an endpoint or a URL; connections open with the first call.
+
+    `replicas` must hold what a writer is to call written; readers need not say it.
 
     Raises:
         ValueError: a URL or `site` is malformed; the fault of the configuration.
     """
     key = Keys(site).head
     writer, reader = (open_client(at, s, key) for s in (WRITER_TIMEOUT_S, READER_TIMEOUT_S))
-    return RedisLog(writer, reader, site)
+    return RedisLog(writer, reader, site, replicas)
 
 
 class RedisLog(RedisSnapshots):
     """`SiteLog` over two clients; see `connect`."""
 
-    def __init__(self, writer: Redis, reader: Redis, site: str) -> None:
+    def __init__(self, writer: Redis, reader: Redis, site: str, replicas: int = 0) -> None:
         super().__init__(writer, Keys(site))
         self._reader = reader
+        self._replicas = replicas
         reader.response_callbacks.pop("XREAD", None)  # our own reading of the reply is faster
         self._append = load_script(writer, "append")
         self._claim = load_script(writer, "claim")
@@ -212,12 +215,7 @@ class RedisLog(RedisSnapshots):
         }
 
     async def settings_faults(self) -> list[str]:
-        """Compare the server's settings with `SETTINGS`; a server that hides them is believed.
-
-        Returns:
-            One sentence per fault: what stands, what that risks, and the remedy.
-        """
-        return await settings_faults(self._writer)
+        return await settings_faults(self._writer, self._replicas)
 
     async def _xread(self, after: dict[Any, Any], count: int, block_ms: int) -> dict[str, Entries]:
         words: list[str | int] = ["COUNT", min(count, MAX_COUNT)]

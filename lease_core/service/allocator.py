@@ -47,8 +47,13 @@ class Allocator:
         deposed_writer_s: int,
         policy: SnapshotPolicy = DEFAULT_POLICY,
         members: Members | None = None,
+        *,
+        allows_unsafe: bool = False,
     ) -> None:
-        """Share the sites with the other `members`; without any, claim them all."""
+        """Share the sites with the other `members`; without any, claim them all.
+
+        `allows_unsafe` leads although the server's settings may lose events.
+        """
         self._connect = connect
         self._members = members
         self._living: frozenset[str] = frozenset()
@@ -57,6 +62,7 @@ class Allocator:
         self._owner = f"{name}#{secrets.token_hex(4)}"
         self._deposed_writer_s = deposed_writer_s
         self._policy = policy
+        self._allows_unsafe = allows_unsafe
         self._plan = Plan()
         self._position: Position | None = None
         self._leaders: dict[str, SiteLeader] = {}
@@ -157,6 +163,7 @@ class Allocator:
             policy=self._policy,
             replaces=_lost(former),
             turns=self._turns,
+            allows_unsafe=self._allows_unsafe,
         )
         if former:
             leader.planned.extend(self._plan.prefixes_of(added.site))

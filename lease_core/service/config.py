@@ -17,6 +17,12 @@ class AllocatorConfig(Settings):
     replica_lag_max_s: int | None = Field(None, ge=0, le=3600)
     """Largest replica lag; unless told 0 with a single Redis, else `REPLICA_LAG_S`."""
 
+    replicas: int = Field(0, ge=0, le=8)
+    """So many replicas must hold an event before anybody is told of it."""
+
+    allow_unsafe_redis_settings: bool = False
+    """Lead although the server's settings may lose leases that clients were told of."""
+
     snapshot_events: int = Field(20_000, ge=100, le=10_000_000)
     """A site's state is written beside its log after so many events ..."""
     snapshot_minutes: int = Field(10, ge=1, le=1440)
@@ -27,5 +33,5 @@ class AllocatorConfig(Settings):
         """W (DESIGN section 2): the lag plus 5 s; 0 where there is nobody to depose."""
         lag_s = self.replica_lag_max_s
         if lag_s is None:
-            lag_s = REPLICA_LAG_S if self.redis.has_replicas else 0
+            lag_s = REPLICA_LAG_S if self.redis.has_replicas or self.replicas else 0
         return lag_s + 5 if lag_s else 0

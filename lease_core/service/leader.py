@@ -30,6 +30,7 @@ from lease_core.log.port import (
     SiteLog,
     Unreadable,
     UnreadableEntryError,
+    UnsafeSettingsError,
 )
 from lease_core.log.reader import BrokenChainError, GapError, Position, advance
 from lease_core.log.snapshot import newest_snapshot, still_holds
@@ -74,10 +75,12 @@ class SiteLeader:
         policy: SnapshotPolicy = DEFAULT_POLICY,
         replaces: str = "",
         turns: asyncio.Semaphore | None = None,
+        allows_unsafe: bool = False,
     ) -> None:
         """`replaces` names the lost logs that this one stands in for, by genesis; "" = none.
 
         `turns` bounds how many sites of a process read their logs from the beginning at once.
+        `allows_unsafe` leads although the server's settings may lose events.
         """
         self.log = log
         self.genesis = genesis
@@ -95,6 +98,8 @@ class SiteLeader:
         self._elapsed_ns = elapsed_ns
         self._clock_offset_ms = 0
         self._leads = False
+        self._allows_unsafe = allows_unsafe
+        self._allowed_faults: list[str] = []
         self._trouble = ""
         self._audit = audit.bind(site=log.site, by=owner)
         self._taking = Taking(log, owner, policy)
@@ -150,6 +155,9 @@ class SiteLeader:
             self._leads = False
             self._audit.warning("leadership.lost", reason=str(error))
             self._forget()
+        except UnsafeSettingsError as error:
+            self._tell("redis.unsafe", error)
+            await asyncio.sleep(DAMAGED_PAUSE_S)
         except LogUnavailableError as error:
             self._tell("log.unavailable", error)
             await asyncio.sleep(UNAVAILABLE_PAUSE_S)
@@ -184,6 +192,7 @@ class SiteLeader:
                 self._leads, self._trouble = False, ""
                 block_ms = int(IDLE_S * 1000)
                 continue
+            await self._check_settings()
             claim = await self._claim(above=self._above)
             if isinstance(claim, Claimed):
                 return claim
@@ -197,6 +206,15 @@ class SiteLeader:
         if isinstance(claim, Claimed) or self._living is None or claim.owner in self._living:
             return claim
         return await self.log.claim(self._owner, ttl_ms, self.genesis, above, dead=claim.owner)
+
+    async def _check_settings(self) -> None:
+        """Refuse to lead where an answered client's lease may be lost (I2)."""
+        faults = await self.log.settings_faults()
+        if faults and not self._allows_unsafe:
+            raise UnsafeSettingsError(faults)
+        if faults and faults != self._allowed_faults:
+            self._audit.critical("redis.unsafe", reason="; ".join(faults), is_allowed=True)
+        self._allowed_faults = faults
 
     async def _begin_at_snapshot(self) -> None:
         head = await self.log.head()

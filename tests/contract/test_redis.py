@@ -307,6 +307,21 @@ async def test_settings_that_lose_leases_are_named(log: RedisLog, raw: Redis) ->
         assert any(f"CONFIG SET {name} {SETTINGS[name][0]}" in fault for fault in faults)
 
 
+async def test_settings_name_replicas_that_are_not_demanded(
+    redis_server: RedisServer, raw: Redis
+) -> None:
+    """Who counts on replicas wants a master that stops without them."""
+    log = connect(redis_server.url, SITE, replicas=1)
+    [fault] = await log.settings_faults()
+    assert "CONFIG SET min-replicas-to-write 1" in fault
+    await raw.config_set("min-replicas-to-write", "1")
+    try:
+        assert await log.settings_faults() == []
+    finally:
+        await raw.config_set("min-replicas-to-write", "0")
+    await log.close()
+
+
 async def test_server_without_config_is_believed() -> None:
     """A server that hides its settings, as fakeredis does, gives no faults and no error."""
     client = fakeredis.FakeAsyncRedis()

@@ -325,6 +325,9 @@ class SimLog:
     async def reports(self) -> dict[str, dict[str, str]]:
         return await self._call(self._inner.reports)
 
+    async def settings_faults(self) -> list[str]:
+        return await self._call(self._inner.settings_faults)
+
 
 def _finish(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():

@@ -3,10 +3,13 @@
 import socket
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge_agent.agent import opening
-from edge_agent.agent.opening import hold_port
+from edge_agent.agent.opening import hold_port, warn_of_settings
 from edge_agent.datapath.packet_socket import PacketSocketError
+from lease_core.log.memory_log import MemoryLog
+from lease_core.log.port import LogUnavailableError
 
 
 @pytest.fixture
@@ -42,3 +45,26 @@ def test_an_interface_that_is_not_there_is_told(port: int) -> None:
     """The name stands in the refusal."""
     with pytest.raises(PacketSocketError, match=f"UDP port {port} on ghost0"):
         hold_port("ghost0")
+
+
+class Unsafe(MemoryLog):
+    outages = 2
+
+    async def settings_faults(self) -> list[str]:
+        if self.outages:
+            self.outages -= 1
+            raise LogUnavailableError("not now")
+        return ["appendfsync is everysec", "appendonly is no"]
+
+
+async def test_settings_that_lose_leases_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent asks until the server answers, then says each fault once and goes on (I2)."""
+    monkeypatch.setattr(opening, "ASK_AGAIN_S", 0)
+    with capture_logs() as lines:
+        await warn_of_settings(Unsafe("ams01"))
+
+    told = [(line["event"], line["log_level"], line["reason"]) for line in lines]
+    assert told == [
+        ("redis.unsafe", "warning", "appendfsync is everysec"),
+        ("redis.unsafe", "warning", "appendonly is no"),
+    ]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from lease_core.clock import elapsed_ns
 from lease_core.domain.commands import ReportLoss
+from lease_core.domain.desk import Timing
 from lease_core.domain.events import (
     EpochStarted,
     HorizonGranted,
@@ -22,6 +24,7 @@ from lease_core.log.memory_store import MemoryServer
 from lease_core.log.port import ClockError
 from lease_core.log.replay import replay
 from lease_core.log.writer import build
+from lease_core.service.leader import SiteLeader
 from tests.unit.service.logs import (
     FIRST,
     GENESIS,
@@ -162,6 +165,47 @@ class TestSharing:
             logs[dead].goes_on.set()
 
         assert (await records(client))[-1].by == other
+
+
+class Unsafe(Trying):
+    """A server whose settings lose leases until somebody mends them."""
+
+    faults: tuple[str, ...] = ("appendfsync is everysec: an answered client's lease could be lost",)
+
+    async def settings_faults(self) -> list[str]:
+        return list(self.faults)
+
+
+class TestSettings:
+    async def test_nobody_leads_where_leases_may_be_lost(self, server: MemoryServer) -> None:
+        """No epoch begins and no client is answered; mended, the same process leads (I2)."""
+        log = Unsafe(server)
+        with capture_logs() as lines:
+            async with running(leader_of(log, "one#1")):
+                await until(lambda: any(line["event"] == "redis.unsafe" for line in lines))
+                await log.send(beat(), "bng1")
+                await asyncio.sleep(0.05)
+                head = await log.head()
+                log.faults = ()
+                await until(has(log, HorizonGranted))
+
+        assert head
+        assert (head.epoch, head.seq) == (0, 0)
+        told = [line for line in lines if line["event"] == "redis.unsafe"]
+        assert [(line["log_level"], line["reason"]) for line in told] == [
+            ("critical", *Unsafe.faults)
+        ]
+
+    async def test_who_insists_leads_and_it_is_told(self, server: MemoryServer) -> None:
+        """The switch lets a leader on, with one critical line for each process that leads."""
+        log = Unsafe(server)
+        leader = SiteLeader(log, GENESIS, Timing(), "one#1", elapsed_ns, allows_unsafe=True)
+        with capture_logs() as lines:
+            async with running(leader):
+                await until(has(log, EpochStarted))
+
+        told = [line for line in lines if line["event"] == "redis.unsafe"]
+        assert [(line["log_level"], line["is_allowed"]) for line in told] == [("critical", True)]
 
 
 class TestTakeover:
