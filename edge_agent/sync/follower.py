@@ -14,7 +14,9 @@ from lease_core.domain.events import Record
 from lease_core.domain.ledger import LedgerError
 from lease_core.log.port import (
     Answered,
+    Followed,
     ForeignLogError,
+    Head,
     LogUnavailableError,
     LostLogError,
     SiteLog,
@@ -35,6 +37,8 @@ COMPARE_S = 5.0
 RETRY_S = 0.5
 REJOIN_S = 1.0
 READ_COUNT = 1000
+MARK_POLL_S = 0.002
+MARK_POLL_MAX_S = 0.1
 
 
 class Following(StrEnum):
@@ -96,6 +100,7 @@ class Follower:
         self._tell = tell
         self._needs_rebuild = needs_rebuild
         self._answers_after = ""
+        self._mark: tuple[int, str] | None = None
         self._compared_at = -COMPARE_S
         self._behind_at: Position | None = None
         self._audit = structlog.get_logger("edge").bind(site=log.site)
@@ -148,6 +153,7 @@ class Follower:
         came = await self._log.follow(
             self.position.entry_id, self._answers_after, BLOCK_MS, READ_COUNT
         )
+        came = await self._held(came)
         position = advance(self.position, *came.records)
         if came.answers:
             self._answers_after = came.answers[-1].entry_id
@@ -158,9 +164,41 @@ class Follower:
         if self.state is not Following.LIVE and len(came.records) < READ_COUNT:
             self._compared_at = -COMPARE_S
 
+    async def _held(self, came: Followed) -> Followed:
+        """What replicas hold of it, where they have to: all else may still get lost (I2).
+
+        Waits for the rest no longer than a read would; it comes again with the next one. Whether
+        they have to changes only with an epoch.
+        """
+        if came.records and came.records[-1].epoch != self.position.epoch:
+            await self._read_mark()
+        deadline, pause_s = time.monotonic() + BLOCK_MS / 1000, MARK_POLL_S
+        while self._is_beyond_mark(came.records) and time.monotonic() < deadline:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, MARK_POLL_MAX_S)
+            await self._read_mark()
+        if not (self._mark and came.records):
+            return came
+        seq, h = self._mark
+        held = [record for record in came.records if record.seq <= seq]
+        if held and held[-1].seq == seq and held[-1].h != h:
+            raise LostLogError(f"replicas hold another event {held[-1].entry_id}")
+        return came if len(held) == len(came.records) else Followed(records=held, answers=[])
+
+    async def _read_mark(self) -> None:
+        head = await self._log.head()
+        if head is None or head.genesis != self.position.genesis:
+            raise LostLogError("its head is gone")
+        self._mark = _mark_of(head)
+
+    def _is_beyond_mark(self, records: list[Record]) -> bool:
+        return bool(records and self._mark and records[-1].seq > self._mark[0])
+
     async def _compare(self) -> bool:
         """Hold the position against the head; True = following may go on."""
-        found = standing(self.position, await self._log.head())
+        head = await self._log.head()
+        self._mark = _mark_of(head)
+        found = standing(self.position, head)
         if self._is_doubtful and found in {Standing.LIVE, Standing.BEHIND}:
             held = await self._is_held()
             was_lost = self.state is Following.REGRESSED
@@ -228,3 +266,10 @@ class Follower:
         log("follower.state", state=state, before=self.state, reason=reason)
         self.state = state
         self._tell(state)
+
+
+def _mark_of(head: Head | None) -> tuple[int, str] | None:
+    """The last event that replicas hold, and its hash; None = none have to."""
+    if head is None or head.committed is None:
+        return None
+    return head.committed, head.committed_h

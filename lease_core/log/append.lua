@@ -67,6 +67,7 @@ if head[1] ~= genesis then
     return {'FOREIGN', 'it has genesis ' .. head[1]}
 end
 if batch ~= '' and head[6] == batch then
+    redis.call('HSET', KEYS[2], 'batch', batch)  -- so that WAIT behind it speaks of the batch
     return {'DUPLICATE', head[3], head[4], last_id}
 end
 if head[2] ~= epoch then

@@ -8,6 +8,8 @@
 -- ARGV[3] genesis  the log that the claimant means
 -- ARGV[4] above    an epoch that was seen elsewhere: the claimant's must be newer
 -- ARGV[5] dead     a leader who counts as nobody any more; "" for none
+-- ARGV[6] replicas how many have to hold what the claimant writes: the head gets a mark up to
+--                  where they do; with 0 it goes
 --
 -- Returns one of
 --   OK epoch is_new   the caller leads; is_new is 1 or 0
@@ -20,7 +22,7 @@ local kind = redis.call('TYPE', KEYS[2])
 if (kind.ok or kind) ~= 'hash' then
     return {'FOREIGN', 'there is no log'}
 end
-local head = redis.call('HMGET', KEYS[2], 'genesis', 'epoch', 'owner')
+local head = redis.call('HMGET', KEYS[2], 'genesis', 'epoch', 'owner', 'committed', 'seq', 'hash')
 if not (head[1] and head[2] and head[3]) then
     return {'FOREIGN', 'its head is damaged'}
 end
@@ -42,4 +44,9 @@ if leader and head[3] == ARGV[1] and tonumber(head[2]) > above then
 end
 local epoch = string.format('%.0f', math.max(tonumber(head[2]), above) + 1)
 redis.call('HSET', KEYS[2], 'epoch', epoch, 'owner', ARGV[1])
+if ARGV[6] == '0' then
+    redis.call('HDEL', KEYS[2], 'committed', 'committed_hash')
+elseif not head[4] then
+    redis.call('HSET', KEYS[2], 'committed', head[5], 'committed_hash', head[6])
+end
 return {'OK', epoch, '1'}

@@ -70,6 +70,10 @@ class OutcomeUnknownError(LogError):
     """
 
 
+class NotReplicatedError(OutcomeUnknownError):
+    """The server wrote the append, but fewer replicas hold it than must: it may still get lost."""
+
+
 class SnapshotError(LogError):
     """A snapshot that cannot be used: half gone, damaged, or not of this log. Try another."""
 

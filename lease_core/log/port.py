@@ -19,6 +19,7 @@ from lease_core.log.errors import (
     LogError,
     LogUnavailableError,
     LostLogError,
+    NotReplicatedError,
     OutcomeUnknownError,
     UnreadableEntryError,
     UnsafeSettingsError,
@@ -48,6 +49,7 @@ __all__ = [
     "LogError",
     "LogUnavailableError",
     "LostLogError",
+    "NotReplicatedError",
     "OutcomeUnknownError",
     "SiteLog",
     "Unreadable",
@@ -78,7 +80,8 @@ class Head:
     """Where the log ends and who may write it.
 
     `cursor` is the last command whose effect is in the log, `batch` the id of the last append,
-    `owner` the last to begin an epoch ("" before the first).
+    `owner` the last to begin an epoch ("" before the first). `committed` is the last event that
+    replicas hold, with its hash; None = none have to.
     """
 
     genesis: str
@@ -89,6 +92,13 @@ class Head:
     batch: str
     cursor: str
     owner: str
+    committed: int | None = None
+    committed_h: str = ""
+
+    @property
+    def durable_seq(self) -> int:
+        """The last event that may be acted on."""
+        return self.seq if self.committed is None else self.committed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +217,7 @@ class SiteLog(SnapshotStore, Protocol):
 
         Raises:
             FencedError, ConflictError, ClockError, ForeignLogError: refused, nothing written.
-            OutcomeUnknownError: the reply was lost.
+            OutcomeUnknownError: the reply was lost, or fewer replicas hold it than must.
             ValueError: the batch is inconsistent in itself; our bug.
         """
 

@@ -85,4 +85,4 @@ def standing(position: Position, head: Head | None) -> Standing:
         return Standing.STALE
     if head.seq < position.seq or (head.seq == position.seq and head.h != position.h):
         return Standing.REGRESSED
-    return Standing.LIVE if head.seq == position.seq else Standing.BEHIND
+    return Standing.LIVE if position.seq >= head.durable_seq else Standing.BEHIND

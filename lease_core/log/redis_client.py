@@ -110,6 +110,7 @@ class _Plain(Connection):
         except MovedError as error:
             if self._locate:
                 self._locate.moved((error.host or self.host, error.port))
+                await self.disconnect()  # type: ignore[attr-defined]
             raise
         except ReadOnlyError:
             if self._locate:

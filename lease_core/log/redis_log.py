@@ -50,6 +50,7 @@ from lease_core.log.redis_client import (
     translated,
 )
 from lease_core.log.redis_snapshots import RedisSnapshots
+from lease_core.log.replicas import ReplicatedScript
 from lease_core.log.wire import encode_command
 
 
@@ -74,7 +75,9 @@ class RedisLog(RedisSnapshots):
         self._reader = reader
         self._replicas = replicas
         reader.response_callbacks.pop("XREAD", None)  # our own reading of the reply is faster
-        self._append = load_script(writer, "append")
+        append = load_script(writer, "append")
+        self._append = ReplicatedScript(writer, append, replicas) if replicas else append
+        self._committed = load_script(writer, "committed")
         self._claim = load_script(writer, "claim")
         self._create = load_script(writer, "create")
         self._send = load_script(writer, "send")
@@ -108,6 +111,8 @@ class RedisLog(RedisSnapshots):
                 batch=text["batch"],
                 cursor=text["cursor"],
                 owner=text["owner"],
+                committed=int(text["committed"]) if "committed" in text else None,
+                committed_h=text.get("committed_hash", ""),
             )
         except (KeyError, ValueError) as error:
             raise ForeignLogError(f"its head is damaged: {error!r}") from error
@@ -125,7 +130,8 @@ class RedisLog(RedisSnapshots):
     ) -> Claimed | HeldBy:
         with translated():
             reply = await self._claim(
-                [self._keys.leader, self._keys.head], [owner, ttl_ms, genesis, above, dead]
+                [self._keys.leader, self._keys.head],
+                [owner, ttl_ms, genesis, above, dead, self._replicas],
             )
         match list(map(bytes.decode, reply)):
             case ["OK", epoch, is_new]:
@@ -142,7 +148,23 @@ class RedisLog(RedisSnapshots):
             reply = await self._append(
                 [keys.events, keys.head, keys.answers, keys.commands], _append_arguments(batch)
             )
-        return _appended(list(map(bytes.decode, reply)), batch)
+        appended = _appended(list(map(bytes.decode, reply)), batch)
+        if self._replicas:
+            await self._commit(batch)
+        return appended
+
+    async def _commit(self, batch: Batch) -> None:
+        """Replicas hold the batch: let edges act on it."""
+        after = batch.after
+        with translated(is_append=True):
+            reply = await self._committed(
+                [self._keys.head], [after.genesis, after.epoch, after.seq, after.h]
+            )
+        match list(map(bytes.decode, reply)):
+            case ["FENCED", epoch]:
+                raise FencedError(int(epoch))
+            case ["FOREIGN", what]:
+                raise ForeignLogError(what)
 
     async def send(self, command: Command, by: str) -> str:
         return (await self.send_many([command], by))[0]

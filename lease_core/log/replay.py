@@ -25,6 +25,8 @@ async def replay(
 ) -> tuple[Ledger, Position]:
     """The ledger of a site at the end of its log, and that end.
 
+    With replicas the end is what they hold.
+
     Starts from the newest snapshot that can be read and is of this log; without one, from the
     first event.
 
@@ -44,11 +46,14 @@ async def replay(
         if seen and record.seq == seen.seq and record.h != seen.h:
             raise LostLogError(f"event {record.entry_id} is not what it was")
 
-    position = await fold(log, ledger, position, visit=compare if seen else None)
+    until = None if head.committed is None else max(head.committed, seen.seq if seen else 0)
+    position = await fold(log, ledger, position, until=until, visit=compare if seen else None)
     if seen and position.seq < seen.seq:
         raise LostLogError(f"it ends after event {position.seq}, {seen.seq} were read")
-    if position.seq < head.seq:
-        raise GapError(f"the log ends after event {position.seq}, but {head.seq} were written")
+    if position.seq < head.durable_seq:
+        raise GapError(
+            f"the log ends after event {position.seq}, but {head.durable_seq} were written"
+        )
     return ledger, position
 
 

@@ -26,6 +26,7 @@ from lease_core.log.port import (
     HeldBy,
     LogError,
     LogUnavailableError,
+    NotReplicatedError,
     OutcomeUnknownError,
     SiteLog,
     Unreadable,
@@ -370,6 +371,8 @@ class SiteLeader:
                 if not is_told:
                     self._audit.error("append.unsettled", batch=batch.batch_id, reason=str(error))
                 is_told = True
+                if isinstance(error, NotReplicatedError):
+                    await self._stay(batch)
                 await asyncio.sleep(PAUSE_S)
             else:
                 break
@@ -377,6 +380,11 @@ class SiteLeader:
             self._audit.info("append.settled", batch=batch.batch_id)
         self._clock_offset_ms += batch.commit_ms - wanted_ms
         return batch
+
+    async def _stay(self, batch: Batch) -> None:
+        """Lead on while replicas are missing: another leader would wait for them as well."""
+        with contextlib.suppress(LogUnavailableError):
+            await self._renew(Claimed(epoch=batch.after.epoch, is_new=False))
 
     def _build(self, head: Head, site: SiteAllocator, draft: Draft) -> Batch:
         last_ms = int(head.last_id.split("-")[0])

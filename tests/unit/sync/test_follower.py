@@ -182,6 +182,41 @@ class TestFollowing:
         assert [answered.answer.req for answered in edge.answers] == ["next"]
 
 
+class TestMark:
+    async def test_nothing_is_applied_before_replicas_hold_it(
+        self, log: Tampering, server: MemoryServer
+    ) -> None:
+        """Up to the mark, and further only when it moves, with the answers that came (I2)."""
+        site, held = server.site("ams01"), await log.read("0-0", 1000)
+        assert site.head
+        site.head = replace(site.head, committed=COUNT - 3, committed_h=held[COUNT - 4].h)
+        async with Edge(log).running() as edge:
+            await edge.until_state(Following.LIVE)
+            await write(log, [EpochStarted(cause="more")], [Refused(req="x", reason="pool-full")])
+            await asyncio.sleep(0.1)
+            assert edge.applied == list(range(1, COUNT - 2))
+            assert not edge.answers
+            site.head = replace(site.head, committed=COUNT + 1, committed_h=site.head.h)
+            await until(lambda: len(edge.applied) == COUNT + 1)
+            await until(lambda: bool(edge.answers))
+
+        assert edge.applied == list(range(1, COUNT + 2))
+        assert edge.states == [Following.LIVE]
+        assert edge.rebuilds == 0
+
+    async def test_a_mark_on_another_event_is_no_leave(
+        self, log: Tampering, server: MemoryServer
+    ) -> None:
+        """Replicas hold another event under that number: what was read is not applied."""
+        site = server.site("ams01")
+        assert site.head
+        site.head = replace(site.head, committed=COUNT, committed_h="ab" * 8)
+        async with Edge(log).running() as edge:
+            await edge.until_state(Following.REGRESSED)
+
+        assert edge.applied == []
+
+
 class TestTampering:
     @pytest.mark.parametrize("index", [0, 1, COUNT // 2, COUNT - 2])
     async def test_a_dropped_event_is_noticed(self, log: Tampering, index: int) -> None:
