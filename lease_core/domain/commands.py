@@ -101,7 +101,7 @@ class Heartbeat:
     `elapsed_ms` its elapsed clock; "" and 0 = a former version, which does not say.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     edge: str
     incarnation: str
     nonce: str

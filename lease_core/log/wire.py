@@ -1,18 +1,21 @@
 """Events, commands and answers as flat, readable Redis stream fields, and the hash chain.
 
 Flow: dataclass -> ordered `Fields` -> Redis -> `Flat` -> dataclass. A changed meaning gets a new
-`VERSION`; the tables below then list old and new class, and an upcaster turns the old into the new.
+`VERSION`; `former` keeps the old layout and what it means today. Only the present one is written.
+An attribute with a default is left out with it, so a class may grow by one and older programs read
+what does not use it.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from lease_core.domain import commands, events
 from lease_core.domain.commands import Answer, Command, Sent
 from lease_core.domain.events import Event, Record
 from lease_core.domain.values import InvalidValueError, printable
+from lease_core.log import former
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.layout import (
     MAX_VALUE_OCTETS,
@@ -30,15 +33,36 @@ from lease_core.log.layout import (
 )
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 _Table = dict[tuple[bytes, bytes], Layout[T]]
 
 _ENTRY_ID: Final = re.compile(rb"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")
 _HASH: Final = re.compile(rb"[0-9a-f]{16}")
 
 
-def _table(classes: Iterable[type[T]]) -> _Table[T]:
-    layouts = map(layout_of, classes)
+class Former(Protocol[T_co]):
+    """A value of a former version."""
+
+    def today(self) -> T_co: ...
+
+
+def _table(classes: Iterable[type[T]], before: Iterable[type[Former[T]]] = ()) -> _Table[T]:
+    layouts = [*map(layout_of, classes), *map(_upcast, before)]
     return {(layout.kind, layout.version): layout for layout in layouts}
+
+
+def _upcast(cls: type[Former[T]]) -> Layout[T]:
+    """The layout of a former version, read as what it means today."""
+    layout = layout_of(cls)
+    return Layout(
+        lambda *values: layout.make(*values).today(),
+        *(layout.kind, layout.version, layout.first, layout.rest, layout.names),
+    )
+
+
+def _written(table: _Table[T]) -> dict[object, Layout[T]]:
+    """Layouts by class; a former version is only read."""
+    return {layout.make: layout for layout in table.values()}
 
 
 EVENTS: Final[_Table[Event]] = _table(
@@ -79,13 +103,14 @@ COMMANDS: Final[_Table[Command]] = _table(
         commands.StartRecovery,
         commands.EndRecovery,
         commands.ConfirmSnapshot,
-    )
+    ),
+    former.COMMANDS,
 )
 ANSWERS: Final[_Table[Answer]] = _table((commands.Offered, commands.Held, commands.Refused))
 
-_EVENT_LAYOUTS: Final = {layout.make: layout for layout in EVENTS.values()}
-_COMMAND_LAYOUTS: Final = {layout.make: layout for layout in COMMANDS.values()}
-_ANSWER_LAYOUTS: Final = {layout.make: layout for layout in ANSWERS.values()}
+_EVENT_LAYOUTS: Final = _written(EVENTS)
+_COMMAND_LAYOUTS: Final = _written(COMMANDS)
+_ANSWER_LAYOUTS: Final = _written(ANSWERS)
 
 _EVENT_ENVELOPE: Final = ((b"v", b"type", b"ep"), (b"by", b"h"))
 _COMMAND_ENVELOPE: Final = ((b"v", b"cmd", b"by"), ())

@@ -141,7 +141,7 @@ def stored(event: Event) -> Fields:
 def test_tables_know_every_class() -> None:
     """No event, command or answer can be defined and forgotten in the wire tables."""
     assert set(EVENT_CLASSES) == {layout.make for layout in EVENTS.values()}
-    assert set(COMMAND_CLASSES) == {layout.make for layout in COMMANDS.values()}
+    assert set(COMMAND_CLASSES) <= {layout.make for layout in COMMANDS.values()}
     assert set(ANSWER_CLASSES) == {layout.make for layout in ANSWERS.values()}
 
 

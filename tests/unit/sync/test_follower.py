@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge_agent.sync import follower
 from edge_agent.sync.follower import ContradictionError, Follower, Following
 from lease_core.domain.commands import Refused
-from lease_core.domain.events import EpochStarted, Record
+from lease_core.domain.events import EpochStarted, Record, RecoveryStarted
+from lease_core.log import wire
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer
 from lease_core.log.port import Answered, Followed, Head, LogUnavailableError
@@ -350,6 +352,27 @@ class TestWrongLogs:
 
         assert edge.applied == list(range(1, COUNT + 1))
         assert edge.states == [Following.LIVE, Following.HALTED]
+
+    async def test_an_edge_that_is_too_old_halts_until_it_is_upgraded(
+        self, log: Tampering, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An event that its version does not know is told as an alarm; the next version goes on
+        where it stands, with each event once (I4)."""
+        await write(log, [RecoveryStarted(cause="operator"), EpochStarted(cause="more")])
+        known = (b"RecoveryStarted", b"1")
+        with capture_logs() as lines, monkeypatch.context() as old:
+            old.delitem(wire.EVENTS, known)
+            async with Edge(log).running() as edge:
+                await edge.until_state(Following.HALTED)
+        upgraded = Edge(log)
+        upgraded.follower.position = edge.follower.position
+        async with upgraded.running():
+            await upgraded.until_state(Following.LIVE)
+
+        [told] = [line for line in lines if line.get("state") is Following.HALTED]
+        assert told["log_level"] == "critical"
+        assert "RecoveryStarted" in told["reason"]
+        assert edge.applied + upgraded.applied == list(range(1, COUNT + 3))
 
     async def test_an_event_against_the_tables_halts_behind_those_before_it(
         self, log: Tampering
