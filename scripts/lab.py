@@ -233,7 +233,8 @@ class Lab:
         config = self.directory / f"{name}.toml"
         settings = {
             "site": name, "edge": f"{name}-bng1", "redis": self.url, "datapath": self.datapath,
-            "pin_dir": str(pins), "max_subscribers": 65_536, **edge,
+            "pin_dir": str(pins), "status_file": str(self.directory / f"{name}.status.json"),
+            "max_subscribers": 65_536, **edge,
         }  # fmt: skip
         port = {"interface": "access0", "relays": [relay] if relay else []}
         text = [f"{key} = {json.dumps(value)}\n" for key, value in settings.items()]

@@ -14,6 +14,7 @@ from lease_core.domain.values import Ipv4
 from lease_core.endpoint import DEFAULT_URL, Endpoint
 
 BPFFS = Path("/sys/fs/bpf/lease")
+RUN = Path("/run/lease")
 MAX_PORTS = 256
 SUBSCRIBERS_PER_LINE = 8
 MAX_RATE = 30_000
@@ -119,6 +120,7 @@ class EdgeConfig(Settings):
     pin_dir: Path | None = None
     max_subscribers: int = Field(1_000_000, ge=16, le=16_000_000)
     heartbeat_s: float = Field(60, ge=1, le=600)
+    status_file: Path | None = None
 
     @model_validator(mode="after")
     def _interfaces_differ(self) -> Self:
@@ -138,6 +140,11 @@ class EdgeConfig(Settings):
     def has_circuits(self) -> bool:
         """Whether the tables need room for circuit ids."""
         return any(port.key_mode is KeyMode.CIRCUIT for port in self.ports)
+
+    @property
+    def status(self) -> Path:
+        """Where the agent says how it fares, so that it can be asked without Redis."""
+        return self.status_file or RUN / f"{self.edge}.json"
 
     @property
     def pins(self) -> Path:

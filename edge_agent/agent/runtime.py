@@ -9,6 +9,7 @@ from edge_agent.agent.config import EdgeConfig
 from edge_agent.agent.edge import Edge, Identity
 from edge_agent.agent.opening import hold_port, warn_of_settings
 from edge_agent.agent.slow_path import Now
+from edge_agent.agent.status import Status
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.packet_socket import PacketSocket, PacketSocketError
 from edge_agent.datapath.port import Datapath
@@ -24,7 +25,6 @@ from lease_core.log.port import (
     Answered,
     ForeignLogError,
     Head,
-    LogError,
     LogUnavailableError,
     SiteLog,
 )
@@ -66,6 +66,9 @@ class Runtime:
         self._holders = [hold_port(port.interface) for port in config.ports]
         self._upstream = Upstream(log, config.edge)
         self._is_asked = False
+        self._status = Status(
+            log, config.edge, config.status, lambda: self.edge.report(now()), config.heartbeat_s
+        )
         self._datapath = datapath
         # first, because bindings are found by the key modes of ports
         for port, heard in opened:
@@ -132,6 +135,7 @@ class Runtime:
                 tasks.create_task(self._beat())
                 tasks.create_task(self._keep_time())
                 tasks.create_task(warn_of_settings(self._log))
+                tasks.create_task(self._status.run())
         finally:
             for opened in self._sockets.values():
                 loop.remove_reader(opened.fileno())
@@ -257,7 +261,6 @@ class Runtime:
             self._send_heartbeat()
             await asyncio.sleep(FIRST_HEARTBEATS_S)
             left_s = self.edge.horizon.remaining_s(elapsed_ns())
-            await self._report()
             if left_s:
                 jitter = random.uniform(0.9, 1.1)  # noqa: S311  (spreads load, hides nothing)
                 await asyncio.sleep(self._config.heartbeat_s * jitter - FIRST_HEARTBEATS_S)
@@ -267,12 +270,6 @@ class Runtime:
         self._is_asked = False
         if self.edge.following not in LOST:
             self._upstream.send(self.edge.heartbeat(now()))
-
-    async def _report(self) -> None:
-        try:
-            await self._log.report(self._config.edge, self.edge.report(now()))
-        except LogError as error:
-            audit.debug("report.unsent", reason=str(error), **self._who())
 
     async def _keep_time(self) -> None:
         ticks = 0

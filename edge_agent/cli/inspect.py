@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import click
 
 from edge_agent.agent.config import EdgeConfig
+from edge_agent.agent.status import read_status
 from edge_agent.cli.run import EXIT_UNAVAILABLE, config_option, load_config
 from edge_agent.datapath.errors import FastPathError
+from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.tables import Assignment, SubscriberKey, holder
 from edge_agent.sync.lines import Lines
@@ -20,6 +23,8 @@ from lease_core.clock import boot_ns
 from lease_core.domain.values import ip_text, mac_text
 
 SECOND_NS = 1_000_000_000
+TOLD = ("following", "applied", "horizon_left_s", "heartbeats_unanswered", "waiting", "unserved")
+"""What `status` shows of the agent's report."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -45,9 +50,15 @@ def pinned(path: Path, *, writable: bool = False) -> Iterator[XdpDatapath]:
 @config_option
 @json_option
 def status(path: Path, *, as_json: bool) -> None:
-    """Show horizon, cursor, interfaces and counters as the kernel has them."""
-    with pinned(path) as datapath:
-        found = _status(datapath)
+    """Show how the agent fares, and horizon, cursor, interfaces and counters of the kernel.
+
+    Asks nobody but this router.
+    """
+    told = read_status(load_config(path).status)
+    found = _of_agent(told)
+    if told.get("datapath") != MemoryDatapath.kind:
+        with pinned(path) as datapath:
+            found |= _of_kernel(datapath)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -60,7 +71,15 @@ def status(path: Path, *, as_json: bool) -> None:
             click.echo(f"{name:24} {value}")
 
 
-def _status(datapath: XdpDatapath) -> dict[str, object]:
+def _of_agent(told: dict[str, str]) -> dict[str, object]:
+    """What it said last; nothing where it was stopped."""
+    if not told:
+        return {}
+    age_s = time.time() - int(told["at_ms"]) / 1000
+    return {"told_s_ago": max(0, int(age_s))} | {name: told[name] for name in TOLD if name in told}
+
+
+def _of_kernel(datapath: XdpDatapath) -> dict[str, object]:
     state, now_ns = datapath.state(), boot_ns()
     told, untaken = datapath.notices.counts()
     counters = {name: number for name, number in datapath.counters().items() if number}

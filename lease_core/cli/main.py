@@ -9,6 +9,7 @@ from lease_core.cli.history import history, who
 from lease_core.cli.lease import lease
 from lease_core.cli.plan import pool, site
 from lease_core.cli.recovery import recovery
+from lease_core.cli.status import status
 from lease_core.cli.trim import archive, trim
 from lease_core.cli.verify import verify_site
 
@@ -19,7 +20,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(site, pool, allocator, lease, who, history, events),
+    *(status, site, pool, allocator, lease, who, history, events),
     *(verify_site, archive, trim, recovery, acl),
 )
 

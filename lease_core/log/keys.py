@@ -51,6 +51,11 @@ class Keys:
         return f"lease:{{{self.site}}}:leader"
 
     @property
+    def status(self) -> str:
+        """Hash with a time to live: how the site fares at its allocator, for people."""
+        return f"lease:{{{self.site}}}:status"
+
+    @property
     def edges(self) -> str:
         """Set: names of the edges that ever reported."""
         return f"lease:{{{self.site}}}:edges"

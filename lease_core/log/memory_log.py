@@ -180,6 +180,13 @@ class MemoryLog(MemorySnapshots):
     async def reports(self) -> dict[str, dict[str, str]]:
         return {name: dict(report) for name, report in sorted(self._site.reports.items())}
 
+    async def set_status(self, status: Mapping[str, str], ttl_ms: int) -> None:
+        self._site.status = dict(status), self._server.now_ms() + ttl_ms
+
+    async def status(self) -> dict[str, str]:
+        status, until_ms = self._site.status
+        return dict(status) if until_ms > self._server.now_ms() else {}
+
     async def settings_faults(self) -> list[str]:
         return []  # whoever takes it knows that nothing is durable
 

@@ -77,6 +77,7 @@ class Site:
     reports: dict[str, dict[str, str]] = field(default_factory=dict)
     snapshots: dict[int, StoredSnapshot] = field(default_factory=dict)
     archived: Archived | None = None
+    status: tuple[dict[str, str], int] = field(default_factory=lambda: ({}, 0))
     waiting: set[asyncio.Future[None]] = field(default_factory=set)
 
     @contextmanager

@@ -263,6 +263,12 @@ class SiteLog(SnapshotStore, Protocol):
     async def reports(self) -> dict[str, dict[str, str]]:
         """The last report of every edge, by name."""
 
+    async def set_status(self, status: Mapping[str, str], ttl_ms: int) -> None:
+        """Say for people how the site fares at its allocator; forgotten after `ttl_ms`."""
+
+    async def status(self) -> dict[str, str]:
+        """What an allocator said of the site; empty where none did for a while."""
+
     async def settings_faults(self) -> list[str]:
         """Where the server's settings may lose what it acknowledges.
 

@@ -236,6 +236,19 @@ class RedisLog(RedisSnapshots):
             for name, report in zip(names, stored, strict=True)
         }
 
+    async def set_status(self, status: Mapping[str, str], ttl_ms: int) -> None:
+        key = self._keys.status
+        with translated():
+            async with self._writer.pipeline(transaction=True) as pipe:
+                pipe.hset(key, items=[part for pair in status.items() for part in pair])
+                pipe.pexpire(key, ttl_ms)
+                await pipe.execute()
+
+    async def status(self) -> dict[str, str]:
+        with translated():
+            stored = await awaited(self._writer.hgetall(self._keys.status))
+        return {field.decode(): value.decode() for field, value in stored.items()}
+
     async def settings_faults(self) -> list[str]:
         return await settings_faults(self._writer, self._replicas)
 

@@ -37,6 +37,7 @@ from lease_core.log.reader import BrokenChainError, GapError, Position, advance
 from lease_core.log.snapshot import newest_snapshot, still_holds
 from lease_core.log.writer import build, restamp
 from lease_core.service.bell import Bell
+from lease_core.service.condition import LEADS, Condition
 from lease_core.service.sharing import Duty, duty_of
 from lease_core.service.site_allocator import Draft, SiteAllocator
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy, Taking, Verifying
@@ -101,7 +102,7 @@ class SiteLeader:
         self._leads = False
         self._allows_unsafe = allows_unsafe
         self._allowed_faults: list[str] = []
-        self._trouble = ""
+        self._condition = Condition(log, owner)
         self._audit = audit.bind(site=log.site, by=owner)
         self._taking = Taking(log, owner, policy)
         self._verifying = Verifying(log, owner)
@@ -152,28 +153,29 @@ class SiteLeader:
                 await self._lead(claimed)
             finally:
                 self._taking.stop()
+                self._condition.stop()
         except (FencedError, ConflictError) as error:
             self._leads = False
             self._audit.warning("leadership.lost", reason=str(error))
+            self._condition.note("leadership.lost", str(error))
             self._forget()
+            await self._condition.say()
         except UnsafeSettingsError as error:
-            self._tell("redis.unsafe", error)
-            await asyncio.sleep(DAMAGED_PAUSE_S)
+            await self._pause("redis.unsafe", error, DAMAGED_PAUSE_S)
         except LogUnavailableError as error:
-            self._tell("log.unavailable", error)
-            await asyncio.sleep(UNAVAILABLE_PAUSE_S)
+            await self._pause("log.unavailable", error, UNAVAILABLE_PAUSE_S)
         except _DAMAGED as error:
             self._leads = False
             is_foreign = isinstance(error, ForeignLogError)
-            self._tell("log.foreign" if is_foreign else "log.damaged", error)
             self._forget()
-            await asyncio.sleep(DAMAGED_PAUSE_S)
+            await self._pause(
+                "log.foreign" if is_foreign else "log.damaged", error, DAMAGED_PAUSE_S
+            )
 
-    def _tell(self, trouble: str, error: Exception) -> None:
-        """Say what stands in the way, once until it is over."""
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._audit.critical(trouble, reason=str(error))
+    async def _pause(self, trouble: str, error: Exception, pause_s: float) -> None:
+        self._condition.tell(trouble, str(error))
+        await self._condition.say()
+        await asyncio.sleep(pause_s)
 
     async def _stand_by(self) -> Claimed | None:
         """Follow the log until the leadership is ours; a log we cannot read is not claimed.
@@ -190,14 +192,14 @@ class SiteLeader:
             await self._heed_loss()
             self._verifying.step(self._ledger)
             if self._duty is not Duty.LEAD:
-                self._leads, self._trouble = False, ""
+                self._stands_by()
                 block_ms = int(IDLE_S * 1000)
                 continue
             await self._check_settings()
             claim = await self._claim(above=self._above)
             if isinstance(claim, Claimed):
                 return claim
-            self._leads, self._trouble = False, ""
+            self._stands_by()
             block_ms = min(claim.ttl_ms, STAND_BY_MS) + 1
         return None
 
@@ -207,6 +209,11 @@ class SiteLeader:
         if isinstance(claim, Claimed) or self._living is None or claim.owner in self._living:
             return claim
         return await self.log.claim(self._owner, ttl_ms, self.genesis, above, dead=claim.owner)
+
+    def _stands_by(self) -> None:
+        """Another leads, or may; whatever there is to say of the site, he says it."""
+        self._leads = False
+        self._condition.note("")
 
     async def _check_settings(self) -> None:
         """Refuse to lead where an answered client's lease may be lost (I2)."""
@@ -278,7 +285,7 @@ class SiteLeader:
         site.genesis = self.genesis
         cause = "takeover" if head.seq else "first-start"
         self._audit.info("leadership.won", epoch=claimed.epoch, cause=cause)
-        self._trouble = ""
+        self._condition.note(LEADS)
         head = await self._commit(head, site, site.begin(cause, now_ns, self._recovery()))
         self._has_lost = False
         renew_s = RENEW_S if self._living is None else SHARED_RENEW_S
@@ -291,6 +298,8 @@ class SiteLeader:
             if time.monotonic() >= renew_at:
                 await self._renew(claimed)
                 renew_at = time.monotonic() + renew_s
+            self._condition.see(self._ledger)
+            await self._condition.say()
             taken = self._taking.step(self._ledger, self._position, self._elapsed_ns())
             if taken:
                 head = await self._commit(head, site, site.note(taken, self._elapsed_ns()))
@@ -372,17 +381,20 @@ class SiteLeader:
                     self._audit.error("append.unsettled", batch=batch.batch_id, reason=str(error))
                 is_told = True
                 if isinstance(error, NotReplicatedError):
-                    await self._stay(batch)
+                    await self._stay(batch, error)
                 await asyncio.sleep(PAUSE_S)
             else:
                 break
         if is_told:
             self._audit.info("append.settled", batch=batch.batch_id)
+            self._condition.note(LEADS)
         self._clock_offset_ms += batch.commit_ms - wanted_ms
         return batch
 
-    async def _stay(self, batch: Batch) -> None:
+    async def _stay(self, batch: Batch, error: NotReplicatedError) -> None:
         """Lead on while replicas are missing: another leader would wait for them as well."""
+        self._condition.note("append.unsettled", str(error))
+        await self._condition.say()
         with contextlib.suppress(LogUnavailableError):
             await self._renew(Claimed(epoch=batch.after.epoch, is_new=False))
 

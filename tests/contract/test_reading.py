@@ -216,3 +216,15 @@ async def test_outage_and_return(backend: Backend, log: SiteLog) -> None:
 
     assert batch.after == await known_head(log)
     assert list(batch.records) == await log.read(ZERO_ID)
+
+
+async def test_status_is_for_a_while(log: SiteLog) -> None:
+    """What an allocator says of a site is replaced by the next word, and forgotten in time."""
+    assert await log.status() == {}
+    await log.set_status({"by": "core-1#a", "is": "leads"}, LONG_MS)
+    await log.set_status({"by": "core-2#b", "is": "log.damaged"}, LONG_MS)
+    assert await log.status() == {"by": "core-2#b", "is": "log.damaged"}
+    await log.set_status({"is": "leads"}, 1)
+    await asyncio.sleep(0.02)
+
+    assert await log.status() == {}

@@ -11,6 +11,7 @@ from typing import Any
 from edge_agent.agent.config import EdgeConfig
 from edge_agent.agent.edge import Edge, Identity
 from edge_agent.agent.runtime import Runtime
+from edge_agent.agent.status import Status
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import fastpath
 from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey
@@ -82,6 +83,9 @@ class Agent(Runtime):
             send_command=self._send_command,
             now=router.clock.now(),
         )
+        self._status = Status(
+            log, config.edge, None, lambda: self.edge.report(process.clock.now()), HEARTBEAT_S
+        )
         self._tell = self.edge.set_following
         self.edge.set_following = self._note_following  # type: ignore[method-assign]
         self._apply_events = self.edge.apply
@@ -104,7 +108,10 @@ class Agent(Runtime):
             router.answered()
 
     def work(self) -> list[Any]:
-        return [self._upstream.run(), self._follow(), self._beat_noted(), self._keep_time()]
+        return [
+            *(self._upstream.run(), self._follow(), self._beat_noted(), self._keep_time()),
+            self._status.run(),
+        ]
 
     async def _beat_noted(self) -> None:
         send = self._upstream.send

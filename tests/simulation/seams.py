@@ -13,12 +13,12 @@ from unittest import mock
 
 import structlog
 
-from edge_agent.agent import duties, edge, requests, runtime
+from edge_agent.agent import duties, edge, requests, runtime, status
 from edge_agent.agent.answering import Now
 from edge_agent.dhcp import fastpath
 from edge_agent.sync import follower, horizon, removals
 from lease_core.domain.desk import Timing
-from lease_core.service import leader, site_allocator, snapshots
+from lease_core.service import condition, leader, site_allocator, snapshots
 from lease_core.service.snapshots import SnapshotPolicy
 from tests.simulation.clocks import SECOND
 from tests.simulation.loop import PROCESS, Process
@@ -100,8 +100,13 @@ def simulated(rng: random.Random) -> Iterator[None]:
         (structlog, "get_logger", lambda *_: silent),
         *(
             (module, "audit", silent)
-            for module in (leader, site_allocator, snapshots, runtime, removals)
+            for module in (
+                *(condition, leader, site_allocator, snapshots),
+                *(runtime, removals, status),
+            )
         ),
+        (condition, "time", time),
+        (status, "time", time),
         (leader, "time", time),
         (leader, "TICK_S", 1.5),
         (leader, "SiteAllocator", _Recorded),

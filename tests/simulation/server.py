@@ -325,6 +325,12 @@ class SimLog:
     async def reports(self) -> dict[str, dict[str, str]]:
         return await self._call(self._inner.reports)
 
+    async def set_status(self, status: Mapping[str, str], ttl_ms: int) -> None:
+        await self._write(lambda: self._inner.set_status(status, ttl_ms))
+
+    async def status(self) -> dict[str, str]:
+        return await self._call(self._inner.status)
+
     async def settings_faults(self) -> list[str]:
         return await self._call(self._inner.settings_faults)
 

@@ -19,11 +19,13 @@ from lease_core.domain.events import (
     PoolAdded,
     RecoveryStarted,
 )
+from lease_core.domain.rows import bindings_digest
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer
-from lease_core.log.port import ClockError
+from lease_core.log.port import ClockError, LogUnavailableError
 from lease_core.log.replay import replay
 from lease_core.log.writer import build
+from lease_core.service import condition
 from lease_core.service.leader import SiteLeader
 from tests.unit.service.logs import (
     FIRST,
@@ -206,6 +208,60 @@ class TestSettings:
 
         told = [line for line in lines if line["event"] == "redis.unsafe"]
         assert [(line["log_level"], line["is_allowed"]) for line in told] == [("critical", True)]
+
+
+class TestStatus:
+    async def test_a_leader_says_that_it_leads_and_what_it_decides_by(
+        self, server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Beside the log stand its name and the digest of its bindings, which equals a replay's."""
+        monkeypatch.setattr(condition, "STATUS_S", 0.01)
+        monkeypatch.setattr(condition, "DIGEST_S", 0.01)
+        log = Trying(server)
+        await log.send(request(1), "bng1")
+
+        async def is_told() -> bool:
+            ledger, end = await replay(log)
+            expected = f"{bindings_digest(ledger.bound.values())}@{end.seq}"
+            return bool(ledger.bound) and (await log.status()).get("digest") == expected
+
+        async with running(leader_of(log, "one#1")):
+            await until(is_told)
+        told = await log.status()
+
+        assert (told["by"], told["is"]) == ("one#1", "leads")
+
+    @pytest.mark.parametrize("trouble", ["log.foreign", "log.damaged", "log.unavailable"])
+    async def test_trouble_is_said_beside_the_log(
+        self, server: MemoryServer, trouble: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever may lead and cannot says why; when it is over, that it leads."""
+        monkeypatch.setattr(condition, "STATUS_S", 0.01)
+        log, site = Trying(server), server.site("ams01")
+        assert site.head
+        good = site.head
+        failing = {"log.foreign": replace(good, genesis="99"), "log.damaged": good}
+        site.head = failing.get(trouble, good)
+        if trouble == "log.damaged":
+            site.events.add((1, 5), {b"v": b"9", b"type": b"LeaseTeleported"})
+        if trouble == "log.unavailable":
+            monkeypatch.setattr(Trying, "commands", unavailable)
+
+        async def says(word: str) -> bool:
+            return (await log.status()).get("is") == word
+
+        async with running(leader_of(log, "one#1")):
+            await until(lambda: says(trouble))
+            assert (await log.status())["reason"]
+            monkeypatch.undo()
+            make_fast(monkeypatch)
+            site.events.drop(1 if trouble == "log.damaged" else 0)
+            site.head = good if trouble != "log.unavailable" else site.head
+            await until(lambda: says("leads"))
+
+
+async def unavailable(*_: Any, **__: Any) -> None:
+    raise LogUnavailableError("not now")
 
 
 class TestTakeover:

@@ -1,0 +1,77 @@
+"""What the agent says of itself: in Redis for everybody, in a file for whoever is on the router."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+
+from lease_core.log.port import LogError, SiteLog
+
+audit = structlog.get_logger("edge")
+
+LOOK_S = 1.0
+Report = Callable[[], Mapping[str, str]]
+
+
+class Status:
+    """Says it each second in a file, and to the log when something begins or ends, else seldom."""
+
+    def __init__(
+        self, log: SiteLog, edge: str, path: Path | None, report: Report, every_s: float
+    ) -> None:
+        self._log = log
+        self._edge = edge
+        self._path = path
+        self._report = report
+        self._every_s = every_s
+        self._said_at = -every_s
+        self._told = ("", False)
+        self._is_writable = True
+
+    async def run(self) -> None:
+        """Say it for ever; take the file away at the end."""
+        try:
+            while True:
+                await self._say()
+                await asyncio.sleep(LOOK_S)
+        finally:
+            if self._path:
+                self._path.unlink(missing_ok=True)
+
+    async def _say(self) -> None:
+        report = {**self._report(), "at_ms": str(time.time_ns() // 1_000_000)}
+        if self._path:
+            self._write(self._path, report)
+        is_due = time.monotonic() - self._said_at >= self._every_s
+        told = report["following"], report["horizon_left_s"] == "0"
+        if not is_due and told == self._told:
+            return
+        self._said_at, self._told = time.monotonic(), told
+        try:
+            await self._log.report(self._edge, report)
+        except LogError as error:
+            audit.debug("report.unsent", edge=self._edge, reason=str(error))
+
+    def _write(self, path: Path, report: Mapping[str, str]) -> None:
+        draft = path.with_suffix(".new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(report))
+            draft.replace(path)
+            self._is_writable = True
+        except OSError as error:
+            if self._is_writable:
+                audit.warning("status.unwritten", path=str(path), reason=str(error))
+            self._is_writable = False
+
+
+def read_status(path: Path) -> dict[str, str]:
+    """What an agent last said there; empty where none does."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

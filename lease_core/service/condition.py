@@ -1,0 +1,106 @@
+"""How one site fares at its allocator: trouble is told once, and all of it stands beside the log.
+
+What stands there is for people (`leasectl status`) and for nothing else; it goes when nobody says
+it again.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from lease_core.domain.ledger import Ledger
+from lease_core.domain.rows import BindingsDigest
+from lease_core.domain.state import Binding
+from lease_core.log.port import LogError, SiteLog
+
+audit = structlog.get_logger("allocator")
+
+LEADS = "leads"
+STATUS_S = 20.0
+STATUS_TTL_MS = 60_000
+DIGEST_S = 600.0
+PORTION = 4096
+
+
+class Condition:
+    """Of one site, as `owner` knows it."""
+
+    def __init__(self, log: SiteLog, owner: str) -> None:
+        self.word = ""
+        """`LEADS`, or the name of the trouble; "" = nothing to say."""
+        self._reason = ""
+        self._since_ms = 0
+        self._log = log
+        self._owner = owner
+        self._said_at = -STATUS_S
+        self._is_said = False
+        self._digest = LiveDigest()
+        self._audit = audit.bind(site=log.site, by=owner)
+
+    def tell(self, trouble: str, reason: str) -> None:
+        """Say what stands in the way, once until it is over."""
+        if trouble != self.word:
+            self._audit.critical(trouble, reason=reason)
+        self.note(trouble, reason)
+
+    def note(self, word: str, reason: str = "") -> None:
+        if word != self.word:
+            self.word, self._since_ms = word, time.time_ns() // 1_000_000
+            self._is_said = False
+        self._reason = reason
+
+    async def say(self) -> None:
+        """Write it beside the log, at once if it changed; what cannot be written is left."""
+        now_s = time.monotonic()
+        if self._is_said and now_s - self._said_at < STATUS_S:
+            return
+        self._is_said, self._said_at = True, now_s
+        status = {
+            "by": self._owner,
+            "is": self.word,
+            "reason": self._reason,
+            "since_ms": str(self._since_ms),
+            "digest": self._digest.text,
+        }
+        with contextlib.suppress(LogError):
+            await self._log.set_status(status, STATUS_TTL_MS)
+
+    def see(self, ledger: Ledger) -> None:
+        """What the leader decides by now and then gets a digest; the log must hold all of it."""
+        self._digest.step(ledger)
+
+    def stop(self) -> None:
+        self._digest.stop()
+
+
+class LiveDigest:
+    """The digest of live bindings `@` the event that it was taken after; "" before the first."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._due_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def step(self, ledger: Ledger) -> None:
+        """Begin one if it is due."""
+        if time.monotonic() < self._due_at or (self._task and not self._task.done()):
+            return
+        self._due_at = time.monotonic() + DIGEST_S
+        self._task = asyncio.create_task(self._take(list(ledger.bound.values()), ledger.seq))
+
+    def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+        self.text, self._due_at = "", 0.0
+
+    async def _take(self, bindings: Sequence[Binding], seq: int) -> None:
+        """Some milliseconds of work at a time."""
+        digest = BindingsDigest()
+        for at in range(0, len(bindings), PORTION):
+            for binding in bindings[at : at + PORTION]:
+                digest.add(binding)
+            await asyncio.sleep(0)
+        self.text = f"{digest.text()}@{seq}"
