@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that loses one reply on demand: the request arrives, the answer not."""
+"""A TCP proxy on loopback that loses one reply on demand, or its end: the request arrives."""
 
 import asyncio
 from types import TracebackType
@@ -13,6 +13,10 @@ class LossyProxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.loses_next_reply = False
+        self.cuts_reply_at: int | None = None
+        """So many octets of the next reply arrive, then the connection ends."""
+        self.last_reply = 0
+        """Octets of the last one."""
 
     @property
     def port(self) -> int:
@@ -52,6 +56,13 @@ class LossyProxy:
                 if is_reply and self.loses_next_reply:
                     self.loses_next_reply = False
                     break
+                if is_reply and self.cuts_reply_at is not None:
+                    cut, self.cuts_reply_at = self.cuts_reply_at, None
+                    sink.write(octets[:cut])
+                    if cut < len(octets):
+                        break
+                    octets = b""
+                self.last_reply = len(octets) if is_reply else self.last_reply
                 sink.write(octets)
                 await sink.drain()
         except ConnectionError:

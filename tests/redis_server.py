@@ -36,6 +36,7 @@ class RedisServer:
         self.port = free_port()
         self._settings = settings
         self._config = config
+        self._links: list[socket.socket] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -114,6 +115,8 @@ class RedisServer:
         self.kill()
 
     def _end(self, how: signal.Signals) -> None:
+        while self._links:
+            self._links.pop().close()
         process, self._process = self._process, None
         if process is None:
             return
@@ -123,6 +126,12 @@ class RedisServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def send(self, words: str) -> None:
+        """Say something and wait for no answer; the connection stays open with this object."""
+        link = socket.create_connection(("127.0.0.1", self.port), timeout=1.0)
+        link.sendall(words.encode())
+        self._links.append(link)
 
     def _answers(self) -> bool:
         try:

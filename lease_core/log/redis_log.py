@@ -5,6 +5,7 @@ blocking reads off: the writer never repeats a call by itself, the reader waits 
 blocks.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ from lease_core.log.port import (
     Unreadable,
 )
 from lease_core.log.redis_client import (
+    READ_MARGIN_S,
     READER_TIMEOUT_S,
     WRITER_TIMEOUT_S,
     awaited,
@@ -255,9 +257,14 @@ class RedisLog(RedisSnapshots):
     async def _xread(self, after: dict[Any, Any], count: int, block_ms: int) -> dict[str, Entries]:
         words: list[str | int] = ["COUNT", min(count, MAX_COUNT)]
         words += ["BLOCK", min(block_ms, MAX_BLOCK_MS)] if block_ms else []
+        limit_s = min(block_ms, MAX_BLOCK_MS) / 1000 + READ_MARGIN_S
         with translated():
             execute: Any = self._reader.execute_command
-            got = await execute("XREAD", *words, "STREAMS", *after, *after.values())
+            try:
+                async with asyncio.timeout(limit_s):
+                    got = await execute("XREAD", *words, "STREAMS", *after, *after.values())
+            except TimeoutError:
+                raise LogUnavailableError(f"no reply from Redis within {limit_s:g} s") from None
         streams = got.items() if isinstance(got, dict) else got or ()
         found: dict[str, Entries] = dict.fromkeys(after, ())
         return found | {key.decode(): entries for key, entries in streams}

@@ -1,8 +1,7 @@
 """Events that a real replica must hold: true for nobody before, not lost after."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,18 @@ import redis
 from structlog.testing import capture_logs
 
 from edge_agent.sync import follower
-from edge_agent.sync.follower import Follower, Following
-from lease_core.clock import elapsed_ns
-from lease_core.domain.desk import Timing
-from lease_core.domain.events import LeaseAssigned, Record
+from edge_agent.sync.follower import Following
 from lease_core.log.errors import FencedError, NotReplicatedError
-from lease_core.log.port import ZERO_ID, Answered, Appended, Batch
-from lease_core.log.reader import Position
+from lease_core.log.port import ZERO_ID, Appended, Batch
 from lease_core.log.redis_log import RedisLog, connect
 from lease_core.log.replay import replay
-from lease_core.service.leader import SiteLeader
 from tests.contract.backends import SITE
+from tests.contract.serving import DEADLINE_S, serving, until
 from tests.contract.story import GENESIS, LONG_MS, batch_of, begun, known_head, lease, written
 from tests.redis_server import RedisServer, is_installed
-from tests.unit.service.logs import prefix, request
+from tests.unit.service.logs import request
 
 pytestmark = pytest.mark.redis
-
-DEADLINE_S = 20.0
 
 
 class Pair:
@@ -71,57 +64,6 @@ async def log(pair: Pair) -> AsyncIterator[RedisLog]:
     await made.close()
 
 
-async def until(is_true: Callable[[], Any], what: str) -> None:
-    deadline = asyncio.get_running_loop().time() + DEADLINE_S
-    while not is_true():
-        assert asyncio.get_running_loop().time() < deadline, f"waited in vain for {what}"
-        await asyncio.sleep(0.01)
-
-
-class Edge:
-    """Whatever a follower hands on."""
-
-    def __init__(self, url: str) -> None:
-        self.applied: list[Record] = []
-        self.log = connect(url, SITE)
-        self.follower = Follower(
-            self.log,
-            Position(GENESIS),
-            apply=self._apply,
-            rebuild=self._never,
-            rejoin=self._never,
-            tell=lambda _: None,
-        )
-
-    def _apply(self, records: list[Record], _: Position, __: list[Answered]) -> None:
-        self.applied += records
-
-    async def _never(self) -> Position:
-        raise AssertionError("nothing was lost")
-
-    def has(self, req: str) -> bool:
-        events = [record.event for record in self.applied]
-        return [e.req for e in events if isinstance(e, LeaseAssigned)].count(req) == 1
-
-
-@asynccontextmanager
-async def served(url: str) -> AsyncIterator[Edge]:
-    """A leader that demands a replica, and an edge."""
-    edge = Edge(url)
-    leader = SiteLeader(connect(url, SITE, 1), GENESIS, Timing(), "one#1", elapsed_ns)
-    leader.planned.append(prefix(size=200))
-    tasks = [asyncio.create_task(work) for work in (leader.run(), edge.follower.run())]
-    try:
-        yield edge
-        assert not any(task.done() for task in tasks), tasks
-    finally:
-        while pending := [task for task in tasks if not task.done()]:
-            for task in pending:
-                task.cancel()
-            await asyncio.wait(pending, timeout=0.2)
-        await edge.log.close()
-
-
 async def settled(log: RedisLog, batch: Batch) -> Appended:
     """Append again until the replica answers."""
     while True:
@@ -139,7 +81,8 @@ async def test_nothing_is_told_that_no_replica_holds(
     monkeypatch.setattr(follower, "COMPARE_S", 0.2)
     await log.create(GENESIS)
     with capture_logs() as lines:
-        async with served(pair.master.url) as edge:
+        async with serving(pair.master.url, replicas=1) as service:
+            edge = service.edge
             await log.send(request(1), "bng1")
             await until(lambda: edge.has("r1"), "a client who is served")
             before = await known_head(log)
@@ -170,7 +113,8 @@ async def test_a_promoted_replica_has_all_that_was_told(pair: Pair, log: RedisLo
     """The replica falls behind under load, then the master dies: in its place the replica holds
     every event that an edge applied (I2)."""
     await log.create(GENESIS)
-    async with served(pair.master.url) as edge:
+    async with serving(pair.master.url, replicas=1) as service:
+        edge = service.edge
         for number in range(1, 40):
             await log.send(request(number), "bng1")
         await until(lambda: edge.has("r39"), "the first clients")
