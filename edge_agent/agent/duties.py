@@ -10,6 +10,7 @@ from itertools import chain, islice
 from edge_agent.agent.answering import Now, SendCommand
 from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, holder, key_mac
 from edge_agent.sync.projection import Projection
+from edge_agent.sync.recount import Recount
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, discriminator
 from lease_core.domain.commands import AckRemoval, ReportExpiry
 from lease_core.domain.values import Ipv4, Mac
@@ -29,6 +30,7 @@ class Duties:
         self._send_command = send_command
         self._started = started
         self._repeat_ns: dict[int, int] = {}
+        self._recount = Recount(projection)
         self._sweep: Iterator[tuple[SubscriberKey, Assignment]] | None = None
 
     def due_removals(self, now: Now) -> list[Removal]:
@@ -80,10 +82,14 @@ class Duties:
         """
         if not self._has_horizon(now):
             return
-        self._sweep = self._sweep or self._datapath.entries()
+        if self._sweep is None:
+            self._sweep = self._datapath.entries()
+            self._recount.begin(now.elapsed_ns)
         entries = list(islice(self._sweep, SWEPT_AT_ONCE))
+        self._recount.see(entries)
         if len(entries) < SWEPT_AT_ONCE:
             self._sweep = None
+            self._recount.end(now.elapsed_ns)
         over = (
             (holder(key, found), found.line, found.ip, found.seq)
             for key, found in entries

@@ -197,6 +197,9 @@ class Follower:
     async def _compare(self) -> bool:
         """Hold the position against the head; True = following may go on."""
         head = await self._log.head()
+        if standing(self.position, head) is Standing.STALE:
+            await self._log.reconnect()
+            head = await self._log.head()
         self._mark = _mark_of(head)
         found = standing(self.position, head)
         if self._is_doubtful and found in {Standing.LIVE, Standing.BEHIND}:

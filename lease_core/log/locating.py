@@ -38,6 +38,10 @@ class Locator:
         """The node that was asked says who serves; believed once."""
         self._told = address
 
+    def distrust(self) -> None:
+        """What the first one said was wrong: it is asked last the next time."""
+        self._known.append(self._known.pop(0))
+
     async def __call__(self) -> Address:
         told, self._told = self._told, None
         if told:

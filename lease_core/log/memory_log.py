@@ -51,6 +51,9 @@ class MemoryLog(MemorySnapshots):
     def site(self) -> str:
         return self._site_name
 
+    async def reconnect(self) -> None:
+        """There is one source only."""
+
     async def close(self) -> None:
         """Nothing to let go of."""
 

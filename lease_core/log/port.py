@@ -279,5 +279,8 @@ class SiteLog(SnapshotStore, Protocol):
     async def now_ms(self) -> int:
         """The log's clock, Unix time in milliseconds."""
 
+    async def reconnect(self) -> None:
+        """Leave a source that is out of date; the next call asks elsewhere, where it can."""
+
     async def close(self) -> None:
         """Let go of connections; the log stays."""

@@ -152,6 +152,15 @@ def open_client(at: Endpoint | str, timeout_s: float, key: str = "") -> Redis:
     return _client(kind, settings | {"locate": owner, "retry": follows})
 
 
+async def forsake(client: Redis) -> None:
+    """Drop all connections; the next ones ask somebody else where to go, if there is anybody."""
+    pool = client.connection_pool
+    locate = pool.connection_kwargs.get("locate")
+    if locate:
+        locate.distrust()
+    await pool.disconnect()
+
+
 def _client(kind: type[Connection], settings: dict[str, Any]) -> Redis:
     return Redis.from_pool(ConnectionPool(connection_class=kind, **settings))
 

@@ -46,6 +46,7 @@ from lease_core.log.redis_client import (
     WRITER_TIMEOUT_S,
     awaited,
     flat,
+    forsake,
     load_script,
     open_client,
     settings_faults,
@@ -91,6 +92,11 @@ class RedisLog(RedisSnapshots):
     async def close(self) -> None:
         await self._writer.aclose()
         await self._reader.aclose()
+
+    async def reconnect(self) -> None:
+        with translated():
+            await forsake(self._writer)
+            await forsake(self._reader)
 
     async def now_ms(self) -> int:
         with translated():

@@ -1,4 +1,6 @@
-"""Verify: the log from its beginning, each snapshot and each edge must tell one story (I3, I4)."""
+"""Verify: the log from its beginning, each snapshot, the allocator that decides and each edge must
+tell one story (I3, I4).
+"""
 
 from dataclasses import dataclass, field
 
@@ -72,7 +74,7 @@ class _Witness:
 
 
 def told_by(report: dict[str, str]) -> tuple[int, str] | None:
-    """Seq and digest that an edge reports; None where it tells none."""
+    """Seq and digest that an edge or an allocator tells; None where it tells none."""
     digest, _, applied = report.get("digest", "").partition("@")
     try:
         return read_int(applied.encode()), digest
@@ -87,6 +89,9 @@ async def verify(log: SiteLog) -> Verification:
         ForeignLogError, GapError, BrokenChainError, LedgerError: the log itself is not whole.
     """
     reports = {edge: told_by(report) for edge, report in (await log.reports()).items()}
+    status = await log.status()
+    if "by" in status:
+        reports[f"allocator {status['by']}"] = told_by(status)
     head = await known_head(log)
     metas = [meta for meta in await log.snapshots() if await is_of_log(log, head, meta)]
     witness = _Witness({m.seq for m in metas}, {told[0] for told in reports.values() if told})

@@ -8,13 +8,23 @@ from pathlib import Path
 import pytest
 import redis
 
+from edge_agent.sync.follower import Follower, Following
 from lease_core.endpoint import Endpoint
 from lease_core.log.errors import LogError, LogUnavailableError
 from lease_core.log.port import ZERO_ID
+from lease_core.log.reader import Position
 from lease_core.log.redis_log import RedisLog, connect
 from tests import certificates
 from tests.contract.backends import SITE
-from tests.contract.story import batch_of, begun, known_head, lease, written
+from tests.contract.story import (
+    GENESIS,
+    LONG_MS,
+    batch_of,
+    begun,
+    known_head,
+    lease,
+    written,
+)
 from tests.redis_server import RedisServer, free_port, is_installed
 
 pytestmark = pytest.mark.redis
@@ -186,3 +196,57 @@ async def test_sentinels_that_know_nothing_lose_no_append(
     log = connect(endpoint.model_copy(update={"master": "other"}), SITE)
 
     assert "tells who serves other" in await told(log)
+
+
+def _sentinel(folder: Path, master: RedisServer) -> RedisServer:
+    """One that never heard of any other."""
+    (folder / "sentinel.conf").write_text(f"sentinel monitor {NAME} 127.0.0.1 {master.port} 1\n")
+    return RedisServer(folder, config=folder / "sentinel.conf")
+
+
+def _copy(source: RedisServer, target: RedisServer) -> None:
+    with redis.Redis.from_url(source.url) as old, redis.Redis.from_url(target.url) as new:
+        for key in old.keys("lease:*"):
+            new.restore(key, 0, old.dump(key))
+
+
+async def test_an_old_copy_is_left_for_the_next_address(tmp_path: Path) -> None:
+    """A sentinel that was cut off leads to a former master: its epoch is older than what was
+    applied, so the edge asks the next one, and follows nothing else meanwhile (I5)."""
+    stale, right = RedisServer(_folder(tmp_path, "old")), RedisServer(_folder(tmp_path, "new"))
+    misled = _sentinel(_folder(tmp_path, "misled"), stale)
+    knowing = _sentinel(_folder(tmp_path, "knowing"), right)
+    with stale, right, misled, knowing:
+        log = connect(right.url, SITE)
+        first = await written(log, await begun(log), [lease(1)], "a")
+        await asyncio.to_thread(_copy, right, stale)
+        await log.claim("allocator-1", 1, GENESIS)
+        await asyncio.sleep(0.05)
+        await log.claim("allocator-2", LONG_MS, GENESIS)
+        second = await written(log, await known_head(log), [lease(2)], "b")
+        sentinels = (f"127.0.0.1:{misled.port}", f"127.0.0.1:{knowing.port}")
+        far = connect(Endpoint(sentinels=sentinels, master=NAME), SITE)
+        assert (await known_head(far)).epoch == first.after.epoch
+        states: list[Following] = []
+        follower = Follower(
+            far,
+            Position(GENESIS).behind(second.records[-1]),
+            apply=lambda *_: None,
+            rebuild=_never,
+            rejoin=_never,
+            tell=states.append,
+        )
+        task = asyncio.create_task(follower.run())
+        async with asyncio.timeout(20):
+            while not states:  # noqa: ASYNC110  (nobody tells the test)
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+        await far.close()
+        await log.close()
+
+    assert states == [Following.LIVE]
+
+
+async def _never() -> Position:
+    raise AssertionError("nothing was lost")

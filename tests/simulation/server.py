@@ -325,6 +325,9 @@ class SimLog:
     async def reports(self) -> dict[str, dict[str, str]]:
         return await self._call(self._inner.reports)
 
+    async def reconnect(self) -> None:
+        await asyncio.sleep(0)
+
     async def set_status(self, status: Mapping[str, str], ttl_ms: int) -> None:
         await self._write(lambda: self._inner.set_status(status, ttl_ms))
 

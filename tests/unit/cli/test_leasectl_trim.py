@@ -137,6 +137,24 @@ class TestVerify:
         told.do(lambda: told.report(seq=4, digest=bindings_digest(told.site.ledger.bound.values())))
         told("verify", "ams01", code=1)
 
+    def test_an_allocator_that_differs_ends_with_1(self, told: Told) -> None:
+        """I3: what the leader decides by is held against a replay, too."""
+        seq = told.site.ledger.seq
+        digest = bindings_digest(told.site.ledger.bound.values())
+
+        def say(digest: str) -> None:
+            status = {"by": "core-1#5f0c", "is": "leads", "digest": digest}
+            told.do(lambda: told.log.set_status(status, 60_000))
+
+        say("")
+        assert len(told.rows("verify", "ams01")) == 3
+        say(f"{digest}@{seq}")
+        rows = {row["who"]: row["verdict"] for row in told.rows("verify", "ams01")}
+        assert rows["allocator core-1#5f0c"] == "equal"
+        say(f"{'ab' * 16}@{seq}")
+        rows = {row["who"]: row["verdict"] for row in told.rows("verify", "ams01", code=1)}
+        assert rows["allocator core-1#5f0c"] == "differs"
+
     def test_a_snapshot_that_cannot_be_read_ends_with_1(self, told: Told) -> None:
         """A damaged snapshot is told, though nobody would start from it."""
         [meta] = told.do(told.log.snapshots)

@@ -1,0 +1,51 @@
+"""Recount: whether the digest that follows events is still the tables'.
+
+It rides on a sweep that reads every entry anyway. Who else changed the tables shows by it: a sum
+that follows events alone would go on telling what they should say.
+"""
+
+from collections.abc import Iterable
+
+import structlog
+
+from edge_agent.dhcp.tables import Assignment, SubscriberKey
+from edge_agent.sync.projection import Projection
+from edge_agent.sync.removals import TOMBSTONE, discriminator
+from lease_core.domain.rows import BindingsDigest
+
+RECOUNT_NS = 60_000_000_000
+
+
+class Recount:
+    def __init__(self, projection: Projection) -> None:
+        self._projection = projection
+        self._audit = structlog.get_logger("edge")
+        self._due_ns = 0
+        self._sum: BindingsDigest | None = None
+        self._applied = 0
+
+    def begin(self, now_ns: int) -> None:
+        """A sweep begins; the next one that is due counts."""
+        is_due = now_ns >= self._due_ns
+        self._sum = BindingsDigest() if is_due else None
+        self._applied = self._cursor()
+
+    def see(self, entries: Iterable[tuple[SubscriberKey, Assignment]]) -> None:
+        if self._sum is None:
+            return
+        for key, found in entries:
+            if discriminator(key) < TOMBSTONE and found.check_ok:
+                self._sum.add(self._projection.binding_in(key, found))
+
+    def end(self, now_ns: int) -> None:
+        """Take over what was counted, unless an event changed the tables meanwhile."""
+        counted, self._sum = self._sum, None
+        if counted is None or self._cursor() != self._applied:
+            return
+        self._due_ns = now_ns + RECOUNT_NS
+        if counted.text() != self._projection.digest.text():
+            self._audit.critical("table.changed", seq=self._applied)
+            self._projection.digest = counted
+
+    def _cursor(self) -> int:
+        return self._projection.datapath.state().cursor_lo
