@@ -181,8 +181,9 @@ class Follower:
             return came
         seq, h = self._mark
         held = [record for record in came.records if record.seq <= seq]
-        if held and held[-1].seq == seq and held[-1].h != h:
-            raise LostLogError(f"replicas hold another event {held[-1].entry_id}")
+        if held and held[-1].seq == seq and held[-1].h != h:  # told by two servers
+            await self._log.reconnect()
+            raise BrokenChainError(f"replicas hold another event {held[-1].entry_id}")
         return came if len(held) == len(came.records) else Followed(records=held, answers=[])
 
     async def _read_mark(self) -> None:

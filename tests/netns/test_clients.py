@@ -118,6 +118,28 @@ def test_status_map_and_who_tell_the_same(lab: Lab, home: Home) -> None:
         assert any(r["mac"] == home.mac and r["ip"] == address for r in rows)
 
 
+def test_status_says_that_all_is_well(lab: Lab, home: Home) -> None:
+    """The centre knows of each edge, and the router of itself."""
+
+    def central() -> dict[str, object]:
+        told = lab.leasectl("status", home.site.name, "--json", check=False)
+        row: dict[str, object] = json.loads(told)
+        return row
+
+    wait_until(lambda: central()["trouble"] == "", "a site without trouble")
+    row = central()
+    words = (BIN / "edgectl", "status", "--config", home.site.config, "--json")
+    own = json.loads(home.site.router.run(*words))
+
+    assert (row["leader"], row["follows"], row["edge"]) == (
+        "allocator",
+        "live",
+        f"{home.site.name}-bng1",
+    )
+    assert own["following"] == "live"
+    assert own["told_s_ago"] <= 5
+
+
 def test_packet_shows_what_the_program_would_answer(lab: Lab, home: Home) -> None:
     """`edgectl packet` gives the kernel's own answer for a known client, the reason for others."""
     if lab.datapath != "xdp":

@@ -46,6 +46,12 @@ class Tampering(MemoryLog):
     """Hands on a changed stream of events; the log itself is as it was."""
 
     tamper: Callable[[list[Record]], list[Record]] | None = None
+    elsewhere: Callable[[], Head] | None = None
+    """The head at the next address."""
+
+    async def reconnect(self) -> None:
+        if self.elsewhere:
+            self._site.head = self.elsewhere()
 
     async def follow(
         self, events_after: str, answers_after: str, block_ms: int = 0, count: int = 500
@@ -209,14 +215,20 @@ class TestMark:
     async def test_a_mark_on_another_event_is_no_leave(
         self, log: Tampering, server: MemoryServer
     ) -> None:
-        """Replicas hold another event under that number: what was read is not applied."""
+        """Replicas hold another event under that number: what was read comes from a server that
+        is not theirs. It is not applied, and the next one is asked."""
         site = server.site("ams01")
         assert site.head
+        right = site.head.h
         site.head = replace(site.head, committed=COUNT, committed_h="ab" * 8)
+        log.elsewhere = lambda: replace(site.head, committed_h=right)
         async with Edge(log).running() as edge:
-            await edge.until_state(Following.REGRESSED)
+            await edge.until_state(Following.HALTED)
+            assert edge.applied == []
+            await edge.until_state(Following.LIVE)
 
-        assert edge.applied == []
+        assert edge.states == [Following.HALTED, Following.LIVE]
+        assert edge.applied == list(range(1, COUNT + 1))
 
 
 class TestTampering:
