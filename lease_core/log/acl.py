@@ -20,7 +20,7 @@ _READ = (
 _WRITE = (
     *("xadd", "xtrim", "hset", "hincrby", "del", "unlink", "sadd", "srem", "set", "get"),
     *("pttl", "type", "exists", "hexists", "config|get"),
-    *("zadd", "zrange", "zremrangebyscore", "wait", "pexpire"),
+    *("zadd", "zrange", "zremrangebyscore", "wait", "pexpire", "hdel"),
 )
 
 

@@ -44,9 +44,9 @@ if leader and head[3] == ARGV[1] and tonumber(head[2]) > above then
 end
 local epoch = string.format('%.0f', math.max(tonumber(head[2]), above) + 1)
 redis.call('HSET', KEYS[2], 'epoch', epoch, 'owner', ARGV[1])
-if ARGV[6] == '0' then
+if ARGV[6] == '0' and head[4] then
     redis.call('HDEL', KEYS[2], 'committed', 'committed_hash')
-elseif not head[4] then
+elseif ARGV[6] ~= '0' and not head[4] then
     redis.call('HSET', KEYS[2], 'committed', head[5], 'committed_hash', head[6])
 end
 return {'OK', epoch, '1'}

@@ -113,7 +113,7 @@ class _Plain(Connection):
         except MovedError as error:
             if self._locate:
                 self._locate.moved((error.host or self.host, error.port))
-                await self.disconnect()  # type: ignore[attr-defined]
+                await self.disconnect()
             raise
         except ReadOnlyError:
             if self._locate:

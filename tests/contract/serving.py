@@ -20,7 +20,7 @@ from tests.contract.backends import SITE
 from tests.contract.story import GENESIS
 from tests.unit.service.logs import prefix
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 BEAT_S = 0.5
 
 

@@ -43,7 +43,7 @@ class Pair:
         disk = self.ask(self.replica, "INFO", "persistence")
         with redis.Redis.from_url(self.master.url) as client:
             client.set("in", "step")
-            return client.wait(1, 100) == 1 and not disk["aof_rewrite_in_progress"]
+            return client.wait(1, 1000) == 1 and not disk["aof_rewrite_in_progress"]
 
 
 @pytest.fixture
