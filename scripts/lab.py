@@ -57,6 +57,11 @@ def call(*words: object, check: bool = True) -> str:
     return done.stdout
 
 
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that is being written, without one that is half there."""
+    return path.read_text().split("\n")[:-1]
+
+
 class Namespace:
     """A network namespace held by a sleeping process."""
 
@@ -91,6 +96,8 @@ class Site:
     pins: Path
     edge: subprocess.Popen[bytes] | None = None
     tap: Path = Path()
+    horizon_s: int = 14_400
+    reuse_guard_s: int = 120
 
 
 @dataclass
@@ -112,6 +119,8 @@ class Lab:
         self.directory = Path(tempfile.mkdtemp(prefix="lease-lab-"))
         self.url = f"redis://{CORE_IP}:{REDIS_PORT}/0"
         self.cli_options: tuple[object, ...] = ()
+        self.launcher: tuple[object, ...] = ()
+        """What starts `leasectl` and `edgectl` in our stead; unless told they start themselves."""
         self.sites: dict[str, Site] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
         self._pins: list[Path] = []
@@ -143,6 +152,10 @@ class Lab:
 
     # --- processes ---
 
+    def program(self, name: str) -> tuple[object, ...]:
+        """How a command line of one of our programs begins."""
+        return (*self.launcher, name) if self.launcher else (BIN / name,)
+
     def spawn(self, words: Sequence[object], name: str) -> subprocess.Popen[bytes]:
         """Start a process; what it prints goes to `<name>.log`."""
         with (self.directory / f"{name}.log").open("ab") as output:
@@ -168,7 +181,7 @@ class Lab:
 
     def log_of(self, name: str) -> list[dict[str, object]]:
         """The audit lines of a process."""
-        lines = (self.directory / f"{name}.log").read_text().splitlines()
+        lines = whole_lines(self.directory / f"{name}.log")
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def start_redis(self, **more: object) -> subprocess.Popen[bytes]:
@@ -194,27 +207,36 @@ class Lab:
     def leasectl(self, *words: object, check: bool = True) -> str:
         database = self.directory / "history.sqlite"
         environment = ("env", f"LEASE_REDIS={self.url}", f"LEASE_HISTORY={database}")
-        return self.core.run(*environment, BIN / "leasectl", *words, check=check)
+        return self.core.run(*environment, *self.program("leasectl"), *words, check=check)
 
     def start_allocator(
         self,
         name: str = "allocator",
         *options: object,
-        program: Sequence[object] = (BIN / "leasectl",),
+        program: Sequence[object] = (),
     ) -> subprocess.Popen[bytes]:
+        program = program or self.program("leasectl")
         words = (*program, "allocator", "--redis", self.url, "--name", name, *options)
         return self.spawn(self.core.words(*words), name)
 
     # --- sites and homes ---
 
     def add_site(
-        self, name: str, prefix: str, *, lease_s: int = 3600, relay: str = "", **edge: object
+        self,
+        name: str,
+        prefix: str,
+        *,
+        lease_s: int = 3600,
+        horizon_s: int = 14_400,
+        reuse_guard_s: int = 120,
+        relay: str = "",
+        **edge: object,
     ) -> Site:
         """Plan a site with one pool and build its router; `edge` are settings of its agent.
 
         With `relay` the wire carries what a relay with that address hands on, as perfdhcp does.
         """
-        self.leasectl("site", "add", name)
+        self.leasectl("site", "add", name, "--horizon", horizon_s, "--reuse-guard", reuse_guard_s)
         self.leasectl("pool", "add", f"{name}/res-1", prefix, "--lease-time", lease_s,
                       "--dns", "192.0.2.53")  # fmt: skip
         router, homes = Namespace(self, f"{name}-router"), Namespace(self, f"{name}-homes")
@@ -243,8 +265,10 @@ class Lab:
         if relay:
             homes.run("ip", "addr", "add", f"{relay}/{length}", "dev", "wire0")
         site = Site(name, router, homes, config, pins)
+        site.horizon_s, site.reuse_guard_s = horizon_s, reuse_guard_s
         site.tap = self.directory / f"tap-{name}.log"
-        self.spawn(homes.words(sys.executable, "-m", "scripts.wiretap", "wire0"), f"tap-{name}")
+        tap = (sys.executable, "-m", "scripts.wiretap", "wire0", "access0")
+        self.spawn(homes.words(*tap), f"tap-{name}")
         wait_until(lambda: site.tap.stat().st_size > 0, "the wire tap")
         self.sites[name] = site
         return site
@@ -255,10 +279,9 @@ class Lab:
         for side, name in ((left, left_name), (right, right_name)):
             side.run("ip", "link", "set", name, "up")
 
-    def spawn_edge(
-        self, site: Site, program: Sequence[object] = (BIN / "edgectl",)
-    ) -> subprocess.Popen[bytes]:
+    def spawn_edge(self, site: Site, program: Sequence[object] = ()) -> subprocess.Popen[bytes]:
         """Start the agent."""
+        program = program or self.program("edgectl")
         words = site.router.words(*program, "run", "--config", site.config)
         site.edge = self.spawn(words, f"edge-{site.name}")
         return site.edge
@@ -292,7 +315,7 @@ class Lab:
     # --- what the wire saw ---
 
     def tapped(self, site: Site) -> Iterator[dict[str, object]]:
-        for line in site.tap.read_text().splitlines():
+        for line in whole_lines(site.tap):
             message = json.loads(line)
             if message["type"] != "tap":
                 yield message

@@ -6,28 +6,25 @@ meant to have what. Each violation is an AssertionError that begins with the inv
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 
 from scripts.lab import Lab, Site
+from tests.faults.history import (
+    ENDS,
+    GIVEN,
+    Event,
+    Hold,
+    Message,
+    Promise,
+    commit_ms,
+    number,
+    seq,
+    who_of,
+)
+from tests.faults.reuse import check_reuse
 
-Message = Mapping[str, object]
-Event = Mapping[str, object]
-ENDS = {"LeaseReleased", "LeaseExpired", "LeaseRevoked", "AddressDeclined"}
-
-
-@dataclass
-class Promise:
-    """What a client may believe: `ip` is `mac`'s from `since_ms` to `until_ms`, wall time."""
-
-    ip: str
-    mac: str
-    line: str
-    since_ms: float
-    until_ms: float
-    told_until_ms: float
-    """As the ACK said, even if a RELEASE ended it sooner."""
+HORIZON_S, GUARD_S = 14_400, 120
 
 
 def events_of(lab: Lab, site: Site) -> list[dict[str, object]]:
@@ -42,90 +39,106 @@ def _event(entry_id: str, flat: Sequence[str]) -> dict[str, object]:
     return {"id": entry_id, **fields, **numbers}
 
 
-def commit_ms(event: Event) -> int:
-    return int(str(event["id"]).split("-")[0])
-
-
-def seq(event: Event) -> int:
-    return int(str(event["id"]).split("-")[1])
-
-
 def promises_of(messages: Iterable[Message]) -> list[Promise]:
-    """Every promise an ACK on the wire made; a RELEASE or DECLINE ends the client's."""
+    """Every promise an ACK on the wire made, by time; a RELEASE or DECLINE ends the client's."""
     promises: list[Promise] = []
-    for message in messages:
-        at_ms = int(str(message["at_ns"])) / 1e6
-        mac = str(message["mac"])
+    standing: dict[object, Promise] = {}
+    for message in sorted(messages, key=lambda each: number(each["at_ns"])):
+        at_ms = number(message["at_ns"]) / 1e6
+        who = who_of(message)
         if message["type"] == "ACK" and message["lease_s"]:
-            end_ms = at_ms + int(str(message["lease_s"])) * 1000
-            line = str(message.get("line", "access0"))
-            promises.append(Promise(str(message["yiaddr"]), mac, line, at_ms, end_ms, end_ms))
+            end_ms = at_ms + number(message["lease_s"]) * 1000
+            before = standing.get(who)
+            promises.append(Promise(str(message["yiaddr"]), who, at_ms, end_ms, end_ms, before))
+            standing[who] = promises[-1]
         elif message["type"] in {"RELEASE", "DECLINE"}:
-            for promise in promises:
-                if promise.mac == mac:
-                    promise.until_ms = min(promise.until_ms, at_ms)
+            each = standing.pop(who, None)
+            while each:
+                each.until_ms = min(each.until_ms, at_ms)
+                each = each.before
     return promises
 
 
-def check(lab: Lab, site: Site, lost: Sequence[Event] = ()) -> int:
+def check(lab: Lab, site: Site, lost: Sequence[Sequence[Event]] = ()) -> int:
     """Assert the invariants; return how many promises were checked.
 
-    `lost` are events that Redis once held and lost, for whatever reason the test has.
+    `lost` are logs that Redis once held and lost, for whatever reason the test has.
     """
-    return judge(list(lab.tapped(site)), events_of(lab, site), lost)
+    messages, events = list(lab.tapped(site)), events_of(lab, site)
+    return judge(messages, events, lost, site.horizon_s, site.reuse_guard_s)
 
 
-def judge(messages: Sequence[Message], events: Sequence[Event], lost: Sequence[Event] = ()) -> int:
+def judge(
+    messages: Sequence[Message],
+    events: Sequence[Event],
+    lost: Sequence[Sequence[Event]] = (),
+    horizon_s: int = HORIZON_S,
+    guard_s: int = GUARD_S,
+) -> int:
     """Assert I1, I2, I4, I5, I7, I8, I11 of a history; return how many promises it has."""
     promises = promises_of(messages)
+    logs = [*lost, events]
     _exclusive(promises)
-    _durable(promises, [*lost, *events])
-    _covered(promises, [*lost, *events])
+    _durable(promises, logs)
+    _covered(promises, list(chain(*logs)))
     _dense(events)
     _one_holder(events)
+    check_reuse(promises, events, horizon_s, guard_s)
     return len(promises)
 
 
 def _exclusive(promises: Sequence[Promise]) -> None:
-    """I1: at no time two clients hold an unexpired promise for one address."""
-    by_ip: dict[str, list[Promise]] = defaultdict(list)
+    """I1: at no time two subscribers hold an unexpired promise for one address."""
+    last: dict[str, dict[object, float]] = defaultdict(dict)
     for promise in promises:
-        by_ip[promise.ip].append(promise)
-    for ip, held in by_ip.items():
-        if len({promise.mac for promise in held}) == 1:
-            continue
-        for one, other in combinations(held, 2):
-            overlap = one.since_ms < other.until_ms and other.since_ms < one.until_ms
-            assert one.mac == other.mac or not overlap, (
-                f"I1: {ip} promised to {one.mac} and {other.mac}"
+        held = last[promise.ip]
+        for who, until_ms in held.items():
+            assert who == promise.who or until_ms <= promise.since_ms, (
+                f"I1: {promise.ip} promised to {promise.who} and {who}"
             )
+        held[promise.who] = max(promise.until_ms, held.get(promise.who, 0.0))
 
 
-def _durable(promises: Sequence[Promise], events: Sequence[Event]) -> None:
-    """I2: every ACK has an assignment that was durable before it left; I8: on its own line."""
-    assigned: dict[tuple[object, object], int] = {}
-    lines: dict[tuple[object, object], set[object]] = defaultdict(set)
+def _holds(events: Sequence[Event]) -> Iterator[Hold]:
+    """Who had what: from the assignment until the edge said that it answers for it no more."""
+    held: dict[object, Hold] = {}
     for event in events:
-        if event["type"] in {"LeaseAssigned", "LeaseAdopted"}:
-            key = (event["ip"], event["mac"])
-            assigned[key] = min(commit_ms(event), assigned.get(key, commit_ms(event)))
-            lines[key].add(event["line"])
+        if event["type"] in GIVEN:
+            held[event["ip"]] = Hold(str(event["ip"]), who_of(event), commit_ms(event))
+            yield held[event["ip"]]
+        elif event["type"] in {"RemovalAcked", "AddressFreed"} and event["ip"] in held:
+            held.pop(event["ip"]).until_ms = commit_ms(event)
+
+
+def _durable(promises: Sequence[Promise], logs: Sequence[Sequence[Event]]) -> None:
+    """I2: an assignment stood behind every ACK when it left; I8: to the line it left on."""
+    by_ip: dict[str, list[Hold]] = defaultdict(list)
+    for hold in [hold for log in logs for hold in list(_holds(log))]:
+        by_ip[hold.ip].append(hold)
     for promise in promises:
-        key = (promise.ip, promise.mac)
-        assert key in assigned, f"I2: {promise.ip} was never assigned to {promise.mac}"
-        assert assigned[key] <= promise.since_ms + 1, f"I2: {promise.ip} was promised too early"
-        assert promise.line in lines[key], f"I8: {promise.ip} was promised on {promise.line}"
+        of_mac = [hold for hold in by_ip[promise.ip] if hold.who.mac == promise.who.mac]
+        own = [hold for hold in of_mac if hold.who == promise.who]
+        told = f"{promise.ip} was promised to {promise.who}"
+        assert of_mac, f"I2: {told}, to whom it was never assigned"
+        assert own, f"I8: {told}, whose line is another"
+        assert any(hold.since_ms <= promise.since_ms + 1 for hold in own), f"I2: {told} too early"
+        assert any(
+            hold.since_ms <= promise.since_ms + 1 and promise.since_ms <= hold.until_ms + 1
+            for hold in own
+        ), f"I2: {told} after its end was acknowledged"
 
 
 def _covered(promises: Sequence[Promise], events: Sequence[Event]) -> None:
     """I2: no promise goes beyond a horizon that was durable before it left."""
     grants = [
-        (commit_ms(event), commit_ms(event) + int(str(event["horizon_s"])) * 1000)
+        (commit_ms(event), commit_ms(event) + number(event["horizon_s"]) * 1000)
         for event in events
         if event["type"] == "HorizonGranted"
     ]
+    end_ms, ahead = 0, sorted(grants, reverse=True)
     for promise in promises:
-        end_ms = max((end for at, end in grants if at <= promise.since_ms + 1), default=0)
+        while ahead and ahead[-1][0] <= promise.since_ms + 1:
+            end_ms = max(end_ms, ahead.pop()[1])
         assert promise.told_until_ms <= end_ms, f"I2: {promise.ip} goes beyond the horizon"
 
 
@@ -134,23 +147,20 @@ def _dense(events: Sequence[Event]) -> None:
     for expected, event in enumerate(events, 1):
         assert seq(event) == expected, f"I4: a gap in the log before {event['id']}"
     for before, event in pairwise(events):
-        assert int(str(before["ep"])) <= int(str(event["ep"])), f"I5: {event['id']} of an old epoch"
+        assert number(before["ep"]) <= number(event["ep"]), f"I5: {event['id']} of an old epoch"
         assert commit_ms(before) <= commit_ms(event), f"I5: {event['id']} went back in time"
 
 
 def _one_holder(events: Sequence[Event]) -> None:
-    """I11: the log names at most one holder at any time; I7: a stranger only after it was freed."""
+    """I11: the log names at most one holder at any time."""
     holder: dict[object, object] = {}
-    ended: dict[object, object] = {}
     for event in events:
-        ip, mac = event.get("ip"), event.get("mac")
-        if event["type"] in {"LeaseAssigned", "LeaseAdopted"}:
+        ip = event.get("ip")
+        if event["type"] in GIVEN:
             assert ip not in holder, f"I11: {ip} assigned twice"
-            assert ended.pop(ip, mac) == mac, f"I7: {ip} went to a stranger too early"
-            holder[ip] = mac
+            holder[ip] = who_of(event)
         elif event["type"] in ENDS:
-            assert holder.pop(ip, None) == mac, f"I11: {ip} ended but was not held by {mac}"
-            ended[ip] = mac
+            who = who_of(event)
+            assert holder.pop(ip, None) == who, f"I11: {ip} ended but was not held by {who}"
         elif event["type"] == "AddressFreed":
             assert ip not in holder, f"I11: {ip} freed while it was held"
-            ended.pop(ip, None)

@@ -2,13 +2,20 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from scripts.lab import Lab, Site
 from tests.faults.checker import check
+from tests.faults.scaled import GUARD_S, HORIZON_S, LEASE_S, PATCH
+from tests.kernel.builds import build
 from tests.netns.conftest import missing, missing_for_xdp
+
+POOL = "100.64.0.0/26"
+"""Few addresses for those who come and go: a stranger gets each after a quarantine."""
 
 
 @pytest.fixture
@@ -25,6 +32,20 @@ def bare_lab() -> Iterator[Lab]:
 def lab(bare_lab: Lab) -> Lab:
     bare_lab.start_redis()
     return bare_lab
+
+
+@pytest.fixture(scope="session")
+def scaled_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("scaled"), patch=PATCH)
+
+
+@pytest.fixture
+def quick(lab: Lab, scaled_object: Path) -> Site:
+    """A planned site whose safety times are seconds, so that addresses change hands."""
+    lab.launcher = (sys.executable, "-m", "tests.faults.scaled", scaled_object)
+    return lab.add_site(
+        "ams01", POOL, lease_s=LEASE_S, horizon_s=HORIZON_S, reuse_guard_s=GUARD_S, heartbeat_s=1
+    )
 
 
 @pytest.fixture

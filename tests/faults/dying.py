@@ -1,9 +1,10 @@
 """Run one of our programs until it comes to a named point for the n-th time, and kill there.
 
-    python -m tests.faults.dying POINT NTH PID PROGRAM ARGUMENTS...
+    python -m tests.faults.dying POINT NTH PID OBJECT PROGRAM ARGUMENTS...
 
 POINT is `before` or `after`, a colon, and a method as `module:Class.method`. PID 0 means ourselves;
-another PID (of Redis) dies in our stead and we go on. The programs know nothing of this.
+another PID (of Redis) dies in our stead and we go on. The programs know nothing of this. They run
+as `scaled` runs them.
 """
 
 import functools
@@ -14,6 +15,8 @@ import signal
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from tests.faults import scaled
 
 
 class Point:
@@ -64,12 +67,9 @@ def _around(method: Callable[..., Any], when: str, point: Point) -> Callable[...
 
 
 def main() -> None:
-    where, nth, victim, program, *arguments = sys.argv[1:]
-    package = {"edgectl": "edge_agent", "leasectl": "lease_core"}[program]
-    entry = importlib.import_module(f"{package}.cli.main")
+    where, nth, victim, kernel_object, program, *arguments = sys.argv[1:]
     arm(where, Point(int(nth), int(victim)))
-    sys.argv = [program, *arguments]
-    entry.main()
+    scaled.run(kernel_object, program, arguments)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from scripts.lab import BIN, Lab, Namespace, Site, wait_until
-from tests.faults.checker import Event, check, events_of
+from scripts.lab import Lab, Namespace, Site, wait_until
+from tests.faults.checker import check, events_of
+from tests.faults.history import Event, who_of
 
 CLIENTS = 12
 
@@ -27,7 +28,7 @@ class Service:
 
     def start_allocator(self, program: Sequence[object] = ()) -> subprocess.Popen[bytes]:
         words = (
-            *(program or [BIN / "leasectl"]), "allocator", "--redis", self.lab.url,
+            *(program or self.lab.program("leasectl")), "allocator", "--redis", self.lab.url,
             "--config", self._policy,
         )  # fmt: skip
         return self.lab.spawn(self._central.words(*words), "allocator")
@@ -48,12 +49,15 @@ class Service:
     def go_on(self) -> None:
         self._load.send_signal(signal.SIGCONT)
 
-    def assert_well(self, lost: Sequence[Event] = ()) -> None:
-        """A client that was never there is served, all invariants hold, tables equal the log."""
+    def assert_well(self, lost: Sequence[Sequence[Event]] = ()) -> None:
+        """A client that was never there is served, all invariants hold, tables equal the log.
+
+        `lost` are logs that Redis once held, see `check`.
+        """
         known = acked(self.lab, self.site)
         wait_until(lambda: bool(acked(self.lab, self.site) - known), "a newcomer's address", 30)
         assert check(self.lab, self.site, lost) > 0
-        words = (BIN / "edgectl", "verify", "--config", self.site.config)
+        words = (*self.lab.program("edgectl"), "verify", "--config", self.site.config)
         compared = subprocess.run(
             self.site.router.words(*words), capture_output=True, text=True, check=False
         )
@@ -61,4 +65,4 @@ class Service:
 
 
 def acked(lab: Lab, site: Site) -> set[object]:
-    return {message["mac"] for message in lab.tapped(site) if message["type"] == "ACK"}
+    return {who_of(message) for message in lab.tapped(site) if message["type"] == "ACK"}

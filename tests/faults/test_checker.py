@@ -5,9 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.checker import judge
+from tests.faults.history import commit_ms
 
 IP, OTHER_IP = "100.64.0.2", "100.64.0.3"
 ANNA, BERT = "02:00:00:00:00:01", "02:00:00:00:00:02"
+ANNAS = {"ip": IP, "mac": ANNA, "line": "access0"}
+GUARD_S = 10
 Rows = list[dict[str, object]]
 
 
@@ -16,7 +19,8 @@ def event(at_ms: int, seq: int, kind: str, **fields: object) -> dict[str, object
 
 
 def message(at_ms: int, kind: str, mac: str, ip: str = IP, lease_s: int = 60) -> dict[str, object]:
-    return {"at_ns": at_ms * 1_000_000, "type": kind, "mac": mac, "yiaddr": ip, "lease_s": lease_s}
+    told = {"at_ns": at_ms * 1_000_000, "type": kind, "mac": mac, "line": "access0"}
+    return told | {"yiaddr": ip, "lease_s": lease_s}
 
 
 def history() -> tuple[Rows, Rows]:
@@ -24,10 +28,10 @@ def history() -> tuple[Rows, Rows]:
     events = [
         event(0, 1, "EpochStarted"),
         event(500, 2, "HorizonGranted", horizon_s=600),
-        event(1000, 3, "LeaseAssigned", ip=IP, mac=ANNA, line="access0"),
-        event(3000, 4, "LeaseReleased", ip=IP, mac=ANNA, line="access0"),
-        event(3100, 5, "RemovalAcked", ip=IP, ref=4),
-        event(90_000, 6, "AddressFreed", ip=IP),
+        event(1000, 3, "LeaseAssigned", **ANNAS),
+        event(3000, 4, "LeaseReleased", **ANNAS),
+        event(3100, 5, "RemovalAcked", **ANNAS, ref=4, remaining_s=58, quarantine_s=68),
+        event(90_000, 6, "AddressFreed", **ANNAS),
         event(91_000, 7, "LeaseAssigned", ip=IP, mac=BERT, line="access0"),
     ]
     messages = [
@@ -40,7 +44,7 @@ def history() -> tuple[Rows, Rows]:
 
 def test_a_right_history_has_no_violation() -> None:
     """What holds is not complained of."""
-    assert judge(*history()) == 2
+    assert judge(*history(), guard_s=GUARD_S) == 2
 
 
 def _no_release(messages: Rows, events: Rows) -> None:
@@ -87,6 +91,41 @@ def _a_stranger_too_early(messages: Rows, events: Rows) -> None:
     events[5] = event(90_000, 6, "HorizonGranted", horizon_s=600)
 
 
+def _freed_for_a_silent_site(messages: Rows, events: Rows) -> None:
+    del events[4]
+    for at, each in enumerate(events, 1):
+        each["id"] = f"{commit_ms(each)}-{at}"
+
+
+def _another_end_acked(messages: Rows, events: Rows) -> None:
+    events[4]["ref"] = 3
+
+
+def _acked_without_q(messages: Rows, events: Rows) -> None:
+    events[4]["quarantine_s"] = 60
+
+
+def _acked_without_the_last_promise(messages: Rows, events: Rows) -> None:
+    events[4] |= {"remaining_s": 30, "quarantine_s": 40}
+
+
+def _freed_too_early(messages: Rows, events: Rows) -> None:
+    events[5]["id"] = "60000-6"
+
+
+def _freed_though_nothing_ended(messages: Rows, events: Rows) -> None:
+    del messages[-1]
+    events[6] = event(91_000, 7, "AddressFreed", **ANNAS)
+
+
+def _promised_after_its_end(messages: Rows, events: Rows) -> None:
+    messages.insert(2, message(3200, "ACK", ANNA, lease_s=5))
+
+
+def _ended_on_another_line(messages: Rows, events: Rows) -> None:
+    events[3]["line"] = "access0:100"
+
+
 def _another_line(messages: Rows, events: Rows) -> None:
     events[2]["line"] = "access0:100"
 
@@ -116,10 +155,18 @@ def _freed_while_held(messages: Rows, events: Rows) -> None:
         ("I4", _two_swapped),
         ("I5", _an_old_epoch),
         ("I5", _back_in_time),
+        ("I2", _promised_after_its_end),
         ("I7", _a_stranger_too_early),
+        ("I7", _freed_for_a_silent_site),
+        ("I7", _another_end_acked),
+        ("I7", _acked_without_q),
+        ("I7", _acked_without_the_last_promise),
+        ("I7", _freed_too_early),
+        ("I7", _freed_though_nothing_ended),
         ("I8", _another_line),
         ("I11", _two_holders),
         ("I11", _ended_by_a_stranger),
+        ("I11", _ended_on_another_line),
         ("I11", _freed_while_held),
     ],
 )
@@ -128,4 +175,16 @@ def test_each_violation_is_found(invariant: str, forge: Callable[[Rows, Rows], N
     messages, events = history()
     forge(messages, events)
     with pytest.raises(AssertionError, match=rf"^{invariant}:"):
-        judge(messages, events)
+        judge(messages, events, guard_s=GUARD_S)
+
+
+def test_a_promise_of_a_lost_log_counts() -> None:
+    """I7: what the wire promised by a log that was lost keeps strangers away for Q, too."""
+    messages, events = history()
+    lost = [events[0], events[1], event(1000, 3, "LeaseAssigned", **ANNAS | {"ip": OTHER_IP})]
+    messages[:] = [message(1001, "ACK", ANNA, OTHER_IP, lease_s=10)]
+    events[2:] = [event(20_000, 3, "LeaseAssigned", **ANNAS | {"ip": OTHER_IP, "mac": BERT})]
+    with pytest.raises(AssertionError, match=r"^I7: .* promised to another"):
+        judge(messages, events, [lost], guard_s=GUARD_S)
+    events[2]["id"] = "21002-3"
+    assert judge(messages, events, [lost], guard_s=GUARD_S) == 1

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from scripts.lab import Lab, wait_until
-from tests.faults.checker import Event, check, events_of
+from scripts.lab import Lab, Site, wait_until
+from tests.faults.checker import check, events_of
+from tests.faults.history import Event
 from tests.faults.network import Replica, add_host, cut, mend
 from tests.faults.service import Service
 from tests.faults.test_partitions import UNANSWERED, renewals
@@ -22,11 +23,10 @@ NOTICED = {"regressed", "foreign", "stale"}
 
 
 @pytest.fixture
-def service(lab: Lab) -> Service:
-    site = lab.add_site("ams01", "100.64.0.0/18", heartbeat_s=1)
+def service(lab: Lab, quick: Site) -> Service:
     center = add_host(lab, "center", 50)
-    made = Service(lab, site, center.namespace)
-    wait_until(lambda: renewals(lab, site) > UNANSWERED, "a settled load")
+    made = Service(lab, quick, center.namespace)
+    wait_until(lambda: renewals(lab, quick) > UNANSWERED, "a settled load")
     return made
 
 
@@ -40,7 +40,7 @@ def assert_safe(service: Service, whole: Sequence[Event]) -> None:
     )
     renewed = renewals(lab, site)
     wait_until(lambda: renewals(lab, site) > renewed + UNANSWERED, "known clients to be renewed")
-    assert check(lab, site, lost=whole) > 0
+    assert check(lab, site, lost=[whole]) > 0
 
 
 @pytest.mark.parametrize("turn", range(ROUNDS))
