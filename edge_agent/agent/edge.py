@@ -129,13 +129,21 @@ class Edge:
 
     @property
     def needs_rebuild(self) -> bool:
-        """The tables were made for other interfaces: an entry may name another's line (I8)."""
+        """The tables were made for other interfaces: an entry may name another's line (I8).
+
+        Or somebody died while he made them anew.
+        """
         return any(self._state.genesis) and self._state.lines != self._lines
 
     @property
     def may_lack(self) -> bool:
         """Full tables may not even remember every binding that has no place in them."""
         return self.projection.slots.is_full
+
+    def begin_anew(self) -> None:
+        """Until `adopt` the tables are a projection of nothing: whoever finds them rebuilds."""
+        self._state = replace(self._state, lines=0)
+        self._set_state()
 
     def adopt(self, position: Position) -> None:
         """The tables, new or rebuilt, hold exactly what the log says up to `position`."""

@@ -244,6 +244,7 @@ class Runtime:
 
     def _go_on_from(self, ledger: Ledger, end: Position) -> Position:
         """Make the tables what the log says, and follow it from there."""
+        self.edge.begin_anew()
         wrong = reconcile(self.edge.projection, ledger, now().boot_ns)
         is_asked = ledger.recovery and ledger.recovery.incarnation == self.edge.incarnation
         if ledger.edge and not is_asked:

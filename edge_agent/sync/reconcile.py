@@ -39,6 +39,7 @@ def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
     for pool in ledger.pools.values():
         projection.pools.put(pool)
     right, wrong = _sorted_out(projection, ledger)
+    renewed = _renew(projection, ledger, right, now_boot_ns)
     own_slots = {found.slot for entries in right.values() for _, found in entries}
     for owed in projection.removals.all():
         slot = _own_slot(projection, owed.slot, own_slots)
@@ -53,9 +54,9 @@ def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
         _close_holes(projection, mac, entries)
     missing = _put_missing(projection, ledger, now_boot_ns)
     _settle_removals(projection, ledger, now_boot_ns)
-    if wrong:
+    if wrong or renewed:
         projection.recount()
-    return max(len(wrong), missing)
+    return renewed + max(len(wrong), missing)
 
 
 def _sorted_out(
@@ -94,11 +95,31 @@ def _is_right(projection: Projection, ledger: Ledger, mac: Mac, entry: Entry) ->
         and mac == binding.mac
         and key_mode(key) is mode
         and (mode is KeyMode.MAC or key == key_of(mac, found.line, mode))
-        and found.seq == binding.seq
         and found.line == projection.lines.parse(binding.line)
         and found.pool_id == projection.pools.number(binding.pool)
         and projection.datapath.raise_promise(found.slot, 0)  # the slot exists
     )
+
+
+def _renew(
+    projection: Projection, ledger: Ledger, right: dict[Mac, list[Entry]], now_boot_ns: int
+) -> int:
+    """Let every entry name the event that gave its holder the address last; return how many.
+
+    In its place: who dies meanwhile leaves no known client without an entry.
+    """
+    renewed = 0
+    for entries in right.values():
+        for at, (key, found) in enumerate(entries):
+            binding = ledger.bound[found.ip]
+            if found.seq != binding.seq:
+                entries[at] = key, replace(found, seq=binding.seq)
+                projection.datapath.put(*entries[at])
+                lease_time_s = ledger.pools[binding.pool].lease_time_s
+                longest_ns = projection.longest_promise(lease_time_s, now_boot_ns)
+                projection.datapath.raise_promise(found.slot, longest_ns)
+                renewed += 1
+    return renewed
 
 
 def _own_slot(projection: Projection, slot: int, own: set[int]) -> int:

@@ -12,6 +12,7 @@ from edge_agent.sync.lines import Lines
 from edge_agent.sync.reconcile import reconcile
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE
 from lease_core.domain.commands import ReleaseLease, RevokeLease
+from lease_core.domain.events import EpochStarted
 from lease_core.domain.values import Mac
 from tests.site import FIRST, Site
 from tests.unit.sync.histories import (
@@ -45,6 +46,25 @@ class WatchedDatapath(MemoryDatapath):
     def remove(self, key: SubscriberKey) -> None:
         self.touched.add(key)
         super().remove(key)
+
+
+class DyingDatapath(MemoryDatapath):
+    """Fails at a write, as if the process died there."""
+
+    writes_left = -1
+
+    def put(self, key: SubscriberKey, assignment: Assignment) -> None:
+        self._burn()
+        super().put(key, assignment)
+
+    def remove(self, key: SubscriberKey) -> None:
+        self._burn()
+        super().remove(key)
+
+    def _burn(self) -> None:
+        self.writes_left -= 1
+        if self.writes_left == 0:
+            raise InterruptedError
 
 
 Mutilation = Callable[[random.Random, MemoryDatapath, SubscriberKey, Assignment], object]
@@ -137,6 +157,24 @@ class TestAnyTable:
             reconcile(projection_of(datapath), ledger_of(records), NOW_NS)
 
             assert not datapath.touched & right
+
+    @pytest.mark.parametrize("writes", range(1, 4))
+    def test_whoever_dies_meanwhile_leaves_known_clients_their_entries(self, writes: int) -> None:
+        """I1, I13: a log that gave the same addresses by other events, as after a recovery, ends
+        nobody's binding, even if the agent is killed between two writes."""
+        before, after = Site(), Site()
+        after.record(EpochStarted(cause="test"))
+        for mac in (1, 2, 3):
+            assert before.lease(mac) == after.lease(mac)
+        datapath = DyingDatapath(64)
+        open_tables(datapath=datapath)
+        projection_of(datapath, records_of(before.log))
+        datapath.writes_left = writes
+        with pytest.raises(InterruptedError):
+            reconcile(projection_of(datapath), ledger_of(records_of(after.log)), NOW_NS)
+        left = [key for key, _ in datapath.entries()]
+
+        assert sorted(left) == [subscriber_key(Mac(mac)) for mac in (1, 2, 3)]
 
     def test_a_lost_assignment_is_counted(self) -> None:
         """The operator hears how many bindings were wrong."""
