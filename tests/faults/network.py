@@ -3,6 +3,7 @@
 Carrier and addresses stay, no RST and no ICMP comes back: as behind a switch that forgot us.
 """
 
+import signal
 from dataclasses import dataclass
 
 from scripts.lab import CORE_IP, REDIS_PORT, Lab, Namespace, Site, wait_until
@@ -64,8 +65,17 @@ class Replica:
     def promote(self) -> None:
         """Make it the master at the service's address; the core keeps another one."""
         self.cli("REPLICAOF", "NO", "ONE")
-        self._lab.core.run("ip", "addr", "del", f"{CORE_IP}/24", "dev", "mgmt")
-        self._lab.core.run("ip", "addr", "add", f"{CORE_OWN_IP}/24", "dev", "mgmt")
-        self.host.namespace.run("ip", "addr", "add", f"{CORE_IP}/24", "dev", "mgmt0")
+        self._address(self._lab.core, "mgmt", CORE_OWN_IP, instead_of=CORE_IP)
+        self._address(self.host.namespace, "mgmt0", CORE_IP, instead_of=self.host.ip)
+
+    def step_down(self) -> None:
+        """It is gone for good; the core has the service's address again."""
+        self._lab.stop(self.process, signal.SIGKILL)
+        self._address(self.host.namespace, "mgmt0", self.host.ip, instead_of=CORE_IP)
+        self._address(self._lab.core, "mgmt", CORE_IP, instead_of=CORE_OWN_IP)
+
+    def _address(self, where: Namespace, device: str, ip: str, *, instead_of: str) -> None:
+        where.run("ip", "addr", "del", f"{instead_of}/24", "dev", device)
+        where.run("ip", "addr", "add", f"{ip}/24", "dev", device)
         for each in (self._lab.core, *(site.router for site in self._lab.sites.values())):
             each.run("ip", "neigh", "flush", "all")
