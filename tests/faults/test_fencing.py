@@ -1,0 +1,70 @@
+"""A leader that is stopped and resumed commits nothing any more (I5), time after time."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from scripts.lab import Lab, Site, wait_until
+from tests.faults.checker import events_of
+from tests.faults.history import number, seq
+from tests.faults.service import Service
+
+pytestmark = pytest.mark.net
+
+STOPS = 100 if os.environ.get("LEASE_FULL") else 5
+NAMES = ("allocator-1", "allocator-2")
+GIVEN_UP = {"leadership.lost", "leadership.given-up", "log.unavailable"}
+"""What a deposed leader says when it wakes; the last if its connection did not outlive the stop."""
+
+
+def last_epoch(lab: Lab, site: Site) -> dict[str, object]:
+    """How the epoch that lasts now began."""
+    return [event for event in events_of(lab, site) if event["type"] == "EpochStarted"][-1]
+
+
+def gave_up(lab: Lab, name: str) -> int:
+    return sum(line["event"] in GIVEN_UP for line in lab.log_of(name))
+
+
+def stop_leader(service: Service, leaders: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Until another leads and has written; then the old one finds out that it is deposed."""
+    lab, site = service.lab, service.site
+    before = last_epoch(lab, site)
+    name = str(before["by"])
+    given_up = gave_up(lab, name)
+    leaders[name].send_signal(signal.SIGSTOP)
+
+    def is_led_anew() -> bool:
+        now = last_epoch(lab, site)
+        return now["by"] != name and seq(events_of(lab, site)[-1]) > seq(now)
+
+    wait_until(is_led_anew, "another leader's first events", 30)
+    leaders[name].send_signal(signal.SIGCONT)
+    wait_until(lambda: gave_up(lab, name) > given_up, "the old leader to find out", 30)
+
+
+@pytest.mark.timeout(120 + 15 * STOPS)
+def test_a_resumed_leader_commits_nothing(lab: Lab, quick: Site, seed: int) -> None:
+    """I5: under load each epoch has one writer and none is gone back to, however often the leader
+    is stopped in the middle of its work; I1, I2, I7, I13: nor does anything else come of it."""
+    dice = random.Random(seed)
+    service = Service(lab, quick)
+    lab.stop(service.allocator, signal.SIGTERM)
+    leaders = {name: lab.start_allocator(name) for name in NAMES}
+    wait_until(lambda: last_epoch(lab, quick)["by"] in NAMES, "one of the two to lead")
+    for turn in range(STOPS):
+        time.sleep(dice.random())  # at any moment: when the fault strikes, not a hope
+        stop_leader(service, leaders)
+        print(f"{time.monotonic():.1f} stop {turn}: {last_epoch(lab, quick)['by']} leads")
+    service.assert_well()
+
+    events = events_of(lab, quick)
+    epochs = [number(event["ep"]) for event in events]
+    assert epochs == sorted(epochs)
+    writers = {(event["ep"], event["by"]) for event in events}
+    assert len(writers) == len(set(epochs)), "two wrote in one epoch"
+    assert len(set(epochs)) > STOPS
