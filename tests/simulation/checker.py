@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.tables import Line, key_mac
+from edge_agent.sync.follower import Following
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.removals import TOMBSTONE, discriminator
 from lease_core.domain.desk import Desk
@@ -78,8 +79,32 @@ class SiteOracle:
                 return branch
         raise Violation(f"I4: {self.site}: the cursor {seq} is of no event")
 
-    def appended(self, batch: Batch, router: Router, now_s: float) -> None:
-        """Every batch that the server took, at the moment it did."""
+    def standing(self, now_s: float) -> set[Ipv4]:
+        """Addresses that a stranger must not get yet."""
+        ends = {ip: promise.end_s + TIMING.reuse_guard_s for ip, promise in self.promises.items()}
+        return {ip for ip, end_s in ends.items() if end_s > now_s}
+
+    def appended_in_vain(self, batch: Batch, router: Router) -> None:
+        """What a deposed master took; an edge that is led there acts on it."""
+        before = batch.before
+        if not batch.records:
+            return
+        [branch] = [
+            lost
+            for lost in self.lost
+            if len(lost) == before.seq and (not lost or lost[-1].h == before.h)
+        ]
+        branch += batch.records
+        for record in batch.records:
+            if isinstance(record.event, HorizonGranted):
+                self._note_grant(record.event, router)
+
+    def appended(self, batch: Batch, router: Router, now_s: float, *, is_known: bool) -> None:
+        """Every batch that the server took, at the moment it did.
+
+        Where the allocators do not know of a loss, an assignment may be one that comes to nothing
+        because the edge does not agree: it is judged when it is told to a client.
+        """
         for record in batch.records:
             try:
                 self.ledger.evolve(record.seq, record.epoch, record.event)
@@ -87,22 +112,22 @@ class SiteOracle:
                 raise Violation(f"I5, I11: {error}") from error
             self.records.append(record)
             match record.event:
-                case LeaseAssigned() | LeaseAdopted() as assigned:
-                    self._check_reuse(assigned, now_s)
+                case LeaseAssigned() | LeaseAdopted() as assigned if is_known:
+                    self._check_reuse((assigned.line, assigned.mac), assigned.ip, now_s)
                 case HorizonGranted() as granted:
                     self._note_grant(granted, router)
 
-    def _check_reuse(self, event: LeaseAssigned | LeaseAdopted, now_s: float) -> None:
+    def _check_reuse(self, key: Key, ip: Ipv4, now_s: float) -> None:
         """I7: a stranger gets an address no earlier than Q after the last promise of it ended."""
-        last = self.promises.get(event.ip)
-        if last is None or last.key == (event.line, event.mac):
+        last = self.promises.get(ip)
+        if last is None or last.key == key:
             return
-        if isinstance(event, LeaseAdopted) and (last.key[1], event.line[:2]) == (event.mac, "if"):
-            return  # the holder's own, on a line that has no name any more
+        if (last.key[1], key[0][:2]) == (key[1], "if"):
+            return  # the holder's own, adopted on a line that has no name any more
         guard_s = TIMING.reuse_guard_s / MAX_RATE - RHO * LEASE_S - MAX_SLEW * LEASE_S
         if now_s < last.end_s + guard_s:
             raise Violation(
-                f"I7: {ip_text(event.ip)} goes to {mac_text(event.mac)} on {event.line} at "
+                f"I7: {ip_text(ip)} goes to {mac_text(key[1])} on {key[0]} at "
                 f"{now_s:.2f} s, {mac_text(last.key[1])} on {last.key[0]} was promised it until "
                 f"{last.end_s:.2f} s (Q is {TIMING.reuse_guard_s} s)"
             )
@@ -122,6 +147,18 @@ class SiteOracle:
             self._acked(router, (line, reply.mac), reply, who, now_s)
         elif reply.kind == MessageType.NAK:
             self.naks += 1
+            self._check_refusal(router, (line, reply.mac), now_s)
+
+    def _check_refusal(self, router: Router, key: Key, now_s: float) -> None:
+        """I9: only an agent that follows the log up to now, and may serve, says NAK."""
+        edge = router.agent.edge if router.agent else None
+        state = router.maps.state()
+        may_serve = state.gate and state.horizon_boot_ns > router.clock.boot_ns()
+        if edge is None or edge.following is not Following.LIVE or not may_serve:
+            following = edge.following if edge else "dead"
+            raise Violation(
+                f"I9: {self.site} says NAK to {key} at {now_s:.2f} s: it is {following}"
+            )
 
     def _acked(self, router: Router, key: Key, reply: Reply, who: str, now_s: float) -> None:
         said = f"{who} ACKs {ip_text(reply.ip)} to {mac_text(key[1])} on {key[0]} at {now_s:.2f} s"
@@ -131,6 +168,7 @@ class SiteOracle:
         last = self.promises.get(reply.ip)
         if last and last.key != key and last.end_s > now_s:
             raise Violation(f"I1: {said}, but {last.key} was promised it until {last.end_s:.2f} s")
+        self._check_reuse(key, reply.ip, now_s)
         if last and last.key == key:
             end_s = max(end_s, last.end_s)
         self.promises[reply.ip] = Promise(key, end_s)
@@ -205,6 +243,19 @@ class SiteOracle:
                 raise Violation(f"I10: {ip_text(ip)} is in no pool of {self.site}")
         if any(resting < 0 for resting in ledger.resting.values()):
             raise Violation(f"I10: fewer than no address rests in {self.site}")
+
+    def check_equal(self, ledger: Ledger) -> None:
+        """I3: the state of whoever appended last, unless it decided more already."""
+        own = self.ledger
+        if ledger.seq != own.seq:
+            return
+        pairs = (
+            (ledger.bound, own.bound),
+            (ledger.removed, own.removed),
+            (ledger.freed, own.freed),
+        )
+        if any(one != other for one, other in pairs):
+            raise Violation(f"I3: {self.site} at seq {own.seq}: its writer holds another state")
 
     def check_tables(self, router: Router) -> None:
         """I4: the tables are the fold of the log up to their cursor."""

@@ -4,6 +4,11 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.simulation.seams import DEPOSED_WRITER_S
+
+MAX_LAG_S = 3.0
+"""Of a replica that is promoted beside its master."""
+
 
 @dataclass(frozen=True, slots=True)
 class Length:
@@ -41,7 +46,7 @@ SITE_KINDS = (
     "frames", "edge-link", "edge-lossy", "kill-agent", "fuse", "stop-agent", "reboot", "slew",
     "pool", "revoke", "old-copy", "flush", "trim", "hole", "wall-edge", "replay",
     "replace", "mute", "suspend", "cut", "drop-port",
-    "boot-step", "pause-router",
+    "boot-step", "pause-router", "split",
 )  # fmt: skip
 OTHER_KINDS = (
     "kill-allocator", "stop-allocator", "allocator-link", "allocator-lossy", "redis-crash",
@@ -86,16 +91,12 @@ def _more(rng: random.Random, kind: str) -> dict[str, Any]:
             return lasting | {"mode": rng.choice(("refused", "silent", "slow"))}
         case "edge-lossy" | "allocator-lossy":
             return lasting | {"share": rng.uniform(0.05, 0.7)}
-        case "cut":
-            return {"lost": rng.random() < 0.5}
-        case "revoke":
-            return {"count": rng.choice((1, 1, 4))}
-        case "fuse":
-            return {"writes": rng.randint(1, 12)}
         case "reboot":
             dark_s = rng.choice((2.0, 40.0)) * rng.uniform(0.2, 1.0)
             mute_s = rng.choice((0.0, 4.0, 8.0))
             return {"for_s": dark_s, "renumber": rng.random() < 0.3, "mute_s": mute_s}
+        case "split":
+            return {"lag_s": rng.uniform(0, MAX_LAG_S), "for_s": rng.uniform(1, DEPOSED_WRITER_S)}
         case "old-copy" | "flush" | "trim" | "hole" | "replace":
             return {"for_s": rng.uniform(2, 40)}
         case "slew":
@@ -106,4 +107,17 @@ def _more(rng: random.Random, kind: str) -> dict[str, Any]:
             back_s = -4.0 if kind == "wall-redis" else -3600.0  # Redis: see `SiteLog.claim`, a TTL
             return {"by_s": rng.choice((back_s, -2.0, 3.0, 3600.0, 3e7))}
         case _:
-            return lasting if kind in LASTING else {}
+            return lasting if kind in LASTING else _single(rng, kind)
+
+
+def _single(rng: random.Random, kind: str) -> dict[str, Any]:
+    """Of what happens at one moment."""
+    match kind:
+        case "cut":
+            return {"lost": rng.random() < 0.5}
+        case "revoke":
+            return {"count": rng.choice((1, 1, 4))}
+        case "fuse":
+            return {"writes": rng.randint(1, 12)}
+        case _:
+            return {}

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from edge_agent.agent import responses
+from edge_agent.agent import edge, responses
+from edge_agent.agent.answering import Answering
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.edge import Edge
 from edge_agent.dhcp import fastpath, reply
@@ -236,6 +237,22 @@ def dropped_port_forgotten() -> list[Patch]:
     ]
 
 
+def refuses_what_it_cannot_know() -> list[Patch]:
+    """An edge that does not follow the log up to now says NAK."""
+    nak = Answering.nak
+
+    def rash(self: Answering, *rest: Any) -> None:
+        self._is_current = lambda: True
+        nak(self, *rest)
+
+    return [mock.patch.object(Answering, "nak", rash)]
+
+
+def keeps_its_promises_to_itself() -> list[Patch]:
+    """An edge comes over to a log that lost events without a word of what it promised."""
+    return [mock.patch.object(edge, "unknown_to", return_value=[])]
+
+
 def removals_forgotten() -> list[Patch]:
     """The edge never acknowledges what it removed."""
     return [mock.patch.object(Duties, "acknowledge")]
@@ -264,6 +281,8 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
         answered_before_appended,
         fenced_goes_on,
         dropped_port_forgotten,
+        refuses_what_it_cannot_know,
+        keeps_its_promises_to_itself,
         removals_forgotten,
     )
 }

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.sync.follower import Following
 from lease_core.domain.values import Mac
+from tests.simulation import losses
 from tests.simulation.checker import Violation
 from tests.simulation.client import Client
 
@@ -15,8 +16,8 @@ AGREE_S = 30.0
 LOOK_S = 6.0
 SEEN_S = 2.0
 SERVED_S = 5.0
-DRAIN_S = 150.0
-"""L, its expiry, a former life's horizon, the longest quarantine of a declined address, Q."""
+DRAIN_S = 160.0
+"""L, its expiry, a former life's horizon, W, the longest quarantine of a declined address, Q."""
 ENOUGH_FREE = 5
 
 
@@ -42,6 +43,7 @@ def heal(world: "World") -> None:
 
 def _heal_site(world: "World", site: str) -> None:
     router = world.routers[site]
+    losses.end_split(world, site)
     world.recreate(site)
     world.air[site].update(drop=0.0, twice=0.0, late_s=0.0)
     router.link.mode, router.link.lose_replies, router.link.is_mute = "ok", 0.0, False

@@ -28,8 +28,14 @@ MIN_GRANT_S = 6
 DEAD_MAN_S = 40
 RHO = 0.05
 HEARTBEAT_S = 7
+DEPOSED_WRITER_S = 8
 TIMING = Timing(
-    horizon_s=80, reuse_guard_s=12, offer_hold_s=6, decline_first_s=20, decline_max_s=60
+    horizon_s=80,
+    reuse_guard_s=12,
+    deposed_writer_s=DEPOSED_WRITER_S,
+    offer_hold_s=6,
+    decline_first_s=20,
+    decline_max_s=60,
 )
 POLICY = SnapshotPolicy(events=15, pause_s=5)
 

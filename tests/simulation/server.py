@@ -9,7 +9,7 @@ import contextlib
 import copy
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from lease_core.domain.commands import Command, Heartbeat
@@ -29,7 +29,8 @@ READER_TIMEOUT_S = 5.0
 MAX_REPLAYED = 200
 COMMANDS, EVENTS = "commands", "events"
 
-OnAppend = Callable[[str, Batch], None]
+OnAppend = Callable[[str, Batch, bool], None]
+"""`site`, `batch`, and whether it was a deposed master that took it."""
 
 
 def settled(work: Coroutine[Any, Any, T]) -> T:
@@ -50,6 +51,8 @@ class Link:
         self.mode = "ok"
         self.lose_replies = 0.0  # and half as many requests
         self.is_mute = False  # heartbeats do not get through
+        self.deposed: set[str] = set()
+        """Sites whose former master is still taken for the master."""
 
 
 class Server:
@@ -57,13 +60,22 @@ class Server:
 
     def __init__(self, loop: SimLoop, rng: random.Random, clock: Clock) -> None:
         self.loop, self.rng, self.clock = loop, rng, clock
-        self.store = MemoryServer(now_ms=lambda: clock.wall_ns() // 1_000_000)
+        self.store = self._empty()
         self.crash_next = ""
         self.is_disk_full = False  # MISCONF: it answers, and takes nothing
-        self.on_append: OnAppend = lambda _site, _batch: None
+        self.deposed: dict[str, MemoryServer] = {}
+        self.on_append: OnAppend = lambda *_: None
         self.sent: dict[str, deque[Command]] = {}
         self._waiting: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
-        self._lost: set[str] = set()
+        self.lost_at: dict[str, int] = {}
+        """Sites whose log lost events and does not say so yet, with the last event it has."""
+
+    def _empty(self) -> MemoryServer:
+        return MemoryServer(now_ms=lambda: self.clock.wall_ns() // 1_000_000)
+
+    def seen_by(self, link: Link, site: str) -> MemoryServer:
+        """The data set that a link leads to."""
+        return self.deposed[site] if site in link.deposed else self.store
 
     def waiter(self, site: str, stream: str) -> asyncio.Future[None]:
         waiter = self.loop.create_future()
@@ -78,9 +90,9 @@ class Server:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def has_news(self, site: str, after: dict[str, Id]) -> bool:
+    def has_news(self, store: MemoryServer, site: str, after: dict[str, Id]) -> bool:
         """Whether one of these streams has an entry behind an id."""
-        found = self.store.site(site)
+        found = store.site(site)
         streams = ((getattr(found, name).ids, last) for name, last in after.items())
         return any(ids and ids[-1] > last for ids, last in streams)
 
@@ -98,30 +110,52 @@ class Server:
 
     def replace(self, site: str, by: Site | None) -> None:
         """Another data set stands here from now on: an old copy, or none."""
-        self._lost.add(site)
+        self.lost_at[site] = by.head.seq if by and by.head else 0
         self.store.sites[site] = by or Site()
         self.wake(site, COMMANDS, EVENTS)
 
+    def split(self, site: str, by: Site, links: Iterable[Link]) -> None:
+        """A copy is promoted while the master goes on, and some still take it for that."""
+        self.deposed[site] = self._empty()
+        self.deposed[site].sites[site] = self.store.sites[site]
+        for link in links:
+            link.deposed.add(site)
+        self.replace(site, by)
+
+    def end_split(self, site: str, links: Iterable[Link]) -> None:
+        """The former master is heard no more."""
+        for link in links:
+            link.deposed.discard(site)
+        self.deposed[site].is_down = True
+        self.wake(site, COMMANDS, EVENTS)
+
+    def is_split(self, site: str) -> bool:
+        return site in self.deposed and not self.deposed[site].is_down
+
     def is_replaced(self, site: str) -> bool:
         """Whether the log lost events and does not say so yet."""
-        return site in self._lost
+        return site in self.lost_at
 
     def recovers(self, site: str) -> None:
         """The log tells of its loss."""
-        self._lost.discard(site)
+        self.lost_at.pop(site, None)
 
 
 class SimLog:
     """`SiteLog` of one process: `MemoryLog` behind a link that may fail."""
 
     def __init__(self, site: str, server: Server, link: Link, process: Process) -> None:
-        self._inner = MemoryLog(site, server.store)
+        self.site = site
         self._server, self._link, self._process = server, link, process
         self._rng = server.rng
 
     @property
-    def site(self) -> str:
-        return self._inner.site
+    def _store(self) -> MemoryServer:
+        return self._server.seen_by(self._link, self.site)
+
+    @property
+    def _inner(self) -> MemoryLog:
+        return MemoryLog(self.site, self._store)
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -197,30 +231,31 @@ class SimLog:
         **after: str,
     ) -> T:
         """A blocking read: the server answers as soon as one of the streams has news."""
-        if not block_ms or self._link.mode != "ok" or self._server.store.is_down:
+        if not block_ms or self._link.mode != "ok" or self._store.is_down:
             return await self._call(op)
-        loop, server = self._server.loop, self._server
+        loop, server, store = self._server.loop, self._server, self._store
         end_s = loop.now_s + block_ms / 1000
         ids = {stream: parse_id(last.encode()) for stream, last in after.items()}
         awaited = COMMANDS if COMMANDS in after else EVENTS
-        while not (has_news := server.has_news(self.site, ids)) and end_s > loop.now_s:
+        while not (has_news := server.has_news(store, self.site, ids)) and end_s > loop.now_s:
             waiter = server.waiter(self.site, awaited)
             timer = loop.later(end_s - loop.now_s, _finish, waiter)
             await waiter
             timer.cancel()
-            await self._check_connection()
+            await self._check_connection(store)
         result = settled(op())
         if has_news:
             await asyncio.sleep(self._rng.uniform(0.001, 0.03))
-            await self._check_connection()
+            await self._check_connection(store)
         return result
 
-    async def _check_connection(self) -> None:
+    async def _check_connection(self, store: MemoryServer) -> None:
         """What became of the connection while a read waited."""
         if self._link.mode == "silent":
             await asyncio.sleep(READER_TIMEOUT_S)
             raise LogUnavailableError("timeout")
-        if self._server.store.is_down or self._link.mode == "refused" or not self._process.is_alive:
+        is_cut = self._link.mode == "refused" or not self._process.is_alive
+        if is_cut or store.is_down or store is not self._store:
             raise LogUnavailableError("connection reset")
 
     # --- SiteLog ---
@@ -245,7 +280,7 @@ class SimLog:
     async def _append(self, batch: Batch) -> Appended:
         appended = settled(self._inner.append(batch))
         if not appended.is_duplicate:
-            self._server.on_append(self.site, batch)
+            self._server.on_append(self.site, batch, self.site in self._link.deposed)
         self._server.wake(self.site, EVENTS)
         return appended
 

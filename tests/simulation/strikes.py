@@ -8,6 +8,7 @@ from lease_core.domain.commands import AckRemoval, RevokeLease
 from lease_core.log.errors import TrimRefusedError
 from lease_core.log.snapshot_port import Archived
 from lease_core.log.trim import find_cut
+from tests.simulation import losses
 from tests.simulation.faults import Fault
 from tests.simulation.loop import Process
 from tests.simulation.server import COMMANDS, EVENTS, Link, settled
@@ -90,7 +91,7 @@ def _stop_agent(world: "World", fault: Fault) -> None:
 
 def _reboot(world: "World", fault: Fault) -> None:
     router = _router(world, fault)
-    if router.is_up:
+    if router.is_up and fault.target not in world.only_edge:
         mute_s = fault.more["mute_s"]
         if mute_s:  # the first heartbeats of the new life are lost
             link = router.link
@@ -101,7 +102,7 @@ def _reboot(world: "World", fault: Fault) -> None:
 
 def _replace_router(world: "World", fault: Fault) -> None:
     router = _router(world, fault)
-    if router.is_up:
+    if router.is_up and fault.target not in world.only_edge:
         router.replace(fault.more["for_s"])
 
 
@@ -113,8 +114,8 @@ def _drop_port(world: "World", fault: Fault) -> None:
 
 def _kill_allocator(world: "World", fault: Fault) -> None:
     host = _host(world, fault)
-    if any(map(world.server.is_replaced, world.oracles)):
-        return  # who remembers lives until the log says what it lost (docs/safety.md)
+    if not losses.may_forget(world):
+        return
     host.kill()
     _after(world, fault, host.start)
 
@@ -268,36 +269,6 @@ def _archive_and_trim(world: "World", site: str, *, lost: bool) -> None:
         world.tally["events cut"] += gone
 
 
-def _old_copy(world: "World", fault: Fault) -> None:
-    """A replica without the last events is promoted, for good; only the original has a gap."""
-    if not world.server.is_replaced(fault.target) and not world.gaps[fault.target]:
-        copy = world.server.copy_of(fault.target)
-        world.loop.later(fault.more["for_s"] / 3, _replace, world, fault, copy)
-
-
-def _replace(world: "World", fault: Fault, copy: object) -> None:
-    """Only where every allocator saw what is lost: the others cannot know (docs/safety.md)."""
-    site, server = fault.target, world.server
-    old_seq = copy.head.seq if copy else -1  # type: ignore[attr-defined]
-    seen = [host.leaders[site]._position.seq for host in world.allocators.values() if host.leaders]
-    if (
-        world.loop.now_s >= world.length.fault_s
-        or server.is_replaced(site)
-        or any(seq <= old_seq for seq in seen)
-        or not seen
-    ):
-        return
-    world.note(f"{site} log replaced by a copy at seq {old_seq}")
-    server.replace(site, copy)  # type: ignore[arg-type]
-    world.oracles[site].went_back(max(0, old_seq), copy.head.h if copy else "")  # type: ignore[attr-defined]
-    if copy is None:
-        _after(world, fault, lambda: world.recreate(site))
-
-
-def _flush(world: "World", fault: Fault) -> None:
-    _replace(world, fault, None)
-
-
 def _trim(world: "World", fault: Fault) -> None:
     """XTRIM under a slow reader: all but the last few events are gone for a while."""
 
@@ -356,8 +327,9 @@ _STRIKES: dict[str, Callable[["World", Fault], None]] = {
     "slew": _slew,
     "pool": _pool,
     "revoke": _revoke,
-    "old-copy": _old_copy,
-    "flush": _flush,
+    "old-copy": losses.old_copy,
+    "split": losses.split,
+    "flush": losses.flush,
     "trim": _trim,
     "cut": _cut,
     "hole": _hole,

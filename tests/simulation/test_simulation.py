@@ -42,6 +42,8 @@ FAULTS_FOR = {
     "takeover_without_extension": ("kill-allocator",),
     "dropped_port_forgotten": ("drop-port", "revoke"),
     "fenced_goes_on": ("stop-allocator",),
+    "refuses_what_it_cannot_know": ("edge-link", "old-copy"),
+    "keeps_its_promises_to_itself": ("old-copy", "split"),
 }
 """What brings a bug to light soonest; the others need no help."""
 
@@ -51,6 +53,7 @@ REACHED = {
         f"edge {state}"
         for state in ("live", "unreachable", "gap", "regressed", "foreign", "halted")
     ),
+    "appended by a deposed master",
     *("SnapshotVerified", "events cut", "AddressDeclined", "LeaseRevoked", "LeaseExpired"),
 }
 """What some schedule has to come to, or the rest of them shows less than it says."""

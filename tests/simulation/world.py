@@ -13,6 +13,7 @@ from lease_core.log.memory_log import MemoryLog
 from lease_core.log.port import Batch
 from lease_core.log.replay import replay
 from lease_core.service.leader import SiteLeader
+from tests.simulation import losses
 from tests.simulation.checker import SiteOracle, Violation
 from tests.simulation.client import Client, Reply, read_reply
 from tests.simulation.clocks import Clock
@@ -68,7 +69,7 @@ class AllocatorHost:
         world = self.world
         if self.process:
             return
-        if any(map(world.server.is_replaced, SITES)):  # the operator's rule, see `Strikes`
+        if not losses.may_forget(world):
             world.loop.later(1.0, self.start)
             return
         self.lives += 1
@@ -127,6 +128,8 @@ class World:
         self.allocators = {name: AllocatorHost(self, name, self._clock()) for name in ALLOCATORS}
         self.clients = self._clients()
         self.replaying: set[str] = set()
+        self.only_edge: dict[str, int] = {}
+        """Sites whose edge alone may know that events behind a seq were lost."""
         self.gaps: Counter[str] = Counter()
         self.menders: list[Callable[[], None]] = []
 
@@ -223,17 +226,32 @@ class World:
                     f"{now_s:.2f} s"
                 )
 
-    def _appended(self, site: str, batch: Batch) -> None:
+    def _appended(self, site: str, batch: Batch, is_deposed: bool) -> None:
+        oracle, router, now_s = self.oracles[site], self.routers[site], self.loop.now_s
+        if is_deposed:
+            self.tally["appended by a deposed master"] += 1
+            oracle.appended_in_vain(batch, router)
+            return
         is_told = any(isinstance(record.event, RecoveryStarted) for record in batch.records)
-        if self.server.is_replaced(site) and not is_told:
+        if is_told:
+            losses.told(self, site)
+        if self.server.is_replaced(site) and site not in self.only_edge:
             raise Violation(f"I5: {site}: an append to a log that lost what was promised")
-        self.server.recovers(site)
         for record in batch.records:
             self.note(f"{site} log {record.entry_id} ep={record.epoch} {record.by} {record.event}")
             self.tally[type(record.event).__name__] += 1
             if site in self.replaying and isinstance(record.event, Ending):
                 self.loop.later(0.0, replay_for, self, site, record.event.ip)
-        self.oracles[site].appended(batch, self.routers[site], self.loop.now_s)
+        oracle.appended(batch, router, now_s, is_known=site not in self.only_edge)
+        if batch.records:
+            self._check_states(site, batch.records[-1].by)
+
+    def _check_states(self, site: str, by: str) -> None:
+        """I3, I10: whoever appended holds the state that the log tells, at every append."""
+        oracle, writer = self.oracles[site], self.allocators[by].process
+        oracle.check_states()
+        if writer and site in writer.leads:
+            oracle.check_equal(writer.leads[site].ledger)
 
     def expanded(self) -> str:
         """What this seed is made of, for people."""
@@ -320,7 +338,8 @@ class World:
         now_s = self.loop.now_s
         for site, oracle in self.oracles.items():
             router = self.routers[site]
-            oracle.check_states()
+            if site in self.only_edge:
+                losses.notice_agreement(self, site)
             if router.is_up:
                 oracle.check_tables(router)
                 oracle.check_bounds(router)
@@ -331,9 +350,10 @@ class World:
     def _check_leader(
         self, host: AllocatorHost, site: str, oracle: SiteOracle, now_s: float
     ) -> None:
-        is_lost = self.server.is_replaced(site)
-        decider = host.process.leads.get(site) if host.process and not is_lost else None
-        if decider is None or decider.epoch != oracle.ledger.epoch:
+        head = self.server.store.sites[site].head
+        is_writer = head and host.process and head.owner == host.process.name
+        decider = host.process.leads.get(site) if host.process and is_writer else None
+        if self.server.is_replaced(site) or decider is None or decider.epoch != head.epoch:
             return
         if self.routers[site].is_up:
             oracle.check_desk(self.routers[site], decider.desk, host.clock, now_s)
