@@ -40,10 +40,16 @@ def scaled_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def quick(lab: Lab, scaled_object: Path) -> Site:
-    """A planned site whose safety times are seconds, so that addresses change hands."""
+def scaled_lab(lab: Lab, scaled_object: Path) -> Lab:
+    """Safety times may be seconds there."""
     lab.launcher = (sys.executable, "-m", "tests.faults.scaled", scaled_object)
-    return lab.add_site(
+    return lab
+
+
+@pytest.fixture
+def quick(scaled_lab: Lab) -> Site:
+    """A planned site whose safety times are seconds, so that addresses change hands."""
+    return scaled_lab.add_site(
         "ams01", POOL, lease_s=LEASE_S, horizon_s=HORIZON_S, reuse_guard_s=GUARD_S, heartbeat_s=1
     )
 
