@@ -78,7 +78,7 @@ def _assignment(projection: "Projection", bound: Bound, seq: int) -> Assignment 
     """What to write for somebody new; None = his binding asks for more than that."""
     if bound.mac in projection.known:
         return None
-    line = projection.lines.parse(bound.line)
+    line = projection.line_of(bound.line)
     pool = projection.pools.find(bound.pool)
     if line is None or pool is None or projection.removals.of(bound.ip):
         return None

@@ -156,6 +156,12 @@ class Projection:
         found = self.find(mac, line) if mac in self.known else None
         return discriminator(found[0]) if found else 0
 
+    def line_of(self, text: str) -> Line | None:
+        """The line that `text` names, of the kind that its port has; None where it is not ours."""
+        line = self.lines.parse(text)
+        is_ours = line and bool(line.circuit) == (self.mode_of(line) is KeyMode.CIRCUIT)
+        return line if is_ours else None
+
     def mode_of(self, line: Line) -> KeyMode:
         """What the port of a line finds subscribers by."""
         port = self.datapath.port(line.ifindex)
@@ -212,7 +218,7 @@ class Projection:
             return
         promised_ns = self.promised_under(owed) if owed else 0
         self.bury(event.ip, seq)
-        line = self.lines.parse(event.line)
+        line = self.line_of(event.line)
         found = self.find(event.mac, line) if line else None
         if found is None or found[1].seq < seq:
             binding = Binding(event.mac, event.line, event.ip, event.pool, seq)
@@ -231,7 +237,7 @@ class Projection:
         return min(now_boot_ns + lease_time_s * SECOND_NS, horizon_ns)
 
     def _end(self, event: Ending, seq: int, now_boot_ns: int) -> None:
-        line = self.lines.parse(event.line)
+        line = self.line_of(event.line)
         found = self.find(event.mac, line) if line else None
         owed = self.removals.of(event.ip)
         if found and found[1].ip == event.ip and found[1].seq < seq:
@@ -254,30 +260,26 @@ class Projection:
             LedgerError: the log never told of its pool.
         """
         number = self.pools.number(binding.pool)
-        slot = self._write(binding, line, number) if line else None
-        if line is None:
-            reason = f"{binding.line} is no line of ours"
-            self._leave_unserved("line.unknown", binding.mac, reason)
-        if slot is None:
-            self.owe(binding.mac, line, binding.ip, binding.seq, promised_ns, pool_id=UNSERVED_POOL)
-        else:
+        slot = self._write(binding, line, number) if line else f"{binding.line} is no line of ours"
+        if isinstance(slot, int):
             self.datapath.raise_promise(slot, promised_ns)
+            return
+        self._leave_unserved("table.full" if line else "line.unknown", binding.mac, slot)
+        at = None if line and line.circuit else line  # a tombstone has no room for circuits
+        ip, seq = binding.ip, binding.seq
+        self.owe(binding.mac, at, ip, seq, promised_ns, pool_id=UNSERVED_POOL)
 
-    def _write(self, binding: Binding, line: Line, number: int) -> int | None:
-        """Write a binding where there is a place for it; its slot, or None, and counted."""
+    def _write(self, binding: Binding, line: Line, number: int) -> int | str:
+        """Write a binding where there is a place for it; its slot, or why there is none."""
         found = self.find(binding.mac, line)
         key = found[0] if found else self._free_key(binding.mac, line)
         if isinstance(key, str):
-            self._leave_unserved("table.full", binding.mac, key)
-            return None
+            return key
         if found:
             self._count_out(*found)
         slot = found[1].slot if found else self.slots.take()
         if slot is None:
-            self._leave_unserved(
-                "table.full", binding.mac, "no slot is left; raise max_subscribers"
-            )
-            return None
+            return "no slot is left; raise max_subscribers"
         try:
             owner = NO_MAC if key_mode(key) is KeyMode.MAC else binding.mac
             put = Assignment(binding.ip, number, slot, line, binding.seq, mac=owner)
@@ -286,8 +288,7 @@ class Projection:
             self._count_in(key, put)
         except TableFullError as error:
             self.slots.give(slot)
-            self._leave_unserved("table.full", binding.mac, str(error))
-            return None
+            return str(error)
         return slot
 
     def has_room(self, mac: Mac, line: Line) -> bool:

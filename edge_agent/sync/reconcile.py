@@ -95,7 +95,7 @@ def _is_right(projection: Projection, ledger: Ledger, mac: Mac, entry: Entry) ->
         and mac == binding.mac
         and key_mode(key) is mode
         and (mode is KeyMode.MAC or key == key_of(mac, found.line, mode))
-        and found.line == projection.lines.parse(binding.line)
+        and found.line == projection.line_of(binding.line)
         and found.pool_id == projection.pools.number(binding.pool)
         and projection.datapath.raise_promise(found.slot, 0)  # the slot exists
     )
@@ -153,7 +153,7 @@ def _put_missing(projection: Projection, ledger: Ledger, now_boot_ns: int) -> in
 
 def _put_one(projection: Projection, binding: Binding, ledger: Ledger, now_boot_ns: int) -> bool:
     """Put a binding that may be there; return whether it was missing."""
-    line = projection.lines.parse(binding.line)
+    line = projection.line_of(binding.line)
     if line and projection.find(binding.mac, line):
         return False
     owed = projection.removals.of(binding.ip)
@@ -188,7 +188,7 @@ def _is_unserved(projection: Projection, ledger: Ledger, owed: Owed) -> bool:
     binding = ledger.bound.get(owed.ip)
     if binding is None or not owed.is_unserved:
         return False
-    line = projection.lines.parse(binding.line)
+    line = projection.line_of(binding.line)
     return line is None or projection.find(binding.mac, line) is None
 
 
@@ -209,5 +209,5 @@ def _entomb_anew(
         end_ns = projection.longest_promise(lease_time_s, now_boot_ns)
     else:
         end_ns = now_boot_ns + removal.quarantine_s * SECOND_NS
-    line = projection.lines.parse(binding.line)
+    line = projection.line_of(binding.line)
     projection.owe(binding.mac, line, binding.ip, removal.seq, end_ns)

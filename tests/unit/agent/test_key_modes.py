@@ -11,11 +11,13 @@ from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.options import AT_LEASE, AT_T2, option
 from edge_agent.dhcp.tables import KeyMode, Line, key_mode, key_of
 from edge_agent.sync.reconcile import reconcile
+from edge_agent.sync.removals import TOMBSTONE, discriminator
 from lease_core.domain.commands import ReleaseLease
 from lease_core.domain.events import LeaseAssigned
 from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import Ipv4
-from tests.unit.agent.town import SERVER, Town, discover, mac_of, selecting
+from lease_core.log.replay import replay
+from tests.unit.agent.town import GENESIS, SECOND, SERVER, Town, discover, mac_of, selecting
 from tests.unit.dhcp.clients import PORT_MAC, RELAY_MAC, Sent
 
 NOW_NS = 1 << 62
@@ -174,6 +176,31 @@ async def test_a_stranger_under_the_same_key_is_not_overwritten(served: Served) 
     assert town.datapath.lookup(key) == first
     assert projection.find(mac_of(1), line) is None
     assert projection.unserved == 1
+
+
+@pytest.mark.parametrize("before", [KeyMode.MAC, KeyMode.LINE, KeyMode.CIRCUIT])
+@pytest.mark.parametrize("after", [KeyMode.MAC, KeyMode.CIRCUIT])
+async def test_a_port_that_changes_its_mode_serves_no_line_of_the_other_kind(
+    before: KeyMode, after: KeyMode
+) -> None:
+    """I7, I8: whoever was bound on a circuit is on none of a port without circuits, and the other
+    way round; what was promised is remembered."""
+    town = await Town().begin()
+    set_port(town, before)
+    town.restart_edge()
+    name = next(iter(CIRCUITS if before is KeyMode.CIRCUIT else VLANS))
+    ip = await exchange(town, name)
+    set_port(town, after)
+    town.restart_edge()
+    reconcile(town.edge.projection, (await replay(town.log, GENESIS))[0], NOW_NS)
+    bound = [found for key, found in town.datapath.entries() if discriminator(key) < TOMBSTONE]
+    unserved = town.edge.projection.removals.unserved()
+    is_other_kind = (before is KeyMode.CIRCUIT) != (after is KeyMode.CIRCUIT)
+
+    assert [found.ip for found in bound] == [ip] * (not is_other_kind)
+    assert [each.ip for each in unserved] == [ip] * is_other_kind
+    if is_other_kind:
+        assert town.datapath.promise(unserved[0].slot) >= town.ns + 3600 * SECOND
 
 
 def test_a_port_is_a_port_of_the_twin() -> None:
