@@ -8,15 +8,17 @@ it before scapy, which know nothing of either.
 import random
 from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import replace
 
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp import counters
-from edge_agent.dhcp.fastpath import Verdict, judge
+from edge_agent.dhcp.fastpath import MIN_GRANT_S, Verdict, judge
+from edge_agent.dhcp.options import FIXED_LEN
 from edge_agent.dhcp.tables import KeyMode, holder, key_of
 from lease_core.domain.values import Mac
-from tests.kernel import corpus, oracle
+from tests.kernel import corpus, obliged, oracle
 from tests.kernel.grammar import some_frame
 from tests.kernel.lab import IFINDEX, SECOND, now_boot_ns
 from tests.kernel.mutators import mutant
@@ -34,6 +36,7 @@ from tests.kernel.world import (
 from tests.packets import PORT_MAC
 
 ROUND = 20_000
+ALIVE_NS = 890 * SECOND
 BATCH = 50
 """Packets under the same port and site state."""
 FRESH = 10
@@ -111,6 +114,7 @@ class Round:
         if self._pick.random() < 0.02:  # until the next change
             self._kernel.disable_port(IFINDEX)
             self._twin._ports.clear()
+            self._facts = replace(self._facts, is_open=False)
         return at_relay_port
 
     def _known_facts(self) -> oracle.Facts:
@@ -125,7 +129,10 @@ class Round:
                 where = line.ifindex, line.s_vlan, line.c_vlan, int(line.giaddr), line.circuit
                 subscriber = mac.to_bytes(6, "big"), where
                 told = oracle.Bound(
-                    found.ip, pool.server_id, pool.lease_time_s, pool.network, pool.netmask
+                    *(found.ip, pool.server_id, pool.lease_time_s, pool.network, pool.netmask),
+                    is_servable=found.slot < self._kernel.max_subscribers
+                    and pool.lease_time_s >= MIN_GRANT_S
+                    and len(pool.options) >= FIXED_LEN,
                 )
                 bound.setdefault(subscriber, set()).add(told)
         return oracle.Facts(
@@ -135,6 +142,9 @@ class Round:
             horizon_ns=state.horizon_boot_ns,
             current_until_ns=state.current_until_boot_ns,
             ifindex=IFINDEX,
+            is_open=state.gate
+            and state.abi_ok
+            and state.touched_boot_ns + ALIVE_NS > now_boot_ns(),
             bound=bound,
         )
 
@@ -158,8 +168,12 @@ class Round:
         assert left == (verdict.frame or frame), f"kernel {left.hex()}, twin {verdict}"
         if raised:
             assert (verdict.counter, self._twin.promise(raised[0])) == ("ack", raised[1])
+        is_due = obliged.must_answer(frame, self._facts, after)
+        self.seen["due"] += is_due
         if verdict.frame:
             self._check_reply(frame, left, str(verdict.counter), before)
+        else:
+            assert not is_due, f"{verdict.counter}, but an answer is due"
         return verdict.frame is not None
 
     def _raised(self) -> tuple[int, int] | None:

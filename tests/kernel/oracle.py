@@ -32,6 +32,8 @@ class Bound(NamedTuple):
     longest_s: int
     network: int
     mask: int
+    is_servable: bool = True
+    """Its pool and its place among the promises are sound."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ class Facts:
     current_until_ns: int
     """Until then nobody has to doubt that the tables are what the log says."""
     ifindex: int
+    is_open: bool
+    """The site may answer now, but for its horizon."""
     bound: dict[tuple[bytes, Where], set[Bound]]
 
 
 class Packet:
-    """A frame taken apart; raises IndexError or struct.error where it is none."""
+    """A frame taken apart; raises IndexError, ValueError or struct.error where it is none."""
 
     def __init__(self, frame: bytes) -> None:
         at, self.ids = 12, []

@@ -58,4 +58,5 @@ def test_twins(kernel: None) -> None:
     verdicts = [name for name in COUNTERS if not name.startswith("drop")]
     assert {name: seen[name] for name in verdicts if seen[name] < AT_LEAST} == {}
     assert sum(seen[name] for name in ("offer", "ack", "inform_ack", "nak")) > ANSWERED
+    assert seen["due"] > ANSWERED // 2
     assert seen["runt"] > 0 < seen["read by scapy"]

@@ -39,6 +39,7 @@ FACTS = Facts(
     horizon_ns=NOW + 7200 * SECOND,
     current_until_ns=NOW + 5 * SECOND,
     ifindex=IFINDEX,
+    is_open=True,
     bound={(MAC, (IFINDEX, 0, 0, 0, b"")): {BOUND}},
 )
 ASKED = udhcpc(REQUEST, (50, ip(ADDRESS)), (54, ip(SERVER))).but(xid=0x01020304)
