@@ -13,17 +13,23 @@ from typing import NamedTuple
 
 import pytest
 
+from edge_agent.dhcp.tables import KeyMode
 from lease_core.domain.commands import RevokeLease
+from lease_core.domain.events import AddressDeclined, LeaseExpired
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import IFINDEX, SECOND, Lab, now_boot_ns
 from tests.packets import (
+    CIRCUIT,
+    DECLINE,
     DISCOVER,
     PORT_MAC,
     RELEASE,
     REQUEST,
+    ROUTER_MAC,
     Client,
     ip,
     relayed,
+    routed,
 )
 from tests.unit.agent.town import FIRST, SERVER, Town, mac_of, read_reply
 
@@ -31,25 +37,46 @@ TABLE = Path(__file__).with_name("states.txt")
 ME, OTHER = 1, 2
 RELAY = Ipv4(SERVER + 200)
 VLAN = ((0x8100, 7),)
+ELSEWHERE = b"\x01\x05other"
+"""Option 82 of another circuit."""
 FOREIGN = ip(SERVER + (7 << 8))
 HOURS_5 = 5 * 3600
 ANOTHERS = Ipv4(FIRST + 1)
 
 
+class Way(NamedTuple):
+    """Who speaks at the port, and what it tells lines apart by."""
+
+    is_relayed: bool
+    key: KeyMode = KeyMode.MAC
+
+
+WAYS = {
+    "direct": Way(False),
+    "by line": Way(False, KeyMode.LINE),
+    "relayed": Way(True),
+    "by circuit": Way(True, KeyMode.CIRCUIT),
+}
+
+
 class Router(Town):
     """A town with one interface, that of the kernel's test runs."""
 
-    def __init__(self, *, is_relayed: bool) -> None:
+    def __init__(self, way: Way) -> None:
         super().__init__()
-        self.is_relayed = is_relayed
+        self.way = way
         self.datapath._ports.clear()
-        relays = (RELAY,) if is_relayed else ()
-        self.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=relays)
+        self.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=self.relays, key=way.key)
         self.restart_edge({"access0": IFINDEX})
 
+    @property
+    def relays(self) -> tuple[Ipv4, ...]:
+        return (RELAY,) if self.way.is_relayed else ()
+
     def frame(self, client: Client) -> bytes:
-        if self.is_relayed:
-            client = relayed(client).but(giaddr=RELAY, src_ip=RELAY)
+        if self.way.is_relayed and client.src_mac != ROUTER_MAC:
+            circuit = ELSEWHERE if client.tags else CIRCUIT
+            client = relayed(client, circuit).but(giaddr=RELAY, src_ip=RELAY)
         return client.frame()
 
     async def hear(self, client: Client) -> list[str]:
@@ -76,7 +103,7 @@ class Router(Town):
         for number, pool in self.datapath.pools():
             if kernel.pool(number) != pool:
                 kernel.put_pool(number, pool)
-        kernel.put_port(IFINDEX, Mac(PORT_MAC), relays=(RELAY,) if self.is_relayed else ())
+        kernel.put_port(IFINDEX, Mac(PORT_MAC), relays=self.relays, key=self.way.key)
         state, passed = self.datapath.state(), now - self.ns
         kernel.set_state(
             replace(
@@ -102,7 +129,7 @@ async def unknown(town: Router) -> None:
 
 
 async def other_line(town: Router) -> None:
-    """The client holds the address on a VLAN, and asks from another line."""
+    """The client holds the address on a VLAN, or another circuit, and asks from another line."""
     await town.bind(ME, FIRST, tags=VLAN)
 
 
@@ -115,6 +142,33 @@ async def released(town: Router) -> None:
     )  # fmt: skip
     assert await town.hear(release) == []
     await town.tick()
+
+
+async def offered(town: Router) -> None:
+    """The client was offered the address, and nobody else gets it for a minute."""
+    wish = Client(mac=mac_of(ME)).with_option(50, ip(FIRST))
+    assert await town.hear(wish) == ["offer"]
+
+
+async def expired(town: Router) -> None:
+    """The client did not renew; the log says so, and the address rests."""
+    await bound(town)
+    await town.wait(1900)
+    other = Client(
+        mac=mac_of(OTHER), options=((53, bytes((REQUEST,))),), ciaddr=ANOTHERS, src_ip=ANOTHERS
+    )
+    assert await town.hear(other) == ["ack"]
+    await town.wait(1800)
+    assert await town.events(LeaseExpired)
+
+
+async def declined(town: Router) -> None:
+    """The client found its address in use; it rests for ten minutes."""
+    await bound(town)
+    wish = ((53, bytes((DECLINE,))), (50, ip(FIRST)), (54, ip(SERVER)))
+    assert await town.hear(Client(mac=mac_of(ME), options=wish)) == []
+    await town.tick()
+    assert await town.events(AddressDeclined)
 
 
 async def revoked(town: Router) -> None:
@@ -142,11 +196,23 @@ async def catching_up(town: Router) -> None:
 
 STATES: dict[str, Callable[[Router], Awaitable[None]]] = {
     each.__name__: each
-    for each in (bound, unknown, other_line, released, revoked, horizon_over, catching_up)
+    for each in (
+        bound,
+        unknown,
+        offered,
+        other_line,
+        released,
+        revoked,
+        expired,
+        declined,
+        horizon_over,
+        catching_up,
+    )
 }
 SERVERS = {"no server": None, "own server": ip(SERVER), "foreign server": FOREIGN}
 ADDRESSES = {"own address": FIRST, "another's": ANOTHERS, "no address": None}
-MESSAGES = ("discover", "option 50", "ciaddr, unicast", "ciaddr, broadcast")
+THROUGH_ROUTER = "ciaddr, router"
+MESSAGES = ("discover", "option 50", "ciaddr, unicast", "ciaddr, broadcast", THROUGH_ROUTER)
 
 
 def client(message: str, server: str, address: str) -> Client:
@@ -161,6 +227,8 @@ def client(message: str, server: str, address: str) -> Client:
         me = me.with_option(50, ip(named))
     if message == "ciaddr, unicast":
         me = me.but(dst_ip=SERVER)
+    if message == THROUGH_ROUTER:
+        me = routed(me.but(dst_ip=SERVER))
     return me.with_option(54, server_id) if server_id else me
 
 
@@ -183,9 +251,9 @@ def rows() -> list[Row]:
     ]
 
 
-async def outcome(lab: Lab, state: str, row: Row, *, is_relayed: bool) -> str:
+async def outcome(lab: Lab, state: str, row: Row, way: Way) -> str:
     """What the kernel says, and what the client is answered in the end where it has no kernel."""
-    town = Router(is_relayed=is_relayed)
+    town = Router(way)
     await town.begin()
     await town.bind(OTHER, ANOTHERS)
     await STATES[state](town)
@@ -198,13 +266,30 @@ async def outcome(lab: Lab, state: str, row: Row, *, is_relayed: bool) -> str:
     return f"{str(judged.counter).removeprefix('pass_')} > {' '.join(replies) or '-'}"
 
 
-@pytest.mark.parametrize("is_relayed", [False, True], ids=["direct", "relayed"])
-@pytest.mark.parametrize("row", rows(), ids=lambda row: ", ".join(row[:3]))
-def test_row(lab: Lab, row: Row, is_relayed: bool) -> None:
-    """Kernel and agent do what the table says, in every lease state."""
-    found = [asyncio.run(outcome(lab, each, row, is_relayed=is_relayed)) for each in STATES]
+def expected(row: Row, way: Way) -> list[str]:
+    """The row on a port: where a key names the line, nothing is found under that of another.
 
-    assert dict(zip(STATES, found, strict=True)) == dict(zip(STATES, row.cells, strict=True))
+    A port of clients has no routers, and on one of circuits nobody names the line for them.
+    """
+    if row.message == THROUGH_ROUTER and way != WAYS["relayed"]:
+        reason = "circuit" if way.is_relayed else "source_mac"
+        is_lost = way.is_relayed and (row.server != "no server" or row.address == "no address")
+        return [f"{'relay_unknown' if is_lost else reason} > -"] * len(STATES)
+    return [
+        cell if way.key is KeyMode.MAC else cell.replace("other_line", "unknown_client")
+        for cell in row.cells
+    ]
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("row", rows(), ids=lambda row: ", ".join(row[:3]))
+def test_row(lab: Lab, row: Row, way: Way) -> None:
+    """Kernel and agent do what the table says, in every lease state and key mode (I8, I9)."""
+    found = [asyncio.run(outcome(lab, each, row, way)) for each in STATES]
+
+    assert dict(zip(STATES, found, strict=True)) == dict(
+        zip(STATES, expected(row, way), strict=True)
+    )
 
 
 def test_table_is_whole() -> None:
