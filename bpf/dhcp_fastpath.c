@@ -27,8 +27,7 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 					  const struct access_port *port,
 					  struct request_notes *notes)
 {
-	__u32 options_len, reason;
-	bool has_relays;
+	__u32 options_len, reason, speaker;
 
 	if (!port || !READ_ONCE(port->enabled))
 		return DHCP_pass_port_unknown;
@@ -47,11 +46,11 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 	notes->mac = mac_of(frame->bootp->chaddr);
 	if (!is_to_port(frame, port))
 		return DHCP_pass_ethernet;
-	has_relays = READ_ONCE(port->relay); /* once: the agent may change it meanwhile */
-	reason = check_relay(frame, port, has_relays, notes);
+	speaker = READ_ONCE(port->speaker); /* once: the agent may change it meanwhile */
+	reason = check_relay(frame, port, speaker, notes);
 	if (reason != NO_REASON)
 		return reason;
-	if (!is_sender_sound(frame, has_relays))
+	if (!is_sender_sound(frame, speaker == DHCP_RELAYS))
 		return DHCP_pass_source_mac;
 	notes->is_trusted = true;
 	if (notes->message_type != DHCPDISCOVER && notes->message_type != DHCPREQUEST &&

@@ -124,7 +124,7 @@ struct pool_assignment {
  * binding that had it.
  */
 struct circuit {
-	__be32 giaddr_be;
+	__be32 giaddr_be; /* 0 = of an access node */
 	__u32 len; /* 1..DHCP_CIRCUIT_MAX */
 	__u8 octets[DHCP_CIRCUIT_MAX]; /* sub-option 1 of option 82, zero after len */
 } __attribute__((aligned(8)));
@@ -173,11 +173,18 @@ struct limit {
 	__u64 window_ns;
 };
 
+/* Who speaks at a port, so whose option 82 counts. */
+enum dhcp_speaker {
+	DHCP_CLIENTS,	  /* themselves, and nobody writes option 82 */
+	DHCP_RELAYS,	  /* those of relays_be, for clients behind them */
+	DHCP_ACCESS_NODE, /* clients, whose frames an access node marks (TR-101): giaddr is 0 */
+};
+
 /* access_ports: ARRAY by ifindex; `enabled` 0 = not ours. */
 struct access_port {
 	__u8 mac[6]; /* source address of replies */
 	__u8 enabled;
-	__u8 relay; /* 1 = requests come through one of these relays, 0 = from clients */
+	__u8 speaker; /* enum dhcp_speaker */
 	__be32 relays_be[DHCP_MAX_RELAYS]; /* giaddr of each; 0 = none */
 	__u32 key_mode; /* enum dhcp_key_mode */
 	__u32 reserved;

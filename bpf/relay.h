@@ -113,28 +113,35 @@ static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *no
 	return true;
 }
 
-/* Rules 11, 12 and 14 where no relay wrote, so that nobody says what circuit a client is on. */
-static __always_inline __u32 check_unrelayed(const struct dhcp_frame *frame, bool has_relays,
-					     const struct request_notes *notes)
+/* Rules 11 and 12: is what stands in giaddr and option 82 from whom the port names? */
+static __always_inline __u32 check_speaker(const struct dhcp_frame *frame,
+					   const struct access_port *port, __u32 speaker,
+					   const struct request_notes *notes)
 {
-	if (!has_relays && (frame->bootp->giaddr || notes->times[SLOT_RELAY_AGENT]))
+	__be32 giaddr = frame->bootp->giaddr;
+
+	if (speaker == DHCP_RELAYS)
+		return (giaddr ? is_allowed(port, giaddr) : is_past_relays(frame, notes)) ?
+			       NO_REASON :
+			       DHCP_pass_relay_unknown;
+	if (giaddr || (speaker != DHCP_ACCESS_NODE && notes->times[SLOT_RELAY_AGENT]))
 		return DHCP_pass_untrusted_relay;
-	if (has_relays && !is_past_relays(frame, notes))
-		return DHCP_pass_relay_unknown;
-	return READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT ? DHCP_pass_circuit : NO_REASON;
+	return NO_REASON;
 }
 
 /* Rules 11 to 14. */
 static __always_inline __u32 check_relay(const struct dhcp_frame *frame,
-					 const struct access_port *port, bool has_relays,
+					 const struct access_port *port, __u32 speaker,
 					 struct request_notes *notes)
 {
 	__be32 giaddr = frame->bootp->giaddr;
+	__u32 reason = check_speaker(frame, port, speaker, notes);
 
-	if (!has_relays || !giaddr)
-		return check_unrelayed(frame, has_relays, notes);
-	if (!is_allowed(port, giaddr))
-		return DHCP_pass_relay_unknown;
+	if (reason != NO_REASON)
+		return reason;
+	if (!notes->times[SLOT_RELAY_AGENT]) /* nobody says what circuit the client is on */
+		return READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT ? DHCP_pass_circuit :
+									NO_REASON;
 	if (!save_option(frame, notes, SLOT_RELAY_AGENT, &notes->relay_agent))
 		return DHCP_pass_options;
 	barrier();

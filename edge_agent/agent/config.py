@@ -56,9 +56,12 @@ class PortConfig(Settings):
         (), max_length=abi.MAX_RELAYS
     )
     """giaddr of each relay that hands requests on here; none = clients themselves."""
+    trusted: bool = False
+    """An access node (DSLAM, OLT) writes option 82 into clients' frames, and lets no client do so
+    (TR-101, a layer-2 relay: giaddr stays 0); not beside relays."""
     key: Literal["mac", "line", "circuit"] = "mac"
     """What tells bindings apart: a MAC (one line of it in the kernel), MAC and VLANs, or MAC,
-    relay and circuit id."""
+    relay (none behind an access node) and circuit id."""
 
     subscribers_per_line: int | None = Field(None, ge=1, le=65_536)
     """How many a line may have; unless told 8 where each line is a subscriber's own, any number
@@ -70,9 +73,14 @@ class PortConfig(Settings):
     seconds as usual; 0 = no limit."""
 
     @model_validator(mode="after")
-    def _circuits_come_from_relays(self) -> Self:
-        if self.key == "circuit" and not self.relays:
-            raise ValueError('key = "circuit" needs relays, who say the circuit; name them')
+    def _circuits_come_from_somebody(self) -> Self:
+        if self.trusted and self.relays:
+            raise ValueError("trusted is for clients' frames; relays are trusted by their names")
+        if self.key == "circuit" and not (self.relays or self.trusted):
+            raise ValueError(
+                'key = "circuit" needs relays, who say the circuit; name them, '
+                "or set trusted for an access node that does"
+            )
         return self
 
     @property

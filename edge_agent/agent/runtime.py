@@ -79,6 +79,7 @@ class Runtime:
                 key=port.key_mode,
                 line_limit=port.line_limit,
                 mac_limit=port.mac_limit,
+                trusted=port.trusted,
             )
         lines = Lines(
             {s.interface: ifindex for ifindex, s in self._sockets.items()},

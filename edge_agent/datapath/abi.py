@@ -38,6 +38,7 @@ SHARED_RATE: Final = 5_000
 SHARED_BURST: Final = 10_000
 
 _SECOND_NS: Final = 10**9
+_CLIENTS, _RELAYS, _ACCESS_NODE = range(3)
 
 COUNTERS: Final = tuple(counter.value for counter in Counter)
 """Names of the counters in the order of `DHCP_COUNTERS`."""
@@ -74,7 +75,7 @@ ACCESS_PORT: Final = Record(
     "access_port",
     mac="6s",
     enabled="B",
-    relay="B",
+    speaker="B",
     relays_be=f"{4 * MAX_RELAYS}s",
     key_mode="I",
     reserved="I",
@@ -240,7 +241,7 @@ def pack_port(port: Port, *, enabled: bool = True) -> bytes:
     return ACCESS_PORT.layout.pack(
         port.mac.to_bytes(6, "big"),
         enabled,
-        bool(port.relays),
+        _RELAYS if port.relays else _ACCESS_NODE if port.trusted else _CLIENTS,
         relays_be,
         port.key,
         0,
@@ -251,12 +252,14 @@ def pack_port(port: Port, *, enabled: bool = True) -> bytes:
 
 def unpack_port(octets: bytes) -> Port | None:
     """Decode an interface; None where it is not ours."""
-    mac, enabled, _, relays_be, mode, _, *limits = ACCESS_PORT.layout.unpack(octets)
+    mac, enabled, speaker, relays_be, mode, _, *limits = ACCESS_PORT.layout.unpack(octets)
     if not enabled:
         return None
     relays = (_ip(relays_be[at : at + 4]) for at in range(0, len(relays_be), 4))
     allowed = tuple(relay for relay in relays if relay != NO_IP)
-    return Port(mac_from_bytes(mac), allowed, KeyMode(mode), *map(_unpack_limit, limits))
+    line_limit, mac_limit = map(_unpack_limit, limits)
+    is_trusted = speaker == _ACCESS_NODE
+    return Port(mac_from_bytes(mac), allowed, KeyMode(mode), line_limit, mac_limit, is_trusted)
 
 
 def _pack_limit(limit: Limit) -> bytes:

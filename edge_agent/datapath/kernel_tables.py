@@ -158,8 +158,9 @@ class KernelTables:
         key: KeyMode = KeyMode.MAC,
         line_limit: Limit = NO_LIMIT,
         mac_limit: Limit = NO_LIMIT,
+        trusted: bool = False,
     ) -> None:
-        port = Port(mac, tuple(relays), key, line_limit, mac_limit)
+        port = Port(mac, tuple(relays), key, line_limit, mac_limit, trusted)
         self._ports.set(ifindex, abi.pack_port(port))
         self._written_ports[ifindex] = port
 

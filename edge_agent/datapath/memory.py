@@ -96,8 +96,9 @@ class MemoryDatapath:
         key: KeyMode = KeyMode.MAC,
         line_limit: Limit = NO_LIMIT,
         mac_limit: Limit = NO_LIMIT,
+        trusted: bool = False,
     ) -> None:
-        self._ports[ifindex] = Port(mac, tuple(relays), key, line_limit, mac_limit)
+        self._ports[ifindex] = Port(mac, tuple(relays), key, line_limit, mac_limit, trusted)
 
     def set_state(self, state: SiteState) -> None:
         self._state = replace(state)

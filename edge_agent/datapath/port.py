@@ -62,11 +62,13 @@ class Datapath(Tables, Protocol):
         key: KeyMode = KeyMode.MAC,
         line_limit: Limit = NO_LIMIT,
         mac_limit: Limit = NO_LIMIT,
+        trusted: bool = False,
     ) -> None:
         """Answer on an interface, from `mac`.
 
         With `relays` (at most 4) only requests with one of them as giaddr are answered there, and
-        renewals that a router brings; without them only those of clients themselves. `key` says
+        renewals that a router brings; without them only those of clients themselves, whose option
+        82 counts if the port is `trusted`. `key` says
         under which keys bindings on this interface stand, see `tables.key_of`. The limits are of
         what the kernel passes up from one line and of one MAC.
         """

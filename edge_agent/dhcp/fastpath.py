@@ -162,11 +162,11 @@ def _refuse_relay(request: Request, port: Port) -> Counter | None:
     message = request.message
     relay_info = message.options.relay_info
     if not port.relays:
-        if message.giaddr != NO_IP or relay_info is not None:
+        if message.giaddr != NO_IP or (relay_info is not None and not port.trusted):
             return Counter.PASS_UNTRUSTED_RELAY
     elif message.giaddr not in port.relays and not _is_routed(request):
         return Counter.PASS_RELAY_UNKNOWN
-    elif sub_options(relay_info or b"") is None:
+    if sub_options(relay_info or b"") is None:
         return Counter.PASS_RELAYED
     if port.key is KeyMode.CIRCUIT and not circuit_of(relay_info):
         return Counter.PASS_CIRCUIT

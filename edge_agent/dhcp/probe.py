@@ -80,7 +80,7 @@ def _frame(
     for code, ip in ((codes.REQUESTED_IP, requested), (codes.SERVER_ID, server_id)):
         if ip:
             fields += options.option(code, ip.to_bytes(4, "big"))
-    if giaddr and way.circuit:
+    if way.circuit and (giaddr or not is_handed_on):
         circuit = options.option(relay.CIRCUIT_ID, way.circuit)
         fields += options.option(codes.RELAY_INFO, circuit)
     header = _HEADER.pack(

@@ -36,7 +36,7 @@ class Line:
     """Where a subscriber is connected: interface and VLAN ids (0 = none).
 
     On a port in mode `CIRCUIT` it is the interface and what the relay says: giaddr and the
-    circuit id of option 82, 1..64 octets.
+    circuit id of option 82, 1..64 octets; giaddr is 0 where an access node says it.
     """
 
     ifindex: int
@@ -104,6 +104,8 @@ class Port:
     key: KeyMode = KeyMode.MAC
     line_limit: Limit = NO_LIMIT
     mac_limit: Limit = NO_LIMIT
+    trusted: bool = False
+    """Option 82 is an access node's, which marks clients' frames (TR-101); not beside relays."""
 
 
 @dataclass(frozen=True, slots=True)

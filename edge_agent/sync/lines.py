@@ -2,7 +2,8 @@
 
 The log says `access0` or `access0:100.200`; the kernel program compares ifindex and VLAN ids. On a
 port that tells lines apart by circuit it says `access0#192.0.2.7=port-4`, giaddr and circuit id, or
-`access0#192.0.2.7#706f727420` in hexadecimal where the circuit id is not all printable.
+`access0#192.0.2.7#706f727420` in hexadecimal where the circuit id is not all printable. Where an
+access node says the circuit, giaddr is 0.0.0.0.
 """
 
 import hashlib

@@ -139,6 +139,7 @@ class Round:
             port_mac=Mac(PORT_MAC).to_bytes(6, "big"),
             relays=frozenset(port.relays),
             is_by_circuit=port.key is KeyMode.CIRCUIT,
+            is_marked=port.trusted,
             horizon_ns=state.horizon_boot_ns,
             current_until_ns=state.current_until_boot_ns,
             ifindex=IFINDEX,

@@ -51,15 +51,22 @@ def of_client(number: int) -> tuple[bytes, ...]:
 def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
     """A frame of the corpus as one of the tables' clients sent it, handed on by a relay or not."""
     frame = pick.choice(of_client(pick.randrange(CLIENTS)))
-    return through_relay(pick, frame) if at_relay_port else frame
+    if at_relay_port:
+        return through_relay(pick, frame)
+    return marked(pick, frame) if pick.random() < 0.3 else frame
+
+
+def marked(pick: random.Random, frame: bytes) -> bytes:
+    """As an access node hands an untagged frame on: option 82 before END, nothing else."""
+    options = [*options_of(frame[AREA_AT:]), (82, some_relay_info(pick))]
+    area = b"".join(option(*each) for each in options) + b"\xff"
+    return mend(bytearray(frame[:AREA_AT] + area.ljust(60, b"\0")))
 
 
 def through_relay(pick: random.Random, frame: bytes) -> bytes:
     """As a relay hands an untagged frame on: giaddr, a hop more, option 82 before END."""
     giaddr = ip(pick.choice(RELAYS))
-    options = [*options_of(frame[AREA_AT:]), (82, some_relay_info(pick))]
-    area = b"".join(option(*each) for each in options) + b"\xff"
-    handed_on = bytearray(frame[:AREA_AT] + area.ljust(60, b"\0"))
+    handed_on = bytearray(marked(pick, frame))
     handed_on[6:12] = RELAY_MAC.to_bytes(6, "big")
     handed_on[26:30] = giaddr
     handed_on[BOOTP_AT + 3] += 1

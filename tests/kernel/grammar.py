@@ -129,6 +129,8 @@ def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
         client = through_relay(pick, client)
         if pick.random() < 0.25:
             client = through_router(pick, client.without_option(82).but(giaddr=0), number)
+    elif pick.random() < 0.2:
+        client = client.with_option(82, some_relay_info(pick))
     if pick.random() < 0.2:
         flaw: dict[str, object] = pick.choice((
             {"area": pick.randbytes(pick.randrange(1, 100))},

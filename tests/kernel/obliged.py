@@ -87,7 +87,9 @@ def _may_speak(asked: Packet, facts: Facts) -> bool:
     if not (_is_station(client) and asked.to in (b"\xff" * 6, facts.port_mac)):
         return False
     if not facts.relays:
-        return asked.giaddr == 0 and not asked.all_of(82) and asked.sender == client
+        value = b"".join(asked.all_of(82))
+        is_own = _is_usual(value) if facts.is_marked else not value
+        return asked.giaddr == 0 and is_own and asked.sender == client
     if not _is_station(asked.sender):
         return False
     if asked.giaddr:

@@ -43,6 +43,8 @@ class Facts:
     port_mac: bytes
     relays: frozenset[int]
     is_by_circuit: bool
+    is_marked: bool
+    """An access node writes option 82 into the frames of clients."""
     horizon_ns: int
     current_until_ns: int
     """Until then nobody has to doubt that the tables are what the log says."""
@@ -269,7 +271,8 @@ def _claim(asked: Packet, said: Packet, found: list[str]) -> None:
 def _sender(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> None:
     """Who may speak: clients for themselves, relays that are known (RFC 3046 2.1)."""
     if not facts.relays:
-        _must(asked.giaddr == 0 and not asked.all_of(82), "a relay nobody knows", found)
+        is_own = facts.is_marked or not asked.all_of(82)
+        _must(asked.giaddr == 0 and is_own, "a relay nobody knows", found)
         _must(asked.sender == asked.chaddr[:6], "spoken for another", found)
     elif asked.giaddr:
         _must(asked.giaddr in facts.relays, "a relay nobody knows", found)

@@ -103,7 +103,8 @@ def test_records_round_trip() -> None:
     line = Line(7, giaddr=Ipv4(RELAY), circuit=b"c" * 64)
     assert abi.unpack_circuit(abi.pack_circuit(line), Line(7)) == line
     plain = Port(Mac(PORT_MAC))
-    for port in (plain, Port(Mac(PORT_MAC), (Ipv4(RELAY), Ipv4(1)), KeyMode.CIRCUIT, Limit(7, 9))):
+    relayed = Port(Mac(PORT_MAC), (Ipv4(RELAY), Ipv4(1)), KeyMode.CIRCUIT, Limit(7, 9))
+    for port in (plain, relayed, replace(plain, trusted=True)):
         assert abi.unpack_port(abi.pack_port(port)) == port
         assert abi.unpack_port(abi.pack_port(port, enabled=False)) is None
     assert not abi.unpack_assignment(KEY + 1, abi.pack_assignment(KEY, BINDING)).check_ok

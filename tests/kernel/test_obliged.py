@@ -38,6 +38,7 @@ DUE: dict[str, tuple[Client, Facts]] = {
     "through a relay": (relayed(ASKED), AT_RELAY),
     "through a relay without option 82": (relayed(ASKED, b""), AT_RELAY),
     "through a router": (routed(RENEWING), AT_RELAY),
+    "marked by an access node": (ASKED.with_option(82, CIRCUIT), replace(CURRENT, is_marked=True)),
     "on a circuit": (relayed(ASKED), BY_CIRCUIT),
 }
 IN_DOUBT: dict[str, tuple[Client, Facts]] = {
@@ -54,6 +55,8 @@ IN_DOUBT: dict[str, tuple[Client, Facts]] = {
     "another station": (ASKED.but(dst_mac=PORT_MAC + 1), CURRENT),
     "spoken for another": (ASKED.but(src_mac=CLIENT_MAC + 1), CURRENT),
     "a relay": (relayed(ASKED), CURRENT),
+    "a mark of a client": (ASKED.with_option(82, CIRCUIT), CURRENT),
+    "a relay beside an access node": (relayed(ASKED), replace(CURRENT, is_marked=True)),
     "another relay": (relayed(ASKED).but(giaddr=RELAY + 1), AT_RELAY),
     "link selection": (relayed(ASKED, b"\x05\x04abcd"), AT_RELAY),
     "another server": (ASKED.but(dst_ip=SERVER + 1), CURRENT),

@@ -36,6 +36,7 @@ FACTS = Facts(
     port_mac=PORT_MAC.to_bytes(6, "big"),
     relays=frozenset(),
     is_by_circuit=False,
+    is_marked=False,
     horizon_ns=NOW + 7200 * SECOND,
     current_until_ns=NOW + 5 * SECOND,
     ifindex=IFINDEX,

@@ -41,7 +41,7 @@ def edgectl(config: Path, *words: str) -> tuple[int, str]:
 
 def bind(opened: XdpDatapath, line: Line, mode: KeyMode) -> None:
     relays = [line.giaddr] if line.giaddr else []
-    opened.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=mode)
+    opened.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=mode, trusted=not relays)
     key = key_of(Mac(CLIENT_MAC), line, mode)
     opened.put(key, replace(BINDING, slot=5, line=line, mac=Mac(CLIENT_MAC)))
 
@@ -146,3 +146,18 @@ def test_another_program_is_told(
     code, told = edgectl(config)
 
     assert (code, OTHER_PROGRAM in told) == (0, True)
+
+
+def test_lines_of_an_access_node(site: tuple[XdpDatapath, Path]) -> None:
+    """A binding on a circuit without relay is asked for as the access node marks it."""
+    opened, config = site
+    opened.remove(key_of(Mac(CLIENT_MAC), BINDING.line, KeyMode.MAC))
+    bind(opened, Line(IFINDEX, circuit=b"port-4"), KeyMode.CIRCUIT)
+    config.write_text(
+        config.read_text().replace('interfaces = ["lo"]\n', "")
+        + '[[port]]\ninterface = "lo"\ntrusted = true\nkey = "circuit"\n'
+    )
+
+    code, told = edgectl(config)
+    assert (code, "on lo#0.0.0.0=port-4: offer" in told) == (0, True)
+    assert "ack" in edgectl(config, "--type", "request", "--state", "renewing")[1]

@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.tables import KeyMode, Line
+from edge_agent.dhcp.tables import KeyMode, Line, key_of
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import (
     ADDRESS,
@@ -252,6 +252,10 @@ def _relays(*relays: int, key: KeyMode = KeyMode.MAC) -> Callable[[Lab], None]:
     return change
 
 
+def _marked(key: KeyMode = KeyMode.MAC) -> Callable[[Lab], None]:
+    return lambda lab: lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), key=key, trusted=True)
+
+
 RELAYED = relayed(GOOD)
 ROUTED = routed(RENEWING)
 
@@ -323,6 +327,18 @@ TABLES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {
         relayed(GOOD, b"\x21\x01c"),
         "pass_relayed",
     ),
+    "a relay beside an access node": (_marked(), RELAYED, "pass_untrusted_relay"),
+    "link selection of an access node": (
+        _marked(),
+        dhclient(DISCOVER, (82, b"\x05\x04abcd")),
+        "pass_relayed",
+    ),
+    "spoken for another behind an access node": (
+        _marked(),
+        dhclient(DISCOVER, (82, CIRCUIT)).but(src_mac=RELAY_MAC),
+        "pass_source_mac",
+    ),
+    "no mark of an access node": (_marked(KeyMode.CIRCUIT), GOOD, "pass_circuit"),
     "two circuits": (_relays(RELAY), relayed(GOOD, CIRCUIT * 2), "pass_relayed"),
     "no option 82 on a circuit": (
         _relays(RELAY, key=KeyMode.CIRCUIT),
@@ -571,6 +587,23 @@ def test_miss_by_tables(
     judged = lab.judge(client)
 
     assert (counter, XDP_PASS, client.frame()) == judged
+
+
+def test_an_access_node_names_the_line(lab: Lab) -> None:
+    """Option 82 of an access node is the line, comes back last, and the client is answered."""
+    line = Line(IFINDEX, circuit=CIRCUIT[2:])
+    _marked(KeyMode.CIRCUIT)(lab)
+    key = key_of(Mac(CLIENT_MAC), line, KeyMode.CIRCUIT)
+    lab.datapath.put(key, replace(BINDING, line=line, mac=Mac(CLIENT_MAC)))
+    mark = (82, CIRCUIT + REMOTE)
+
+    judged = lab.judge(dhclient(DISCOVER, mark))
+
+    assert (judged.counter, judged.frame[:6]) == ("offer", CLIENT_MAC.to_bytes(6, "big"))
+    assert bytes((82, len(mark[1]))) + mark[1] + b"\xff" in judged.frame
+    assert lab.judge(dhclient(DISCOVER, (82, b"\x01\x01x"))).counter == "pass_unknown_client"
+    _marked()(lab)
+    assert lab.judge(dhclient(DISCOVER, mark)).counter == "offer"
 
 
 def test_every_reason_is_tested() -> None:

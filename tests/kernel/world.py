@@ -34,6 +34,7 @@ LINES = (
     Line(IFINDEX, giaddr=RELAYS[1], circuit=b"c"),
     Line(IFINDEX, giaddr=RELAYS[0], circuit=b"access 0/1/7:4"),
     Line(IFINDEX, giaddr=RELAYS[1], circuit=bytes(range(64))),
+    Line(IFINDEX, circuit=b"c"),
 )
 
 POOLS = {
@@ -133,8 +134,11 @@ def set_port(pick: random.Random, *sides: XdpDatapath | MemoryDatapath) -> bool:
     key = pick.choice(tuple(KeyMode)) if relays else pick.choice((KeyMode.MAC, KeyMode.LINE))
     if pick.random() < 0.05:
         key = KeyMode.CIRCUIT
+    is_marked = not relays and pick.random() < 0.4
+    if is_marked and pick.random() < 0.25:
+        key = KeyMode.CIRCUIT
     for side in sides:
-        side.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=key)
+        side.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=key, trusted=is_marked)
     return bool(relays)
 
 

@@ -153,5 +153,7 @@ MUTANTS = (
        "if (bpf_ntohs(frame->udp->len) != total - IP_HEADER_LEN)", "if (0)", KERNEL),
     _m("kernel-source-mac", "I8", PARSE,
        "(sender == client || (has_relays && is_station(sender)))", "(sender == client || is_station(sender) || has_relays)", KERNEL),
-    _m("kernel-any-relay", "I8", RELAY, "	if (!is_allowed(port, giaddr))", "	if (!is_allowed(port, giaddr) && !giaddr)", KERNEL),
+    _m("kernel-any-relay", "I8", RELAY, "(giaddr ? is_allowed(port, giaddr) :", "(giaddr ? is_allowed(port, giaddr) || giaddr :", KERNEL),
+    _m("kernel-any-mark", "I8", RELAY,
+       "(speaker != DHCP_ACCESS_NODE && notes->times[SLOT_RELAY_AGENT])", "0", KERNEL),
 )  # fmt: skip

@@ -61,6 +61,10 @@ def test_a_line_of_its_own_is_limited() -> None:
         ({"port": [{"interface": "a0", "relay": []}]}, "port.0.relay.*no such setting"),
         ({"port": [{"interface": "a0", "key": "vlan"}]}, "port.0.key"),
         ({"port": [{"interface": "a0", "key": "circuit"}]}, "port.0.*needs relays"),
+        (
+            {"port": [{"interface": "a0", "trusted": True, "relays": ["192.0.2.7"]}]},
+            "port.0.*trusted is for",
+        ),
         ({"port": [{"interface": "a0", "line_rate": 30_001}]}, "port.0.line_rate"),
         ({"port": [{"interface": "a0", "mac_rate": -1}]}, "port.0.mac_rate"),
         ({"port": [{"relays": []}]}, "port.0.interface: required"),
@@ -87,6 +91,7 @@ def test_all_faults_are_told_at_once() -> None:
         ({"key": "line"}, (50, 100), (5, 20)),
         ({"key": "line", "relays": ["192.0.2.7"]}, (5000, 10_000), (5, 20)),
         ({"key": "circuit", "relays": ["192.0.2.7"]}, (50, 100), (5, 20)),
+        ({"key": "circuit", "trusted": True}, (50, 100), (5, 20)),
         ({"line_rate": 0, "mac_rate": 0}, (0, 0), (0, 0)),
         ({"key": "line", "line_rate": 7, "mac_rate": 1}, (7, 14), (1, 4)),
     ],

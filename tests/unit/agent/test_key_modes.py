@@ -10,6 +10,7 @@ from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.options import AT_LEASE, AT_T2, option
 from edge_agent.dhcp.tables import KeyMode, Line, key_mode, key_of
+from edge_agent.sync.follower import Following
 from edge_agent.sync.reconcile import reconcile
 from edge_agent.sync.removals import TOMBSTONE, discriminator
 from lease_core.domain.commands import ReleaseLease
@@ -17,7 +18,16 @@ from lease_core.domain.events import LeaseAssigned
 from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import Ipv4
 from lease_core.log.replay import replay
-from tests.unit.agent.town import GENESIS, SECOND, SERVER, Town, discover, mac_of, selecting
+from tests.unit.agent.town import (
+    GENESIS,
+    SECOND,
+    SERVER,
+    Town,
+    discover,
+    mac_of,
+    renewing,
+    selecting,
+)
 from tests.unit.dhcp.clients import PORT_MAC, RELAY_MAC, Sent
 
 NOW_NS = 1 << 62
@@ -93,6 +103,28 @@ async def test_every_line_of_a_mac_is_answered_by_the_kernel(served: Served) -> 
         frame = judged(town, name).frame
         assert frame is not None
         assert frame[58 + len(VLANS.get(name, b"")) :][:4] == ip.to_bytes(4, "big")
+
+
+async def test_an_access_node_names_the_line() -> None:
+    """A client whose frames are marked is served on the circuit, in the log and after a restart."""
+    town = await Town().begin()
+    town.datapath.put_port(IFINDEX, PORT_MAC, key=KeyMode.CIRCUIT, trusted=True)
+    mark = option(82, option(1, b"port-1"))
+    [offer] = await town.send(discover(1, area=mark))
+    [ack] = await town.send(selecting(1, offer.yiaddr, area=mark))
+    town.restart_edge()
+    town.edge.set_following(Following.LIVE)
+
+    [assigned] = await town.events(LeaseAssigned)
+    assert isinstance(assigned, LeaseAssigned)
+    assert (assigned.line, assigned.ip) == ("access0#0.0.0.0=port-1", ack.yiaddr)
+    other = option(82, option(1, b"port-2"))
+    renewal = renewing(1, ack.yiaddr)
+    kinds = [
+        [reply.kind for reply in await town.send(replace(renewal, area=area))]
+        for area in (mark, other)
+    ]
+    assert kinds == [[MessageType.ACK], [MessageType.NAK]]
 
 
 @pytest.mark.parametrize("mode", KeyMode)

@@ -61,11 +61,12 @@ def tables(
     pool: PoolOptions | None = POOL,
     relays: tuple[Ipv4, ...] = (),
     key: KeyMode = KeyMode.MAC,
+    trusted: bool = False,
     **state: Any,
 ) -> MemoryDatapath:
     """A site with one port, one pool and one binding; `state` changes fields of `STATE`."""
     made = MemoryDatapath(max_entries=8)
-    made.put_port(IFINDEX, PORT_MAC, relays=relays, key=key)
+    made.put_port(IFINDEX, PORT_MAC, relays=relays, key=key, trusted=trusted)
     made.set_state(replace(STATE, **state))
     if pool is not None:
         made.put_pool(POOL_NUMBER, pool)

@@ -429,6 +429,40 @@ def test_a_relay_of_the_port_is_answered(sent: Sent, info: bytes) -> None:
     assert (option(82, info) if info else b"") + b"\xff" in frame
 
 
+MARK = option(82, option(1, b"access 0/1/7:4") + option(2, b"\x02\xcc\0\0\0\1"))
+
+
+@pytest.mark.parametrize("sent", [DISCOVER, SELECTING, RENEWING, REBINDING])
+def test_an_access_node_marks_frames(sent: Sent) -> None:
+    """They are answered as clients' own, option 82 last and unchanged, on the line named (I8)."""
+    marked = replace(sent, area=sent.area + MARK)
+    line = Line(IFINDEX, circuit=b"access 0/1/7:4")
+    made = tables(None, key=KeyMode.CIRCUIT, trusted=True)
+    made.put(key_of(MAC, line, KeyMode.CIRCUIT), replace(ASSIGNMENT, line=line, mac=MAC))
+    frame = judge(marked.octets, IFINDEX, made, NOW).frame
+    assert frame is not None
+    assert (frame[:6], frame[36:38]) == (MAC.to_bytes(6, "big"), b"\x00\x44")
+    assert MARK + b"\xff" in frame
+    assert judge(sent.octets, IFINDEX, made, NOW) == Verdict(Counter.PASS_CIRCUIT)
+    assert judge(marked.octets, IFINDEX, tables(trusted=True), NOW).frame is not None
+    assert judge(marked.octets, IFINDEX, tables(), NOW) == Verdict(Counter.PASS_UNTRUSTED_RELAY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "counter"),
+    [
+        ({"giaddr": RELAY}, Counter.PASS_UNTRUSTED_RELAY),
+        ({"src_mac": RELAY_MAC}, Counter.PASS_SOURCE_MAC),
+        ({"area": option(82, b"\x05\x04abcd")}, Counter.PASS_RELAYED),
+    ],
+)
+def test_an_access_node_is_no_relay(changes: dict[str, Any], counter: Counter) -> None:
+    """It names no address of its own and speaks for nobody; other wishes are left to the agent."""
+    sent = replace(DISCOVER, area=MARK)
+    made = tables(trusted=True)
+    assert judge(replace(sent, **changes).octets, IFINDEX, made, NOW) == Verdict(counter)
+
+
 def test_a_relay_may_broadcast() -> None:
     """A relay that knows no server by address reaches us too (RFC 1542 4.1.1)."""
     sent = replace(relayed(DISCOVER), dst_ip=Ipv4(0xFFFFFFFF))
