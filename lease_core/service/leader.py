@@ -13,8 +13,8 @@ import structlog
 from lease_core.audit import tell_events
 from lease_core.domain.commands import Sent
 from lease_core.domain.desk import SECOND, Timing
-from lease_core.domain.events import OptionsPlanned, PrefixPlanned, Record, RecoveryStarted
-from lease_core.domain.ledger import EdgeLife, Ledger, LedgerError
+from lease_core.domain.events import OptionsPlanned, PrefixPlanned
+from lease_core.domain.ledger import LedgerError
 from lease_core.log.port import (
     Batch,
     Claimed,
@@ -33,14 +33,14 @@ from lease_core.log.port import (
     UnreadableEntryError,
     UnsafeSettingsError,
 )
-from lease_core.log.reader import BrokenChainError, GapError, Position, advance
-from lease_core.log.snapshot import newest_snapshot, still_holds
+from lease_core.log.reader import BrokenChainError, GapError
 from lease_core.log.writer import build, restamp
 from lease_core.service.bell import Bell
 from lease_core.service.condition import LEADS, Condition
 from lease_core.service.sharing import Duty, duty_of
 from lease_core.service.site_allocator import Draft, SiteAllocator
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy, Taking, Verifying
+from lease_core.service.warm import READ_COUNT, WarmLedger
 
 audit = structlog.get_logger("allocator")
 
@@ -53,7 +53,6 @@ STAND_BY_MS = 500
 IDLE_S = 5.0
 """So long one waits for news at most; reading again now and then finds a dead connection."""
 TICK_S = 0.5
-READ_COUNT = 512
 PAUSE_S = 0.2
 CLOCK_TRIES = 3
 UNAVAILABLE_PAUSE_S = 1.0
@@ -91,7 +90,6 @@ class SiteLeader:
         """Changed options by pool, with the seq of the plan's event."""
         self.bell = Bell()
         """Ring it after a change of the plan."""
-        self._turns = turns or asyncio.Semaphore()
         self._duty = Duty.LEAD
         self._living: frozenset[str] | None = None
         self.replaces = replaces
@@ -106,11 +104,9 @@ class SiteLeader:
         self._audit = audit.bind(site=log.site, by=owner)
         self._taking = Taking(log, owner, policy)
         self._verifying = Verifying(log, owner)
-        self._ledger = Ledger()
-        self._position = self._seen = Position(genesis)
-        self._life: EdgeLife | None = None
-        self._has_lost = False
-        self._above = 0
+        self._warm = WarmLedger(
+            log, genesis, self.bell, self._audit, replaces=replaces, turns=turns
+        )
 
     def share(self, living: frozenset[str]) -> None:
         """Share the sites with all who live, and with them only; before, every site is claimed.
@@ -123,14 +119,6 @@ class SiteLeader:
             self._duty = duty
             self.bell.ring()
 
-    def _forget(self) -> None:
-        """Start over from the log, which should still hold what it held when we last saw it."""
-        if self._position.seq > self._seen.seq:
-            self._seen = self._position
-            self._life = self._ledger.edge or self._life
-        self._ledger = Ledger()
-        self._position = Position(self.genesis)
-
     async def run(self) -> None:
         """Stand by and lead, for ever; ends only by cancellation or by our own bug."""
         try:
@@ -141,7 +129,7 @@ class SiteLeader:
 
     async def _serve(self) -> None:
         if self._duty is Duty.REST:
-            self._forget()
+            self._warm.forget()
             await self.bell.or_ring(asyncio.sleep(IDLE_S, []))
             return
         try:
@@ -158,7 +146,7 @@ class SiteLeader:
             self._leads = False
             self._audit.warning("leadership.lost", reason=str(error))
             self._condition.note("leadership.lost", str(error))
-            self._forget()
+            self._warm.forget()
             await self._condition.say()
         except UnsafeSettingsError as error:
             await self._pause("redis.unsafe", error, DAMAGED_PAUSE_S)
@@ -167,7 +155,7 @@ class SiteLeader:
         except _DAMAGED as error:
             self._leads = False
             is_foreign = isinstance(error, ForeignLogError)
-            self._forget()
+            self._warm.forget()
             await self._pause(
                 "log.foreign" if is_foreign else "log.damaged", error, DAMAGED_PAUSE_S
             )
@@ -183,20 +171,17 @@ class SiteLeader:
         None = the site is no concern of ours any more.
         """
         block_ms = 0
-        if not self._position.seq:
-            async with self._turns:
-                await self._begin_at_snapshot()
-                await self._catch_up()
+        await self._warm.warm_up()
         while self._duty is not Duty.REST:
-            await self._catch_up(block_ms)
-            await self._heed_loss()
-            self._verifying.step(self._ledger)
+            await self._warm.catch_up(block_ms)
+            await self._warm.heed_loss()
+            self._verifying.step(self._warm.ledger)
             if self._duty is not Duty.LEAD:
                 self._stands_by()
                 block_ms = int(IDLE_S * 1000)
                 continue
             await self._check_settings()
-            claim = await self._claim(above=self._above)
+            claim = await self._claim(above=self._warm.above)
             if isinstance(claim, Claimed):
                 return claim
             self._stands_by()
@@ -224,70 +209,17 @@ class SiteLeader:
             self._audit.critical("redis.unsafe", reason="; ".join(faults), is_allowed=True)
         self._allowed_faults = faults
 
-    async def _begin_at_snapshot(self) -> None:
-        head = await self.log.head()
-        is_ours = head is not None and head.genesis == self.genesis
-        start = await newest_snapshot(self.log, head) if head and is_ours else None
-        if start:
-            self._ledger, self._position = start
-            if not await still_holds(self.log, self._seen, self._position):
-                self._note_loss()
-
-    async def _catch_up(self, block_ms: int = 0) -> None:
-        while records := await self._read(block_ms):
-            for record in records:
-                position = advance(self._position, record)
-                if position.seq == self._seen.seq and position.h != self._seen.h:
-                    self._note_loss()
-                if isinstance(record.event, RecoveryStarted) and record.epoch > self._above:
-                    self._has_lost = False  # whoever leads knows of it
-                self._ledger.evolve(record.seq, record.epoch, record.event)
-                self._position = position
-            block_ms = 0
-
-    async def _read(self, block_ms: int) -> list[Record]:
-        reading = self.log.read(self._position.entry_id, READ_COUNT, block_ms)
-        return await self.bell.or_ring(reading) if block_ms else await reading
-
-    async def _heed_loss(self) -> None:
-        """Notice a log that ends before what it held; one that only misses events is damaged."""
-        if self._position.seq >= self._seen.seq:
-            return
-        head = await self.log.head()
-        if head and head.seq > self._position.seq:
-            raise GapError(f"the events behind {self._position.entry_id} are gone")
-        self._note_loss()
-
-    def _note_loss(self) -> None:
-        """What was lost may be promised: whoever leads next recovers first (I1, I5)."""
-        self._audit.critical("log.went-back", seen=self._seen.entry_id)
-        self._above = max(self._above, self._seen.epoch)
-        self._has_lost, self._seen = True, Position(self.genesis)
-
-    def _recovery(self) -> RecoveryStarted | None:
-        """What the first batch of an epoch says of events that are lost."""
-        if self.replaces and self.replaces.split()[-1] not in self._ledger.replaces:
-            return RecoveryStarted(cause="recreated", replaces=self.replaces)
-        if not self._has_lost:
-            return None
-        life = self._life or self._ledger.edge
-        return RecoveryStarted(
-            cause="log-went-back",
-            edge=life.edge if life else "",
-            incarnation=life.incarnation if life else "",
-        )
-
     async def _lead(self, claimed: Claimed) -> None:
-        await self._catch_up()
+        await self._warm.catch_up()
         head = await self._own_head(claimed)
         now_ns = self._elapsed_ns()
-        site = SiteAllocator(self.log.site, self._ledger, self._timing, claimed.epoch, now_ns)
+        site = SiteAllocator(self.log.site, self._warm.ledger, self._timing, claimed.epoch, now_ns)
         site.genesis = self.genesis
         cause = "takeover" if head.seq else "first-start"
         self._audit.info("leadership.won", epoch=claimed.epoch, cause=cause)
         self._condition.note(LEADS)
-        head = await self._commit(head, site, site.begin(cause, now_ns, self._recovery()))
-        self._has_lost = False
+        head = await self._commit(head, site, site.begin(cause, now_ns, self._warm.recovery()))
+        self._warm.recovers()
         renew_s = RENEW_S if self._living is None else SHARED_RENEW_S
         renew_at, tick_at = time.monotonic() + renew_s, time.monotonic()
         while self._duty is Duty.LEAD:
@@ -298,9 +230,9 @@ class SiteLeader:
             if time.monotonic() >= renew_at:
                 await self._renew(claimed)
                 renew_at = time.monotonic() + renew_s
-            self._condition.see(self._ledger)
+            self._condition.see(self._warm.ledger)
             await self._condition.say()
-            taken = self._taking.step(self._ledger, self._position, self._elapsed_ns())
+            taken = self._taking.step(self._warm.ledger, self._warm.position, self._elapsed_ns())
             if taken:
                 head = await self._commit(head, site, site.note(taken, self._elapsed_ns()))
             if time.monotonic() >= tick_at:
@@ -310,13 +242,13 @@ class SiteLeader:
             commands = await self._commands(head.cursor, wait_s)
             head = await self._commit(head, site, site.handle(commands, self._elapsed_ns()))
             if site.outrun_by:  # an edge has seen a newer epoch, which the log lost
-                self._above = site.outrun_by
+                self._warm.above = site.outrun_by
                 raise FencedError(site.outrun_by)
         await self._let_go()
 
     @property
     def _has_new_pools(self) -> bool:
-        return len(self.planned) > len(self._ledger.pools)
+        return len(self.planned) > len(self._warm.ledger.pools)
 
     def _idle_s(self, site: SiteAllocator, tick_at: float) -> float:
         """How long nothing has to be done unless somebody asks; less than 0 = something is due."""
@@ -344,7 +276,7 @@ class SiteLeader:
             raise ForeignLogError("the head vanished")
         if head.epoch != claimed.epoch:
             raise FencedError(head.epoch)
-        if (head.seq, head.h) != (self._position.seq, self._position.h):
+        if (head.seq, head.h) != (self._warm.position.seq, self._warm.position.h):
             raise ConflictError(head.seq, head.h)
         return head
 
@@ -359,7 +291,7 @@ class SiteLeader:
             return head
         batch = await self._append(self._build(head, site, draft))
         if batch.records:
-            self._position = self._position.behind(batch.records[-1])
+            self._warm.position = self._warm.position.behind(batch.records[-1])
         tell_events(self._audit, "appended", [(r.event, r.entry_id) for r in batch.records])
         return batch.after
 

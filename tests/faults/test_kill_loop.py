@@ -58,7 +58,7 @@ ALLOCATOR_POINTS = [
     f"before:{SITE}handle",
     f"after:{SITE}handle",
     f"after:{SITE}pass_time",
-    f"after:{LEADER}_catch_up",
+    "after:lease_core.service.warm:WarmLedger.catch_up",
     f"after:{LEADER}_own_head",
 ]  # fmt: skip
 REDIS_POINTS = [

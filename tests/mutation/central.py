@@ -10,6 +10,7 @@ DECIDE = "lease_core/domain/decide.py"
 DESK = "lease_core/domain/desk.py"
 LEDGER = "lease_core/domain/ledger.py"
 LEADER = "lease_core/service/leader.py"
+WARM = "lease_core/service/warm.py"
 WIRE = "lease_core/log/wire.py"
 
 SCRIPT = ("tests/contract/test_append.py", "tests/contract/test_leadership.py", "-k", "fakeredis")
@@ -70,9 +71,9 @@ MUTANTS = (
     _m("reader-any-hash", "I3", READER, "if record.h != expected_hash(h, record):", "if False:", READING),
     _m("chain-without-previous", "I3", WIRE, "blake2b(previous + octets,", "blake2b(octets,", ("tests/unit/log", "tests/property/test_damage.py")),
     # --- leader ---
-    _m("leader-decides-on-a-regressed-log", "I1", LEADER, "if self._position.seq < self._seen.seq:",
-       "if False:", SERVICE),
-    _m("leader-another-history", "I1", LEADER,
+    _m("leader-decides-on-a-regressed-log", "I1", WARM, "if self.position.seq >= self._seen.seq:",
+       "if True:", SERVICE),
+    _m("leader-another-history", "I1", WARM,
        "if position.seq == self._seen.seq and position.h != self._seen.h:", "if False:", SERVICE),
     _m("leader-head-elsewhere", "I5", LEADER, "if head.epoch != claimed.epoch:", "if False:",
        SERVICE),

@@ -91,7 +91,9 @@ def _replace(world: "World", fault: Fault, copy: Site | None) -> None:
     """Only where somebody remembers what is lost: every allocator, or the edge (ADR 8)."""
     site, server = fault.target, world.server
     old_seq = copy.head.seq if copy and copy.head else -1
-    seen = [host.leaders[site]._position.seq for host in world.allocators.values() if host.leaders]
+    seen = [
+        host.leaders[site]._warm.position.seq for host in world.allocators.values() if host.leaders
+    ]
     by_all = bool(seen) and all(seq > old_seq for seq in seen)
     if not _may_lose(world, site) or not (by_all or copy is None or edge_remembers(world, site)):
         return

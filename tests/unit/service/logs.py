@@ -122,9 +122,9 @@ def prefix(name: str = "res-1", number: int = 0, size: int = 10) -> PrefixPlanne
 
 
 def leader_of(
-    log: MemoryLog, owner: str, pools: Sequence[PrefixPlanned] = (prefix(),)
+    log: MemoryLog, owner: str, pools: Sequence[PrefixPlanned] = (prefix(),), **more: Any
 ) -> SiteLeader:
-    made = SiteLeader(log, GENESIS, Timing(), owner, elapsed_ns)
+    made = SiteLeader(log, GENESIS, Timing(), owner, elapsed_ns, **more)
     made.planned += pools
     return made
 

@@ -534,8 +534,7 @@ class TestDamage:
     ) -> None:
         """What was promised by the log that is gone is known to edges alone."""
         log = Trying(server)
-        leader = leader_of(log, "one#1")
-        leader.replaces = "0d" * 16
+        leader = leader_of(log, "one#1", replaces="0d" * 16)
         async with running(leader):
             await until(has(log, PoolAdded))
         async with running(leader_of(log, "two#1")):

@@ -258,7 +258,7 @@ class TestStarting:
         meta = (await log.snapshots())[0]
         seen = (await records(log))[2]
         leader = often(Trying(server), "two#2")
-        leader._seen = Position(GENESIS, seen.seq, "ee" * 8, seen.commit_ms, seen.epoch)
+        leader._warm._seen = Position(GENESIS, seen.seq, "ee" * 8, seen.commit_ms, seen.epoch)
         assert seen.seq < meta.seq
         async with running(leader):
             await until(has(log, RecoveryStarted))
@@ -269,7 +269,7 @@ class TestStarting:
         meta, seen = (await log.snapshots())[0], (await records(log))[2]
         server.site("ams01").events.drop_below((meta.commit_ms, meta.seq))
         leader = leader_of(Trying(server), "two#2")
-        leader._seen = Position(GENESIS, seen.seq, seen.h, seen.commit_ms, seen.epoch)
+        leader._warm._seen = Position(GENESIS, seen.seq, seen.h, seen.commit_ms, seen.epoch)
         async with running(leader):
             await log.send(request(7), "bng1")
             await until(has(log, LeaseAssigned, 2))
