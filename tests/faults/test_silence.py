@@ -8,13 +8,12 @@ from scripts.lab import Lab, Site, wait_until
 from tests.faults.checker import events_of
 from tests.faults.conftest import POOL
 from tests.faults.history import ENDS, GIVEN
-from tests.faults.scaled import GUARD_S, LEASE_S
 from tests.faults.service import Service
 from tests.faults.test_partitions import UNANSWERED, renewals
 
 pytestmark = pytest.mark.net
 
-HORIZON_S = 20
+LEASE_S, HORIZON_S, GUARD_S = 4, 8, 2
 REVOKED = 3
 
 
