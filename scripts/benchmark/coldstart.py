@@ -29,7 +29,7 @@ from lease_core.log.redis_log import connect
 from lease_core.log.replay import replay
 from lease_core.log.snapshot import write_snapshot
 from scripts.benchmark.bare import FIRST_ADDRESS, FIRST_MAC, LINE, POOL, pool_added, redis_server
-from scripts.benchmark.harness import datapath_of
+from scripts.benchmark.harness import IFINDEX, PORT_MAC, datapath_of
 from scripts.benchmark.measure import Series, Table, run_rounds, say
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -55,7 +55,7 @@ def measure(rounds: int) -> list[Table]:
 
         cases = {str(size): lambda size=size: started(size) for size in SIZES}
         found = run_rounds(cases, min(rounds, ROUNDS_MAX))
-        weights = {who: _weight(who, server.url) for who in (ALLOCATOR, AGENT)}
+        weights = {who: _weight(who, server.url, SIZES[-1]) for who in (ALLOCATOR, AGENT)}
     speed = Table("Edge with empty tables: snapshot from Redis into the kernel's map", "leases/s")
     for size in SIZES:
         speed.add(f"{size:,} leases", found[str(size)], note=_taken(size, found[str(size)]))
@@ -105,28 +105,29 @@ async def _start(url: str, size: int, datapath: XdpDatapath, digest: str) -> flo
 
 
 async def _rebuilt(log: SiteLog, datapath: XdpDatapath, size: int) -> Projection:
-    projection = Projection(datapath, Lines({LINE: 1}), size)
+    datapath.put_port(IFINDEX, PORT_MAC)
+    projection = Projection(datapath, Lines({LINE: IFINDEX}), size)
     ledger, _ = await replay(log)
     reconcile(projection, ledger, now().boot_ns)
     return projection
 
 
-def _weight(who: str, url: str) -> Series:
+def _weight(who: str, url: str, size: int) -> Series:
     """Megabytes of a process that holds what the allocator or the agent holds."""
     say(f"memory of the {who}")
-    words = (sys.executable, "-m", "scripts.benchmark.coldstart", who, url)
+    words = (sys.executable, "-m", "scripts.benchmark.coldstart", who, url, str(size))
     told = subprocess.run(words, capture_output=True, text=True, check=True)
     return Series((float(told.stdout),))
 
 
-async def _hold(who: str, url: str) -> object:
-    log = connect(url, site_of(SIZES[-1]))
+async def _hold(who: str, url: str, size: int) -> object:
+    log = connect(url, site_of(size))
     if who == ALLOCATOR:
         ledger, _ = await replay(log)
         held: object = (ledger, Desk(ledger, Timing(), elapsed_ns()))
     else:
-        with datapath_of(SIZES[-1], "memory") as datapath:
-            held = await _rebuilt(log, datapath, SIZES[-1])
+        with datapath_of(size, "memory") as datapath:
+            held = await _rebuilt(log, datapath, size)
     await log.close()
     return held
 
@@ -137,5 +138,5 @@ def _resident_mb() -> float:
 
 
 if __name__ == "__main__":
-    held = asyncio.run(_hold(*sys.argv[1:3]))
+    held = asyncio.run(_hold(sys.argv[1], sys.argv[2], int(sys.argv[3])))
     print(_resident_mb())

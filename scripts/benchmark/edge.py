@@ -25,7 +25,7 @@ from lease_core.log.port import MAX_COUNT, Answered, Head
 from lease_core.log.reader import Position
 from lease_core.log.redis_log import connect
 from scripts.benchmark.bare import LINE, assigned, pool_added, redis_server, xread
-from scripts.benchmark.harness import datapath_of, entries
+from scripts.benchmark.harness import IFINDEX, PORT_MAC, datapath_of, entries
 from scripts.benchmark.log import fill
 from scripts.benchmark.measure import Table, at_least, run_rounds, say
 from scripts.benchmark.tasks import run_until
@@ -75,11 +75,12 @@ async def _prepare(url: str) -> Head:
 
 async def _follow(url: str, head: Head, datapath: XdpDatapath) -> float:
     log = connect(url, SITE)
+    datapath.put_port(IFINDEX, PORT_MAC)
     identity = Identity(SITE, "bench", datapath.max_subscribers)
     edge = Edge(
         identity,
         datapath,
-        Lines({LINE: 1}),
+        Lines({LINE: IFINDEX}),
         send_frame=lambda *_: None,
         send_command=lambda _: True,
         now=now(),
@@ -96,7 +97,12 @@ async def _follow(url: str, head: Head, datapath: XdpDatapath) -> float:
     async def rebuild() -> Position:
         raise AssertionError("the log has no gap")
 
-    follower = Follower(log, position, apply=apply, rebuild=rebuild, tell=edge.set_following)
+    async def rejoin() -> Position | None:
+        raise AssertionError("the log is always the same")
+
+    follower = Follower(
+        log, position, apply=apply, rebuild=rebuild, rejoin=rejoin, tell=edge.set_following
+    )
     start = time.perf_counter()
     taken = await run_until(follower.run(), applied_at) - start
     await log.close()

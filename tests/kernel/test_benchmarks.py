@@ -1,0 +1,35 @@
+"""The benchmarks run: with tiny sizes, whose figures say nothing."""
+
+import shutil
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+TINY: dict[str, dict[str, Any]] = {
+    "log": {"PER_CALL": (1, 4), "CALLS": 2, "READ_EVENTS": 20},
+    "allocator": {"SUBSCRIBERS": 512},
+    "edge": {"EVENTS": 50, "SUBSCRIBERS": 100, "BATCH": 64},
+    "coldstart": {"SIZES": (10, 30)},
+}
+"""Sizes, by the names that they have in the modules."""
+
+
+@pytest.mark.redis
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("name", TINY)
+def test_a_benchmark_measures_what_it_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each table has a figure in every row, so what a benchmark calls is still there."""
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed")
+    module = import_module(f"scripts.benchmark.{name}")
+    for constant, size in TINY[name].items():
+        assert hasattr(module, constant)
+        monkeypatch.setattr(module, constant, size)
+
+    tables = module.measure(1)
+
+    assert tables
+    for table in tables:
+        assert table.rows
+        assert all(row.figure and row.figure.median > 0 for row in table.rows), table.title
