@@ -9,7 +9,6 @@ from typing import Final
 
 from edge_agent.datapath.record import Record
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.hashing import MASK_64, mix64
 from edge_agent.dhcp.tables import (
     NO_LIMIT,
     NO_MAC,
@@ -23,6 +22,7 @@ from edge_agent.dhcp.tables import (
     SubscriberKey,
     key_mode,
 )
+from lease_core.domain.mixing import MASK_64, mix64
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
 MAGIC: Final = 0x4C534106

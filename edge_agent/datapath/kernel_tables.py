@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from edge_agent.datapath import abi, libbpf, pins
+import numpy as np
+
+from edge_agent.datapath import abi, columns, libbpf, pins
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.mapped import Words, wait_for_programs
 from edge_agent.datapath.maps import Counters, Table
@@ -23,6 +25,7 @@ from edge_agent.dhcp.tables import (
     SubscriberKey,
     key_mode,
 )
+from lease_core.domain.mixing import Words as Column
 from lease_core.domain.values import Ipv4, Mac
 
 _BATCH: Final = 8192
@@ -91,17 +94,13 @@ class KernelTables:
                 raise FastPathError(f"subscriber_pools: {error.strerror}") from error
             raise self._full() from error
 
-    def put_many(self, entries: Sequence[tuple[SubscriberKey, Assignment]]) -> int:
-        for at in range(0, len(entries), _BATCH):
-            chunk = entries[at : at + _BATCH]
-            for key, entry in chunk:
-                self._put_circuit(key, entry)
-            keys = [key for key, _ in chunk]
-            values = b"".join([abi.pack_assignment(key, entry) for key, entry in chunk])
-            written = self._subscribers.set_many(keys, values)
-            if written < len(keys):
+    def put_rows(self, keys: Column, rows: columns.Rows) -> int:
+        for at in range(0, len(keys), _BATCH):
+            chunk = keys[at : at + _BATCH]
+            written = self._subscribers.set_many(chunk, rows[at : at + _BATCH].tobytes())
+            if written < len(chunk):
                 return at + written
-        return len(entries)
+        return len(keys)
 
     def remove(self, key: SubscriberKey) -> None:
         self._subscribers.delete(key)
@@ -109,6 +108,10 @@ class KernelTables:
     def entries(self) -> Iterator[tuple[SubscriberKey, Assignment]]:
         for key, octets in self._subscribers.items():
             yield key, self._whole(key, octets)
+
+    def rows(self) -> Iterator[tuple[Column, columns.Rows]]:
+        for keys, octets in self._subscribers.chunks():
+            yield np.array(keys, np.uint64), np.frombuffer(octets, columns.ROW)
 
     def pool(self, number: int) -> PoolOptions | None:
         """What the map says; what was written here is remembered, since nobody else writes."""
@@ -186,6 +189,15 @@ class KernelTables:
         if not 0 <= slot < self.max_subscribers:
             return 0
         return max(self._promises[2 * slot], self._promises[2 * slot + 1])
+
+    def promises(self, slots: columns.Slots) -> Column:
+        known = np.where(slots < self.max_subscribers, slots, 0).astype(np.int64) * 2
+        ends = np.maximum(self._promises.take(known), self._promises.take(known + 1))
+        return np.where(slots < self.max_subscribers, ends, 0)
+
+    def raise_promises(self, slots: columns.Slots, ends_boot_ns: Column) -> None:
+        indices = slots.astype(np.int64) * 2 + 1
+        self._promises.put(indices, np.maximum(self._promises.take(indices), ends_boot_ns))
 
     def raise_promise(self, slot: int, end_boot_ns: int) -> bool:
         """Raise the agent's half of P; the kernel's is the kernel's."""

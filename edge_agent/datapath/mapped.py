@@ -7,6 +7,9 @@ import os
 import platform
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_agent.datapath.errors import FastPathError
 
 _MEMBARRIER: Final = {"x86_64": 324, "aarch64": 283}
@@ -29,6 +32,14 @@ class Words:
 
     def __setitem__(self, index: int, word: int) -> None:
         self._words[index] = word
+
+    def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The words at these places."""
+        return np.frombuffer(self._words, np.uint64)[indices]
+
+    def put(self, indices: NDArray[np.int64], words: NDArray[np.uint64]) -> None:
+        """Write the words at these places, each whole."""
+        np.frombuffer(self._words, np.uint64)[indices] = words
 
     def copy(self, words: int) -> bytes:
         """The first words as octets, each word read whole."""

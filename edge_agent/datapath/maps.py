@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from edge_agent.datapath.bcc_binding import NoModule, bcc
 from edge_agent.datapath.errors import FastPathError
+from lease_core.domain.mixing import Words
 
 _BATCH: Final = 4096
 
@@ -67,8 +68,8 @@ class Table:
             if number != errno.ENOENT:
                 raise OSError(number, os.strerror(number)) from None
 
-    def set_many(self, keys: Sequence[int], values: bytes) -> int:
-        """Write keys of a hash with their values in one call; returns how many were written.
+    def set_many(self, keys: Words, values: bytes) -> int:
+        """Write 64-bit keys of a hash with their values in one call; how many were written.
 
         Fewer than asked means that the table is full. bcc's own batch call drops that count.
 
@@ -76,14 +77,22 @@ class Table:
             FastPathError: the kernel refused for another reason.
         """
         count = ctypes.c_uint32(len(keys))
-        packed = (self._key * len(keys))(*keys)
+        packed = keys.tobytes()
         result = bcc().lib.bpf_update_batch(self._fd, packed, values, ctypes.byref(count))
         if result and ctypes.get_errno() != errno.E2BIG:
             raise FastPathError(f"batch update: {os.strerror(ctypes.get_errno())}")
         return int(count.value)
 
     def items(self) -> Iterator[tuple[int, bytes]]:
-        """Every entry, those of a hash in no order, in chunks: bcc's own call wants room for all.
+        """Every entry, those of a hash in no order. Raises FastPathError as `chunks`."""
+        size = self._value_octets
+        for keys, octets in self.chunks():
+            for i, key in enumerate(keys):
+                yield key, octets[i * size : (i + 1) * size]
+
+    def chunks(self) -> Iterator[tuple[Sequence[int], bytes]]:
+        """Every entry, some thousands of keys and values at a time: bcc's own call wants room for
+        all. Each chunk is read when it is asked for.
 
         Raises:
             FastPathError: the kernel refused.
@@ -105,9 +114,7 @@ class Table:
             if number not in (0, errno.ENOENT):
                 raise FastPathError(f"batch lookup: {os.strerror(number)}")
             more, first = not number, False
-            octets = values.raw
-            for i in range(count.value):
-                yield keys[i], octets[i * size : (i + 1) * size]
+            yield keys[: count.value], values.raw[: count.value * size]
 
 
 class Counters:

@@ -3,6 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from edge_agent.datapath import abi
+from edge_agent.datapath.columns import ROW, Rows, Slots, packed
 from edge_agent.datapath.notices import Notice
 from edge_agent.datapath.port import TableFullError
 from edge_agent.dhcp.counters import Counter
@@ -16,9 +20,11 @@ from edge_agent.dhcp.tables import (
     SiteState,
     SubscriberKey,
 )
+from lease_core.domain.mixing import Words
 from lease_core.domain.values import Ipv4, Mac
 
 MAX_SUBSCRIBERS = 1_000_000
+_CHUNK = 4096
 
 
 class MemoryDatapath:
@@ -67,19 +73,27 @@ class MemoryDatapath:
             )
         self._subscribers[key] = assignment
 
-    def put_many(self, entries: Sequence[tuple[SubscriberKey, Assignment]]) -> int:
-        for number, (key, assignment) in enumerate(entries):
+    def put_rows(self, keys: Words, rows: Rows) -> int:
+        size, octets = ROW.itemsize, rows.tobytes()
+        for number, key in enumerate(keys.tolist()):
+            row = octets[number * size : (number + 1) * size]
             try:
-                self.put(key, assignment)
+                self.put(key, abi.unpack_assignment(key, row))
             except TableFullError:
                 return number
-        return len(entries)
+        return len(keys)
 
     def remove(self, key: SubscriberKey) -> None:
         self._subscribers.pop(key, None)
 
     def entries(self) -> Iterator[tuple[SubscriberKey, Assignment]]:
         return iter(list(self._subscribers.items()))
+
+    def rows(self) -> Iterator[tuple[Words, Rows]]:
+        keys = list(self._subscribers)
+        for at in range(0, len(keys), _CHUNK):
+            chunk = keys[at : at + _CHUNK]
+            yield packed((key, self._subscribers[key]) for key in chunk if key in self._subscribers)
 
     def pools(self) -> Iterator[tuple[int, PoolOptions]]:
         return iter(list(self._pools.items()))
@@ -105,6 +119,13 @@ class MemoryDatapath:
 
     def promise(self, slot: int) -> int:
         return self._promises.get(slot, 0)
+
+    def promises(self, slots: Slots) -> Words:
+        return np.array([self.promise(slot) for slot in slots.tolist()], np.uint64)
+
+    def raise_promises(self, slots: Slots, ends_boot_ns: Words) -> None:
+        for slot, end_boot_ns in zip(slots.tolist(), ends_boot_ns.tolist(), strict=True):
+            self.raise_promise(slot, end_boot_ns)
 
     def grace(self) -> None:
         """Nothing to wait for: judging and removing happen in one thread."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from edge_agent.datapath.columns import Rows, Slots
 from edge_agent.datapath.notices import Notice
 from edge_agent.dhcp.tables import (
     NO_LIMIT,
@@ -14,6 +15,7 @@ from edge_agent.dhcp.tables import (
     SubscriberKey,
     Tables,
 )
+from lease_core.domain.mixing import Words
 from lease_core.domain.values import Ipv4, Mac
 
 
@@ -35,8 +37,8 @@ class Datapath(Tables, Protocol):
         """
         ...
 
-    def put_many(self, entries: Sequence[tuple[SubscriberKey, Assignment]]) -> int:
-        """Write bindings in order until there is no room; return how many were written."""
+    def put_rows(self, keys: Words, rows: Rows) -> int:
+        """Write entries in order until there is no room; return how many were written."""
         ...
 
     def remove(self, key: SubscriberKey) -> None:
@@ -45,6 +47,13 @@ class Datapath(Tables, Protocol):
 
     def entries(self) -> Iterator[tuple[SubscriberKey, Assignment]]:
         """Every binding once, in no order; one written meanwhile may be missing."""
+        ...
+
+    def rows(self) -> Iterator[tuple[Words, Rows]]:
+        """The same as keys and rows, some thousands at a time, each chunk read when asked for.
+
+        What relays say of a line (keys of mode `CIRCUIT`) is not in them; `lookup` tells it.
+        """
         ...
 
     def pools(self) -> Iterator[tuple[int, PoolOptions]]:
@@ -80,6 +89,14 @@ class Datapath(Tables, Protocol):
 
     def promise(self, slot: int) -> int:
         """P of a slot, CLOCK_BOOTTIME ns, 0 = never promised."""
+        ...
+
+    def promises(self, slots: Slots) -> Words:
+        """P of each slot."""
+        ...
+
+    def raise_promises(self, slots: Slots, ends_boot_ns: Words) -> None:
+        """Make P of each slot, all of which are there, at least its end."""
         ...
 
     def grace(self) -> None:

@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 from edge_agent.dhcp import codes, frame, options
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, IPV4_LEN, UDP_LEN
-from edge_agent.dhcp.hashing import mix64
 from edge_agent.dhcp.message import HEADER_LEN
 from edge_agent.dhcp.options import Options
 from edge_agent.dhcp.request import Request
 from edge_agent.dhcp.tables import PoolOptions, SubscriberKey
+from lease_core.domain.mixing import mix64
 from lease_core.domain.values import NO_IP, Ipv4, Mac
 
 MIN_BOOTP: Final = 300

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
-from edge_agent.dhcp.hashing import mix64
+from lease_core.domain.mixing import mix64
 from lease_core.domain.values import NO_IP, Ipv4, Mac
 
 NO_MAC: Final = Mac(0)

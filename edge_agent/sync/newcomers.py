@@ -1,22 +1,32 @@
-"""Newcomers: bindings of subscribers whom these tables never held, put many at a time.
+"""Newcomers: bindings of subscribers who have none in these tables, put many at a time.
 
 Most of a log is made of them, and all of a table that is rebuilt. They need not ask what others
 must: no entry of their MAC is there and no removal of their address is owed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from edge_agent.dhcp.tables import Assignment, KeyMode, subscriber_key
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.datapath.columns import PLACE, ROW, Slots, pack
+from edge_agent.dhcp.tables import KeyMode, Line, subscriber_key
+from lease_core.domain.columns import Bindings, Place, bindings_of
 from lease_core.domain.events import LeaseAssigned, Record
 from lease_core.domain.ledger import Binding
-from lease_core.domain.values import Mac
+from lease_core.domain.mixing import Words
+from lease_core.domain.values import Ipv4, Mac
 
 if TYPE_CHECKING:
     from edge_agent.sync.projection import Projection
 
-Bound = LeaseAssigned | Binding
+Lease = tuple[Mac, str, Ipv4, str, int]
+"""MAC, line, address, pool and event of a binding."""
 
+AT_ONCE: Final = 4096
 _BITS: Final = 24
 _SPREAD: Final = 0x9E3779B97F4A7C15
 """2**64 divided by the golden ratio: neighbours among MACs fall far apart."""
@@ -32,72 +42,122 @@ class KnownMacs:
         self._seen = bytearray(1 << _BITS)
 
     def __contains__(self, mac: Mac) -> bool:
-        return bool(self._seen[_place(mac)])
+        return bool(self._seen[(mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS])
+
+    def which(self, macs: Words) -> NDArray[np.bool_]:
+        """`in`, for each."""
+        return np.frombuffer(self._seen, np.bool_)[_places(macs)]
 
     def add(self, mac: Mac) -> None:
-        self._seen[_place(mac)] = 1
+        self._seen[(mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS] = 1
+
+    def add_all(self, macs: Words) -> None:
+        np.frombuffer(self._seen, np.bool_)[_places(macs)] = True
 
 
-def _place(mac: Mac) -> int:
-    return (mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS
+def _places(macs: Words) -> Words:
+    return macs * np.uint64(_SPREAD) >> np.uint64(64 - _BITS)
 
 
-def leases(records: Sequence[Record], start: int) -> Iterator[tuple[LeaseAssigned, int]]:
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A line and a pool as the tables know them."""
+
+    line: Line
+    pool_id: int
+    lease_time_s: int
+
+
+def leases(records: Sequence[Record], start: int) -> Iterator[Lease]:
     """The leases from `start` up to the first other event."""
-    for at in range(start, len(records)):
-        event = records[at].event
+    for record in islice(records, start, None):
+        event = record.event
         if not isinstance(event, LeaseAssigned):
             return
-        yield event, records[at].seq
+        yield event.mac, event.line, event.ip, event.pool, record.seq
 
 
-def put_newcomers(
-    projection: "Projection", bindings: Iterable[tuple[Bound, int]], now_boot_ns: int
-) -> int:
-    """Put bindings, each with its event, up to the first one of somebody known; return how many."""
-    run: list[tuple[Bound, Assignment]] = []
-    for bound, seq in bindings:
-        made = _assignment(projection, bound, seq)
-        if made is None:
+def lease_of(binding: Binding) -> Lease:
+    return binding.mac, binding.line, binding.ip, binding.pool, binding.seq
+
+
+def put_newcomers(projection: "Projection", found: Iterable[Lease], now_boot_ns: int) -> int:
+    """Put bindings up to the first one of somebody who is no newcomer; return how many."""
+    places: dict[Place, _Placed | None] = {}
+    run: list[Lease] = []
+    macs: set[Mac] = set()
+    known, owed = projection.known, projection.removals.of
+    for lease in islice(found, AT_ONCE):
+        mac, line, ip, pool, _ = lease
+        place = (line, pool)
+        if place not in places:
+            places[place] = _placed(projection, place)
+        if places[place] is None or owed(ip):
             break
-        projection.known.add(bound.mac)
-        run.append((bound, made))
-    written = projection.datapath.put_many(
-        [(subscriber_key(bound.mac), assignment) for bound, assignment in run]
-    )
-    for _, assignment in run[written:]:
-        projection.slots.give(assignment.slot)
-    _promise(projection, run[:written], now_boot_ns)
-    for bound, assignment in run[:written]:
-        projection.digest.add_parts(bound.mac, bound.line, bound.ip, bound.pool, assignment.seq)
-        projection.occupancy.add(assignment.line)
+        if mac in known and (mac in macs or projection.datapath.lookup(subscriber_key(mac))):
+            break
+        known.add(mac)
+        macs.add(mac)
+        run.append(lease)
+    return put_strangers(projection, bindings_of(run), now_boot_ns) if run else 0
+
+
+def put_strangers(projection: "Projection", bindings: Bindings, now_boot_ns: int) -> int:
+    """Put bindings of newcomers, a MAC once, until there is no room; return how many."""
+    placed = [_placed(projection, place) for place in bindings.places]
+    slots = projection.slots.take_many(len(bindings))
+    keys, rows = pack(bindings[: len(slots)], slots, _fields(placed))
+    written = projection.datapath.put_rows(keys, rows)
+    for slot in slots[written:].tolist():
+        projection.slots.give(slot)
+    put = bindings[:written]
+    projection.known.add_all(put.mac)
+    _promise(projection, put, slots[:written], placed, now_boot_ns)
+    projection.count_in(put)
     return written
 
 
-def _assignment(projection: "Projection", bound: Bound, seq: int) -> Assignment | None:
-    """What to write for somebody new; None = his binding asks for more than that."""
-    if bound.mac in projection.known:
+def are_strangers(projection: "Projection", bindings: Bindings) -> NDArray[np.bool_]:
+    """Which of the bindings are of newcomers; of two of one MAC the first."""
+    placed = [_placed(projection, place) is not None for place in bindings.places]
+    are = np.array(placed, np.bool_)[bindings.place]
+    firsts = np.zeros(len(bindings), np.bool_)
+    firsts[np.unique(bindings.mac, return_index=True)[1]] = True
+    are &= firsts
+    for at in np.flatnonzero(are & projection.known.which(bindings.mac)).tolist():
+        are[at] = projection.datapath.lookup(subscriber_key(Mac(int(bindings.mac[at])))) is None
+    owed = [removal.ip for removal in projection.removals.all()]
+    return are & ~np.isin(bindings.ip, np.array(owed, np.uint32))
+
+
+def _placed(projection: "Projection", place: Place) -> _Placed | None:
+    """None where bindings of the place ask for more than newcomers do."""
+    line, pool = projection.line_of(place[0]), projection.pools.named(place[1])
+    number = projection.pools.find(place[1])
+    if line is None or pool is None or number is None:
         return None
-    line = projection.line_of(bound.line)
-    pool = projection.pools.find(bound.pool)
-    if line is None or pool is None or projection.removals.of(bound.ip):
-        return None
-    if projection.mode_of(line) is not KeyMode.MAC:
-        return None
-    slot = projection.slots.take()
-    return None if slot is None else Assignment(bound.ip, pool, slot, line, seq)
+    is_by_mac = projection.mode_of(line) is KeyMode.MAC and not line.circuit
+    return _Placed(line, number, pool.lease_time_s) if is_by_mac else None
+
+
+def _fields(placed: Sequence[_Placed | None]) -> NDArray[np.void]:
+    of_each = [
+        (each.line.ifindex, each.line.s_vlan, each.line.c_vlan, each.pool_id) if each else (0,) * 4
+        for each in placed
+    ]
+    return np.array(of_each, [(name, ROW[name]) for name in PLACE])
 
 
 def _promise(
-    projection: "Projection", run: Sequence[tuple[Bound, Assignment]], now_boot_ns: int
+    projection: "Projection",
+    bindings: Bindings,
+    slots: Slots,
+    placed: Sequence[_Placed | None],
+    now_boot_ns: int,
 ) -> None:
     """Raise P as an ACK would now, see `Projection.put`."""
-    ends: dict[int, int] = {}
-    for _, assignment in run:
-        number = assignment.pool_id
-        if number not in ends:
-            pool = projection.datapath.pool(number)
-            lease_time_s = pool.lease_time_s if pool else 0
-            ends[number] = projection.longest_promise(lease_time_s, now_boot_ns)
-        if ends[number]:
-            projection.datapath.raise_promise(assignment.slot, ends[number])
+    times = {each.lease_time_s if each else 0 for each in placed}
+    ends = {time_s: projection.longest_promise(time_s, now_boot_ns) for time_s in times}
+    if any(ends.values()):
+        each_end = (ends[each.lease_time_s if each else 0] for each in placed)
+        projection.datapath.raise_promises(slots, bindings.of_places(each_end))

@@ -5,13 +5,22 @@ discriminators 0, 1, ... without holes, and the kernel looks at 0 alone; on the 
 under a key of its own. A removed binding leaves a tombstone, see `removals`.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import structlog
 
+from edge_agent.datapath.columns import (
+    Rows,
+    are_whole,
+    discriminators,
+    macs_of,
+    places_of,
+)
 from edge_agent.datapath.port import Datapath, TableFullError
 from edge_agent.dhcp.tables import (
+    CIRCUIT_TAG,
     NO_MAC,
     Assignment,
     KeyMode,
@@ -37,6 +46,7 @@ from edge_agent.sync.removals import (
     discriminator,
 )
 from edge_agent.sync.slots import Slots
+from lease_core.domain.columns import Bindings, BindingsDigest
 from lease_core.domain.events import (
     AddressDeclined,
     AddressFreed,
@@ -52,8 +62,10 @@ from lease_core.domain.events import (
     RemovalAcked,
 )
 from lease_core.domain.ledger import Binding
-from lease_core.domain.rows import BindingsDigest
+from lease_core.domain.mixing import Words
 from lease_core.domain.values import Ipv4, Mac, mac_text
+
+Entry = tuple[SubscriberKey, Assignment]
 
 MAX_LINES_PER_MAC = 8
 SECOND_NS = 1_000_000_000
@@ -69,7 +81,7 @@ class Projection:
         max_subscribers: int,
         site: str = "",
         *,
-        limited: Container[int] = (),
+        limited: Collection[int] = (),
     ) -> None:
         """Take the tables as they are found: empty, or left by a former process.
 
@@ -90,30 +102,61 @@ class Projection:
     def _adopt(self) -> None:
         """Learn what stands in the tables; finish what a crash left half done."""
         used, tombstones, further = [], [], []
-        for key, found in self.datapath.entries():
-            used.append(found.slot)
-            if discriminator(key) >= TOMBSTONE:
-                tombstones.append((key, found))
-                continue
-            self._count_in(key, found)
-            self.known.add(holder(key, found))
-            if discriminator(key):
-                further.append((key, found))
-        self.slots = Slots(self._max_subscribers, used)
-        self.removals = Removals(self.datapath, tombstones)
-        for key, found in further:
+        for keys, rows in self.datapath.rows():
+            used.append(rows["slot"])
+            is_live = discriminators(keys) < TOMBSTONE
+            tombstones += keys[~is_live].tolist()
+            keys, rows = keys[is_live], rows[is_live]  # noqa: PLW2901 - the live ones
+            self._count_in_all(keys, rows)
+            self.known.add_all(macs_of(keys, rows))
+            further += keys[discriminators(keys) != 0].tolist()
+        self.slots = Slots(self._max_subscribers, np.concatenate([*used, np.zeros(0, np.uint32)]))
+        self.removals = Removals(self.datapath, self._found_under(tombstones))
+        for key, found in self._found_under(further):
             first = self.find(holder(key, found), found.line)
             if first and first[0] != key:
                 self._count_out(key, found)
                 self._take_out(key)
 
+    def _found_under(self, keys: Iterable[SubscriberKey]) -> Iterator[Entry]:
+        for key in keys:
+            found = self.datapath.lookup(key)
+            if found:
+                yield key, found
+
     def recount(self) -> None:
         """Read the digest anew from the tables, which somebody else has changed."""
         self.digest = BindingsDigest()
         self.occupancy.clear()
-        for key, found in self.datapath.entries():
-            if discriminator(key) < TOMBSTONE:
-                self._count_in(key, found)
+        for keys, rows in self.datapath.rows():
+            is_live = discriminators(keys) < TOMBSTONE
+            self._count_in_all(keys[is_live], rows[is_live])
+
+    def _count_in_all(self, keys: Words, rows: Rows) -> None:
+        """Count live entries in; those of circuits one by one, their lines stand elsewhere."""
+        are_apart = keys >> np.uint64(56) == np.uint64(CIRCUIT_TAG)
+        for key, found in self._found_under(keys[are_apart].tolist()):
+            self._count_in(key, found)
+        are_counted = ~are_apart & are_whole(keys, rows)
+        self.count_in(self._bindings_of(keys[are_counted], rows[are_counted]))
+
+    def _bindings_of(self, keys: Words, rows: Rows) -> Bindings:
+        """Entries of the tables in the words of the log."""
+        fields, place = places_of(rows)
+        lines = (Line(ifindex, s_vlan, c_vlan) for ifindex, s_vlan, c_vlan, _ in fields)
+        names = (self.pools.name_of(number) for *_, number in fields)
+        places = list(zip(map(self.lines.text, lines), names, strict=True))
+        ips = rows["ip_be"].astype(np.uint32)
+        return Bindings(macs_of(keys, rows), ips, rows["seq"], place, places)
+
+    def count_in(self, bindings: Bindings) -> None:
+        """Bindings are in the tables now."""
+        self.digest.add_all(bindings)
+        counts = np.bincount(bindings.place, minlength=len(bindings.places)).tolist()
+        for (text, _), count in zip(bindings.places, counts, strict=True):
+            line = self.lines.parse(text) if self.occupancy.counts_any else None
+            if line:
+                self.occupancy.add(line, count)
 
     def _count_in(self, key: SubscriberKey, found: Assignment) -> None:
         if found.check_ok:

@@ -19,7 +19,7 @@ from edge_agent.dhcp.tables import (
     key_of,
     subscriber_key,
 )
-from edge_agent.sync.newcomers import put_newcomers
+from edge_agent.sync.newcomers import lease_of, put_newcomers
 from edge_agent.sync.projection import MAX_LINES_PER_MAC, SECOND_NS, Projection
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
 from edge_agent.sync.removals import Removal as Owed
@@ -144,7 +144,7 @@ def _put_missing(projection: Projection, ledger: Ledger, now_boot_ns: int) -> in
     missing, done, bindings = 0, 0, list(ledger.bound.values())
     while done < len(bindings):
         portion = range(done, min(done + PORTION, len(bindings)))
-        new = ((bindings[at], bindings[at].seq) for at in portion)
+        new = (lease_of(bindings[at]) for at in portion)
         put = put_newcomers(projection, new, now_boot_ns)
         missing += put or _put_one(projection, bindings[done], ledger, now_boot_ns)
         done += put or 1

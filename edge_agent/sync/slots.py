@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Slots:
     """Numbers 0..`size`-1; `used` are taken already."""
 
     def __init__(self, size: int, used: Iterable[int] = ()) -> None:
-        self._taken = bytearray(size)
-        self._next = 0
-        for slot in used:
-            if 0 <= slot < size:
-                self._taken[slot] = True
-                self._next = max(self._next, slot + 1)
-        self._free = [slot for slot in range(self._next) if not self._taken[slot]]
+        found = np.fromiter(used, np.int64)
+        inside = found[(found >= 0) & (found < size)]
+        self._taken = np.zeros(size, np.bool_)
+        self._taken[inside] = True
+        self._next = int(inside.max(initial=-1)) + 1
+        self._free: list[int] = np.flatnonzero(~self._taken[: self._next]).tolist()
 
     @property
     def is_full(self) -> bool:
@@ -21,15 +23,17 @@ class Slots:
 
     def take(self) -> int | None:
         """A slot that nobody uses; None when there is none."""
-        if self._free:
-            slot = self._free.pop()
-        elif self._next < len(self._taken):
-            slot = self._next
-            self._next += 1
-        else:
-            return None
-        self._taken[slot] = True
-        return slot
+        taken = self.take_many(1)
+        return int(taken[0]) if len(taken) else None
+
+    def take_many(self, count: int) -> NDArray[np.uint32]:
+        """So many slots that nobody uses; fewer when there are not as many."""
+        reused = [self._free.pop() for _ in range(min(count, len(self._free)))]
+        first, size = self._next, len(self._taken)
+        self._next = min(first + count - len(reused), size)
+        slots = np.array([*reused, *range(first, self._next)], np.uint32)
+        self._taken[slots] = True
+        return slots
 
     def give(self, slot: int) -> None:
         """Take a slot back; one that is not taken is no error, so none is ever free twice."""

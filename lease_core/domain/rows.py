@@ -1,18 +1,17 @@
-"""A ledger as rows of plain values, in one order only, and digests over them.
+"""A ledger as rows of plain values, in one order only, and a digest over them.
 
 The order is that of the events which made the rows, so every process that evolved the same events
 gives the same rows, and a ledger that is restored from them goes on like the first (I3).
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
 from typing import Final
 
 from lease_core.domain.events import PoolAdded
-from lease_core.domain.state import Binding, State
-from lease_core.domain.values import Ipv4, Mac
+from lease_core.domain.state import State
 
 Row = tuple[str | int | bool | None, ...]
 """A word that names its kind, then values."""
@@ -29,7 +28,6 @@ PORTION: Final = 4096
 POOL_FIELDS: Final = tuple(field.name for field in fields(PoolAdded))
 OPTION_FIELDS: Final = 2
 """So many of them, the last ones, stand in a row only if one of them was ever set."""
-_MODULUS: Final = 1 << 128
 
 
 def rows_of(ledger: State) -> Iterator[Row]:
@@ -96,39 +94,3 @@ def digest_of(ledger: State) -> str:
     for portion in portions_of(ledger):
         digest.update(portion)
     return digest.text()
-
-
-class BindingsDigest:
-    """A hash over a set of live bindings, whatever their order; it follows changes one by one.
-
-    It tells faults apart, not forgeries: it is a sum.
-    """
-
-    def __init__(self, bindings: Iterable[Binding] = ()) -> None:
-        self._sum = 0
-        for binding in bindings:
-            self.add(binding)
-
-    def add(self, b: Binding) -> None:
-        self.add_parts(b.mac, b.line, b.ip, b.pool, b.seq)
-
-    def add_parts(self, mac: Mac, line: str, ip: Ipv4, pool: str, seq: int) -> None:
-        """Add the binding of these values."""
-        self._sum = (self._sum + _weight(mac, line, ip, pool, seq)) % _MODULUS
-
-    def discard(self, b: Binding) -> None:
-        """Take out a binding that was added."""
-        self._sum = (self._sum - _weight(b.mac, b.line, b.ip, b.pool, b.seq)) % _MODULUS
-
-    def text(self) -> str:
-        return f"{self._sum:032x}"
-
-
-def bindings_digest(bindings: Iterable[Binding]) -> str:
-    """The digest of live bindings, which a ledger and an edge's tables can both tell."""
-    return BindingsDigest(bindings).text()
-
-
-def _weight(mac: Mac, line: str, ip: Ipv4, pool: str, seq: int) -> int:
-    octets = f"{mac} {ip} {line} {pool} {seq}".encode()
-    return int.from_bytes(hashlib.blake2b(octets, digest_size=16).digest(), "big")

@@ -4,10 +4,10 @@ tell one story (I3, I4).
 
 from dataclasses import dataclass, field
 
+from lease_core.domain.columns import bindings_digest
 from lease_core.domain.difference import first_difference
 from lease_core.domain.events import Record
 from lease_core.domain.ledger import Ledger
-from lease_core.domain.rows import bindings_digest
 from lease_core.log.errors import SnapshotError
 from lease_core.log.layout import read_int
 from lease_core.log.port import Head, SiteLog
@@ -17,6 +17,8 @@ from lease_core.log.snapshot import is_of_log, load_snapshot, newest_snapshot, p
 from lease_core.log.snapshot_port import SnapshotMeta
 
 NO_BINDING = bindings_digest(())
+OLD_DIGEST_DIGITS = 32
+"""So long was an edge's digest before it was made of columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,10 @@ class _Witness:
 
 
 def told_by(report: dict[str, str]) -> tuple[int, str] | None:
-    """Seq and digest that an edge or an allocator tells; None where it tells none."""
+    """Seq and digest that an edge or an allocator tells; None: none, or an older program's."""
     digest, _, applied = report.get("digest", "").partition("@")
+    if len(digest) == OLD_DIGEST_DIGITS:
+        return None
     try:
         return read_int(applied.encode()), digest
     except ValueError:

@@ -18,9 +18,9 @@ from edge_agent.sync.projection import Projection
 from edge_agent.sync.reconcile import reconcile
 from lease_core import audit
 from lease_core.clock import elapsed_ns
+from lease_core.domain.columns import bindings_digest
 from lease_core.domain.desk import Desk, Timing
 from lease_core.domain.ledger import Binding, Ledger
-from lease_core.domain.rows import bindings_digest
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.keys import Keys
 from lease_core.log.port import SiteLog

@@ -8,24 +8,36 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import redis
+from numpy.typing import NDArray
 
 from edge_agent.agent.edge import Edge, Identity
 from edge_agent.agent.runtime import now
 from edge_agent.datapath import libbpf
-from edge_agent.datapath.abi import pack_assignment
 from edge_agent.datapath.bcc_binding import bcc
+from edge_agent.datapath.columns import PLACE, ROW, Rows, Slots, pack
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.tables import Assignment, SubscriberKey
 from edge_agent.sync.follower import Follower
 from edge_agent.sync.lines import Lines
 from lease_core import audit
+from lease_core.domain.columns import Bindings
 from lease_core.domain.events import Record
+from lease_core.domain.mixing import Words
 from lease_core.log.port import MAX_COUNT, Answered, Head
 from lease_core.log.reader import Position
 from lease_core.log.redis_log import connect
-from scripts.benchmark.bare import LINE, assigned, pool_added, redis_server, xread
-from scripts.benchmark.harness import IFINDEX, PORT_MAC, datapath_of, entries
+from scripts.benchmark.bare import (
+    FIRST_ADDRESS,
+    FIRST_MAC,
+    LINE,
+    POOL,
+    assigned,
+    pool_added,
+    redis_server,
+    xread,
+)
+from scripts.benchmark.harness import IFINDEX, PORT_MAC, datapath_of
 from scripts.benchmark.log import fill
 from scripts.benchmark.measure import Table, at_least, run_rounds, say
 from scripts.benchmark.tasks import run_until
@@ -114,8 +126,8 @@ async def _follow(url: str, head: Head, datapath: XdpDatapath) -> float:
 def _writing(rounds: int) -> Table:
     """Into new tables every time, so that every entry is an insertion."""
     say(f"packing {SUBSCRIBERS:,} bindings")
-    bindings = list(entries(SUBSCRIBERS))
-    chunks = [_packed(bindings[at : at + BATCH]) for at in range(0, SUBSCRIBERS, BATCH)]
+    whole = pack(*_columns())
+    chunks = [_packed(whole, at) for at in range(0, SUBSCRIBERS, BATCH)]
     numbers = count()
 
     def timed(write: Callable[[XdpDatapath], None]) -> float:
@@ -124,22 +136,31 @@ def _writing(rounds: int) -> Table:
             write(datapath)
             return SUBSCRIBERS / (time.perf_counter() - start)
 
+    columns = _columns()
     found = run_rounds(
         {
             "bare": lambda: timed(lambda datapath: _write_bare(datapath, chunks)),
-            "put_many": lambda: timed(lambda datapath: datapath.put_many(bindings)),
+            "rows": lambda: timed(lambda datapath: datapath.put_rows(*pack(*columns))),
         },
         rounds,
     )
     table = Table(f"Write {SUBSCRIBERS:,} new bindings into subscriber_pools", "entries/s")
     table.add(BARE_BATCH, found["bare"], note=f"{BATCH} entries a call, packed beforehand")
-    table.add("put_many, packing included", found["put_many"], BARE_BATCH)
+    table.add("put_rows, packing included", found["rows"], BARE_BATCH)
     return table
 
 
-def _packed(bindings: Sequence[tuple[SubscriberKey, Assignment]]) -> Chunk:
-    keys = (ctypes.c_uint64 * len(bindings))(*(key for key, _ in bindings))
-    return keys, b"".join(pack_assignment(key, binding) for key, binding in bindings)
+def _columns() -> tuple[Bindings, Slots, NDArray[np.void]]:
+    """What is packed: the subscribers, their slots and their only place."""
+    slots = np.arange(SUBSCRIBERS, dtype=np.uint32)
+    macs, events = slots + np.uint64(FIRST_MAC), slots + np.uint64(1)
+    bindings = Bindings(macs, slots + np.uint32(FIRST_ADDRESS), events, slots * 0, ((LINE, POOL),))
+    return bindings, slots, np.array([(IFINDEX, 0, 0, 1)], ROW[PLACE])
+
+
+def _packed(whole: tuple[Words, Rows], at: int) -> Chunk:
+    keys, rows = (column[at : at + BATCH] for column in whole)
+    return (ctypes.c_uint64 * len(keys))(*keys.tolist()), rows.tobytes()
 
 
 def _write_bare(datapath: XdpDatapath, chunks: Sequence[Chunk]) -> None:

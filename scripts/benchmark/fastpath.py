@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from edge_agent.datapath.columns import packed
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.datapath.xdp import XdpDatapath
 from scripts.benchmark.frames import (
@@ -43,7 +44,7 @@ def measure(rounds: int) -> list[Table]:
         datapath = stack.enter_context(datapath_of(TABLE_ENTRIES, has_circuits=True))
         harness = Harness(datapath.directory, TABLE_ENTRIES, stack)
         say(f"writing {SUBSCRIBERS:,} subscribers")
-        datapath.put_many(list(bindings()))
+        datapath.put_rows(*packed(bindings()))
         open_site(datapath)
         counted = datapath.counters()
         raw = run_rounds(cases(harness, datapath), rounds)

@@ -19,6 +19,7 @@ from edge_agent.agent.config import EdgeConfig
 from edge_agent.agent.opening import open_datapath
 from edge_agent.datapath import attach as interfaces
 from edge_agent.datapath.attach import Mode
+from edge_agent.datapath.columns import packed
 from edge_agent.datapath.errors import (
     AbiMismatchError,
     AttachError,
@@ -101,10 +102,10 @@ def test_new_tables_answer_nobody(directory: Path) -> None:
 def test_full_table(directory: Path) -> None:
     """A table without room says so, one by one and in bulk, and keeps what it has."""
     with XdpDatapath.open(directory, 8) as opened:
-        assert opened.put_many([(key, BINDING) for key in range(1, 9)]) == 8
+        assert opened.put_rows(*packed((key, BINDING) for key in range(1, 9))) == 8
         with pytest.raises(TableFullError):
             opened.put(9, BINDING)
-        assert opened.put_many([(8, BINDING), (10, BINDING)]) == 1
+        assert opened.put_rows(*packed([(8, BINDING), (10, BINDING)])) == 1
 
         assert set(range(1, 9)) == {key for key, _ in opened.entries()}
 
@@ -115,7 +116,7 @@ def test_many_entries(directory: Path) -> None:
         subscriber_key(Mac(number)): replace(BINDING, slot=number) for number in range(1, 20_001)
     }
     with XdpDatapath.open(directory, 20_000) as opened:
-        opened.put_many(list(written.items()))
+        opened.put_rows(*packed(written.items()))
 
         assert written == dict(opened.entries())
 
@@ -207,7 +208,7 @@ def test_room_for_circuits(directory: Path) -> None:
     shutil.rmtree(directory)
 
     with XdpDatapath.open(directory, 64, has_circuits=True) as opened:
-        opened.put_many([(key, bound)])
+        opened.put(key, bound)
     with XdpDatapath.open(directory, 64) as opened, XdpDatapath.open_pinned(directory) as reader:
         assert opened.lookup(key) == bound
         assert list(reader.entries()) == [(key, bound)]

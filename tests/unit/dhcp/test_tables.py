@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.dhcp.hashing import mix64
 from edge_agent.dhcp.tables import KeyMode, Line, holder, key_mac, key_mode, key_of, subscriber_key
+from lease_core.domain.mixing import mix64
 from lease_core.domain.values import Ipv4, Mac
 from tests.unit.dhcp.clients import ASSIGNMENT, MAC
 

@@ -7,8 +7,8 @@ from edge_agent.sync.lines import Lines
 from edge_agent.sync.projection import Projection
 from edge_agent.sync.reconcile import reconcile
 from edge_agent.sync.removals import TOMBSTONE, discriminator
+from lease_core.domain.columns import bindings_digest
 from lease_core.domain.events import Record
-from lease_core.domain.rows import bindings_digest
 from tests.unit.sync.histories import (
     LINES,
     NOW_BOOT,

@@ -7,9 +7,9 @@ import pytest
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.sync.newcomers import KnownMacs
 from edge_agent.sync.projection import Projection
+from lease_core.domain.columns import bindings_digest
 from lease_core.domain.commands import RevokeLease
 from lease_core.domain.events import Record
-from lease_core.domain.rows import bindings_digest
 from lease_core.domain.values import Mac
 from tests.site import Site
 from tests.unit.sync.histories import (

@@ -1,0 +1,108 @@
+"""Live bindings as columns: a million of them are a few arrays instead of a million objects."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lease_core.domain.mixing import Words, mix64, mix64_all
+from lease_core.domain.state import Binding
+from lease_core.domain.values import Ipv4, Mac
+
+Place = tuple[str, str]
+"""Line and pool, of which many bindings share few."""
+
+_PLACES_KNOWN = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """Live bindings, one in each row; numbers in host order."""
+
+    mac: Words
+    ip: NDArray[np.uint32]
+    seq: Words
+    place: NDArray[np.uint32]
+    """Where in `places` the line and pool of each stand."""
+    places: Sequence[Place]
+
+    def __len__(self) -> int:
+        return len(self.mac)
+
+    def __getitem__(self, rows: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "Bindings":
+        """Some of the rows."""
+        return Bindings(
+            self.mac[rows], self.ip[rows], self.seq[rows], self.place[rows], self.places
+        )
+
+    def of_places(self, words: Iterable[int]) -> Words:
+        """For each binding the word of its place, one for each of `places` given."""
+        return np.array(list(words), np.uint64)[self.place]
+
+    def row(self, number: int) -> Binding:
+        """One binding as an object."""
+        line, pool = self.places[self.place[number]]
+        mac, ip = Mac(int(self.mac[number])), Ipv4(int(self.ip[number]))
+        return Binding(mac, line, ip, pool, int(self.seq[number]))
+
+
+def bindings_of(rows: Sequence[tuple[Mac, str, Ipv4, str, int]]) -> Bindings:
+    """Columns of MAC, line, address, pool and event."""
+    macs, lines, ips, pools, seqs = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+    places: dict[Place, int] = {}
+    numbers = [places.setdefault(place, len(places)) for place in zip(lines, pools, strict=True)]
+    return Bindings(
+        np.array(macs, np.uint64),
+        np.array(ips, np.uint32),
+        np.array(seqs, np.uint64),
+        np.array(numbers, np.uint32),
+        tuple(places),
+    )
+
+
+class BindingsDigest:
+    """A hash over a set of live bindings, whatever their order; it follows changes one by one.
+
+    It tells faults apart, not forgeries: it is a sum.
+    """
+
+    def __init__(self, bindings: Iterable[Binding] = ()) -> None:
+        self._sum = 0
+        for binding in bindings:
+            self.add(binding)
+
+    def add(self, b: Binding) -> None:
+        self._sum += _weight(b)
+
+    def discard(self, b: Binding) -> None:
+        """Take out a binding that was added."""
+        self._sum -= _weight(b)
+
+    def add_all(self, bindings: Bindings) -> None:
+        """Add the binding of every row."""
+        mixed = bindings.of_places(_place_word(place) for place in bindings.places)
+        mixed = mix64_all(mixed ^ bindings.mac)
+        mixed = mix64_all(mixed ^ bindings.ip)
+        self._sum += int(mix64_all(mixed ^ bindings.seq).sum(dtype=np.uint64))
+
+    def text(self) -> str:
+        return f"{self._sum % (1 << 64):016x}"
+
+
+def bindings_digest(bindings: Iterable[Binding]) -> str:
+    """The digest of live bindings, which a ledger and an edge's tables can both tell."""
+    return BindingsDigest(bindings).text()
+
+
+def _weight(b: Binding) -> int:
+    mixed = mix64(_place_word((b.line, b.pool)) ^ b.mac)
+    return mix64(mix64(mixed ^ b.ip) ^ b.seq)
+
+
+@lru_cache(_PLACES_KNOWN)
+def _place_word(place: Place) -> int:
+    octets = " ".join(place).encode()
+    return int.from_bytes(blake2b(octets, digest_size=8).digest(), "little")
