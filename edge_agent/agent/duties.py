@@ -5,21 +5,25 @@ whose promises have all passed. Both are said again until the log shows that the
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
+
+import numpy as np
 
 from edge_agent.agent.answering import Now, SendCommand
-from edge_agent.dhcp.tables import Assignment, Line, SubscriberKey, holder, key_mac
+from edge_agent.datapath.columns import Rows, Slots, discriminators
+from edge_agent.dhcp.tables import Line, SubscriberKey, holder, key_mac
 from edge_agent.sync.projection import Projection
 from edge_agent.sync.recount import Recount
-from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal, discriminator
+from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal
 from lease_core.domain.commands import AckRemoval, ReportExpiry
+from lease_core.domain.mixing import Words
 from lease_core.domain.values import Ipv4, Mac
 
 SECOND_NS = 1_000_000_000
 REPEAT_ACK_NS = 10 * SECOND_NS
 MAX_REPORTS = 1000
-SWEPT_AT_ONCE = 20_000
-"""Entries that one look for expiries goes through: some tens of milliseconds."""
+REPORTS_AT_ONCE = 200
+"""Expiries that one look reports."""
 
 
 class Duties:
@@ -31,7 +35,7 @@ class Duties:
         self._started = started
         self._repeat_ns: dict[int, int] = {}
         self._recount = Recount(projection)
-        self._sweep: Iterator[tuple[SubscriberKey, Assignment]] | None = None
+        self._sweep: Iterator[tuple[Words, Rows]] = iter(())
 
     def due_removals(self, now: Now) -> list[Removal]:
         """Removals whose acknowledgement is due, for the first time or again.
@@ -74,34 +78,58 @@ class Duties:
             if self._send_command(command):
                 self._repeat_ns[removal.ref] = now.elapsed_ns + REPEAT_ACK_NS
 
-    def report_expiries(self, now: Now) -> None:
+    def report_expiries(self, now: Now, *, begins: bool = True) -> None:
         """Report bindings whose every promise has passed; the log decides (DESIGN section 4).
 
-        Looks at the next `SWEPT_AT_ONCE` entries, and begins anew after the last, so that a full
-        table does not keep clients waiting; and at the bindings that have no place there.
+        Looks at the next thousands of entries, some milliseconds of work, so that a full table
+        does not keep clients waiting. After the last of them it begins anew, if it `begins`, also
+        with the bindings that have no place there.
         """
         if not self._has_horizon(now):
             return
-        if self._sweep is None:
-            self._sweep = self._datapath.entries()
-            self._recount.begin(now.elapsed_ns)
-        entries = list(islice(self._sweep, SWEPT_AT_ONCE))
-        self._recount.see(entries)
-        if len(entries) < SWEPT_AT_ONCE:
-            self._sweep = None
+        chunk = next(self._sweep, None)
+        if chunk is None:
             self._recount.end(now.elapsed_ns)
-        over = (
-            (holder(key, found), found.line, found.ip, found.seq)
-            for key, found in entries
-            if self._is_over(key, found, now)
-        )
-        unserved = (
-            (key_mac(each.key), each.line, each.ip, each.ref)
-            for each in self._projection.removals.unserved()
-            if self._has_passed(each.slot, self._projection.longest_lease_s, now)
-        )
-        for mac, line, ip, ref in islice(chain(over, unserved), MAX_REPORTS):
-            self._report(mac, line, ip, ref)
+        if chunk is None and begins:
+            self._report_unserved(now)
+            self._sweep = self._datapath.rows()
+            self._recount.begin(now.elapsed_ns)
+            chunk = next(self._sweep, None)
+        if chunk is None:
+            return
+        self._recount.see(*chunk)
+        for key in self._over(*chunk, now):
+            found = self._datapath.lookup(key)
+            if found:
+                self._report(holder(key, found), found.line, found.ip, found.seq)
+
+    def _over(self, keys: Words, rows: Rows, now: Now) -> list[SubscriberKey]:
+        """Some of the bindings that are answered and of which no promise can stand."""
+        are_live = (discriminators(keys) < TOMBSTONE) & (rows["slot"] != NO_SLOT)
+        pool_ids, pool = np.unique(rows["pool_id"], return_inverse=True)
+        pools = map(self._datapath.pool, pool_ids.tolist())
+        lease_times_s = [found.lease_time_s if found else 0 for found in pools]
+        ends = self._ends(rows["slot"], np.array(lease_times_s, np.uint64)[pool])
+        over: list[SubscriberKey] = keys[are_live & (ends <= now.boot_ns)].tolist()
+        return over[:REPORTS_AT_ONCE]
+
+    def _ends(self, slots: Slots, lease_times_s: Words) -> Words:
+        """When the last promise of each slot ends.
+
+        Promises of a former life of the tables are not known: for a whole lease time after the
+        start, a binding without a promise is taken to have one.
+        """
+        ends = self._datapath.promises(slots)
+        unknown = np.uint64(self._started.boot_ns) + lease_times_s * np.uint64(SECOND_NS)
+        return np.where(ends, ends, unknown)
+
+    def _report_unserved(self, now: Now) -> None:
+        unserved = self._projection.removals.unserved()
+        slots = np.array([each.slot for each in unserved], np.uint32)
+        lease_s = np.full(len(slots), self._projection.longest_lease_s, np.uint64)
+        over = np.flatnonzero(self._ends(slots, lease_s) <= now.boot_ns).tolist()
+        for each in (unserved[at] for at in over[:MAX_REPORTS]):
+            self._report(key_mac(each.key), each.line, each.ip, each.ref)
 
     def _report(self, mac: Mac, line: Line, ip: Ipv4, ref: int) -> None:
         self._send_command(
@@ -114,20 +142,3 @@ class Duties:
                 incarnation=self._datapath.state().life,
             )
         )
-
-    def _is_over(self, key: SubscriberKey, found: Assignment, now: Now) -> bool:
-        """Whether no promise of a binding that is answered can stand."""
-        if discriminator(key) >= TOMBSTONE or found.slot == NO_SLOT:
-            return False
-        pool = self._datapath.pool(found.pool_id)
-        has_passed = self._has_passed(found.slot, pool.lease_time_s if pool else 0, now)
-        return has_passed and self._datapath.lookup(key) == found
-
-    def _has_passed(self, slot: int, lease_time_s: int, now: Now) -> bool:
-        """Whether no promise of a slot can stand.
-
-        Promises of a former life of the tables are not known: for a whole lease time after the
-        start, a binding without a promise is taken to have one.
-        """
-        end_ns = self._datapath.promise(slot)
-        return (end_ns or self._started.boot_ns + lease_time_s * SECOND_NS) <= now.boot_ns

@@ -287,8 +287,8 @@ class Runtime:
                 self._send_heartbeat()
             dropped = self.edge.slow_path.waiting.drop_stale(elapsed_ns())
             self.edge.slow_path.tally["waited_too_long"] += dropped
-            if ticks % EXPIRY_EVERY_TICKS == 0:
-                self.edge.duties.report_expiries(moment)
+            begins = ticks % EXPIRY_EVERY_TICKS == 0
+            self.edge.duties.report_expiries(moment, begins=begins)
             due = self.edge.duties.due_removals(moment)
             if due:
                 await asyncio.to_thread(self._datapath.grace)

@@ -111,7 +111,7 @@ class KernelTables:
 
     def rows(self) -> Iterator[tuple[Column, columns.Rows]]:
         for keys, octets in self._subscribers.chunks():
-            yield np.array(keys, np.uint64), np.frombuffer(octets, columns.ROW)
+            yield np.frombuffer(keys, np.uint64), np.frombuffer(octets, columns.ROW)
 
     def pool(self, number: int) -> PoolOptions | None:
         """What the map says; what was written here is remembered, since nobody else writes."""

@@ -87,12 +87,14 @@ class Table:
         """Every entry, those of a hash in no order. Raises FastPathError as `chunks`."""
         size = self._value_octets
         for keys, octets in self.chunks():
-            for i, key in enumerate(keys):
+            count = len(keys) // ctypes.sizeof(self._key)
+            for i, key in enumerate((self._key * count).from_buffer_copy(keys)):
                 yield key, octets[i * size : (i + 1) * size]
 
-    def chunks(self) -> Iterator[tuple[Sequence[int], bytes]]:
-        """Every entry, some thousands of keys and values at a time: bcc's own call wants room for
-        all. Each chunk is read when it is asked for.
+    def chunks(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every entry as octets, keys and values of some thousands at a time.
+
+        bcc's own call wants room for all. Each chunk is read when it is asked for.
 
         Raises:
             FastPathError: the kernel refused.
@@ -114,7 +116,9 @@ class Table:
             if number not in (0, errno.ENOENT):
                 raise FastPathError(f"batch lookup: {os.strerror(number)}")
             more, first = not number, False
-            yield keys[: count.value], values.raw[: count.value * size]
+            octets: bytes = values.raw
+            key_size = ctypes.sizeof(self._key)
+            yield bytes(keys)[: count.value * key_size], octets[: count.value * size]
 
 
 class Counters:

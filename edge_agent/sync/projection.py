@@ -140,6 +140,16 @@ class Projection:
         are_counted = ~are_apart & are_whole(keys, rows)
         self.count_in(self._bindings_of(keys[are_counted], rows[are_counted]))
 
+    def add_live(self, digest: BindingsDigest, keys: Words, rows: Rows) -> None:
+        """Add to a digest the bindings that stand in these entries."""
+        is_live = discriminators(keys) < TOMBSTONE
+        is_apart = keys >> np.uint64(56) == np.uint64(CIRCUIT_TAG)
+        for key, found in self._found_under(keys[is_live & is_apart].tolist()):
+            if found.check_ok:
+                digest.add(self.binding_in(key, found))
+        is_whole = is_live & ~is_apart & are_whole(keys, rows)
+        digest.add_all(self._bindings_of(keys[is_whole], rows[is_whole]))
+
     def _bindings_of(self, keys: Words, rows: Rows) -> Bindings:
         """Entries of the tables in the words of the log."""
         fields, place = places_of(rows)

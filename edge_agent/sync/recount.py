@@ -4,14 +4,12 @@ It rides on a sweep that reads every entry anyway. Who else changed the tables s
 that follows events alone would go on telling what they should say.
 """
 
-from collections.abc import Iterable
-
 import structlog
 
-from edge_agent.dhcp.tables import Assignment, SubscriberKey
+from edge_agent.datapath.columns import Rows
 from edge_agent.sync.projection import Projection
-from edge_agent.sync.removals import TOMBSTONE, discriminator
-from lease_core.domain.rows import BindingsDigest
+from lease_core.domain.columns import BindingsDigest
+from lease_core.domain.mixing import Words
 
 RECOUNT_NS = 60_000_000_000
 
@@ -30,12 +28,9 @@ class Recount:
         self._sum = BindingsDigest() if is_due else None
         self._applied = self._cursor()
 
-    def see(self, entries: Iterable[tuple[SubscriberKey, Assignment]]) -> None:
-        if self._sum is None:
-            return
-        for key, found in entries:
-            if discriminator(key) < TOMBSTONE and found.check_ok:
-                self._sum.add(self._projection.binding_in(key, found))
+    def see(self, keys: Words, rows: Rows) -> None:
+        if self._sum is not None:
+            self._projection.add_live(self._sum, keys, rows)
 
     def end(self, now_ns: int) -> None:
         """Take over what was counted, unless an event changed the tables meanwhile."""

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from lease_core.domain.columns import BindingsDigest
 from lease_core.domain.ledger import Ledger
-from lease_core.domain.rows import BindingsDigest
 from lease_core.domain.state import Binding
 from lease_core.log.port import LogError, SiteLog
 

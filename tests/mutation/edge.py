@@ -82,7 +82,7 @@ MUTANTS = (
     _m("duties-ack-what-changed", "I7", DUTIES,
        "if self._projection.removals.of(removal.ip) != removal:", "if False:", SYNC),
     _m("duties-expiry-without-promise", "I1", DUTIES,
-       "end_ns or self._started.boot_ns + lease_time_s * SECOND_NS", "end_ns or 1", SYNC),
+       "return np.where(ends, ends, unknown)", "return ends", SYNC),
     # --- the judgement in Python ---
     _m("twin-beyond-horizon", "I6", FASTPATH,
        "grant = min(lease_time_s, (horizon_boot_ns - now_boot_ns) // _SECOND_NS)",

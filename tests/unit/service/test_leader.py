@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from lease_core.clock import elapsed_ns
+from lease_core.domain.columns import bindings_digest
 from lease_core.domain.commands import ReportLoss
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import (
@@ -19,7 +20,6 @@ from lease_core.domain.events import (
     PoolAdded,
     RecoveryStarted,
 )
-from lease_core.domain.rows import bindings_digest
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer
 from lease_core.log.port import ClockError, LogUnavailableError

@@ -7,7 +7,7 @@ from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.sync.projection import Projection
 from edge_agent.sync.recount import RECOUNT_NS, Recount
 from edge_agent.sync.removals import TOMBSTONE, discriminator
-from lease_core.domain.rows import bindings_digest
+from lease_core.domain.columns import bindings_digest
 from tests.unit.sync.histories import (
     LINES,
     ledger_of,
@@ -32,7 +32,8 @@ def projection(tables: MemoryDatapath) -> Projection:
 
 def sweep(recount: Recount, tables: MemoryDatapath, now_ns: int) -> None:
     recount.begin(now_ns)
-    recount.see(tables.entries())
+    for keys, rows in tables.rows():
+        recount.see(keys, rows)
     recount.end(now_ns)
 
 
@@ -66,7 +67,8 @@ def test_a_sweep_that_events_fell_into_counts_nothing(
     """Entries that come and go by the log while they are counted are no difference."""
     recount = Recount(projection)
     recount.begin(0)
-    recount.see(list(tables.entries())[:2])
+    keys, rows = next(tables.rows())
+    recount.see(keys[:2], rows[:2])
     state = tables.state()
     tables.set_state(type(state)(cursor_lo=state.cursor_lo + 1, cursor_hi=state.cursor_hi + 1))
     with capture_logs() as lines:

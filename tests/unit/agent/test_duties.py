@@ -1,0 +1,58 @@
+"""Looking for expiries: every entry has its turn, and no look takes long."""
+
+from edge_agent.agent.answering import Now
+from edge_agent.agent.duties import REPORTS_AT_ONCE, Duties
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.dhcp.tables import Assignment, Line, SiteState, subscriber_key
+from edge_agent.sync.lines import Lines
+from edge_agent.sync.projection import Projection
+from lease_core.domain.commands import Command, ReportExpiry
+from lease_core.domain.values import Ipv4, Mac
+
+COUNT = 10_000
+OVER = range(0, COUNT, 100)
+SECOND = 10**9
+NOW = Now(1000 * SECOND, 1000 * SECOND)
+
+
+def reports(duties: Duties, sent: list[Command], *, begins: bool) -> list[int]:
+    """The addresses that one look reports."""
+    sent.clear()
+    duties.report_expiries(NOW, begins=begins)
+    return [report.ip for report in sent if isinstance(report, ReportExpiry)]
+
+
+def duties_of(over: range, sent: list[Command]) -> Duties:
+    """Duties of a table with `COUNT` entries, some of whose promises are over."""
+    datapath = MemoryDatapath(COUNT)
+    datapath.set_state(SiteState(horizon_boot_ns=NOW.boot_ns + SECOND))
+    for number in range(COUNT):
+        binding = Assignment(Ipv4(number), 1, number, Line(7), number + 1)
+        datapath.put(subscriber_key(Mac(number + 1)), binding)
+        datapath.raise_promise(number, NOW.boot_ns + (0 if number in over else 1))
+    projection = Projection(datapath, Lines({"access0": 7}), COUNT)
+    return Duties(projection, lambda command: not sent.append(command), NOW)
+
+
+def test_a_sweep_looks_at_everything_piece_by_piece() -> None:
+    """Each look goes through some thousands of entries, all of them once in a sweep; a sweep that
+    is over is not begun anew unless it is time (I10, I12)."""
+    sent: list[Command] = []
+    duties = duties_of(OVER, sent)
+    first = reports(duties, sent, begins=True)
+    found = [*first]
+    while more := reports(duties, sent, begins=False):
+        found += more
+
+    assert sorted(found) == list(OVER)
+    assert 0 < len(first) <= len(OVER) // 2
+    assert reports(duties, sent, begins=False) == []
+    assert reports(duties, sent, begins=True) == first
+
+
+def test_a_look_reports_a_bounded_number() -> None:
+    """A table whose every promise is over does not flood the log (I12)."""
+    sent: list[Command] = []
+    duties = duties_of(range(COUNT), sent)
+
+    assert len(reports(duties, sent, begins=True)) == REPORTS_AT_ONCE
