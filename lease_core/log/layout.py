@@ -53,16 +53,6 @@ def read_int(octets: bytes) -> int:
     return int(octets)
 
 
-def write_text(value: str) -> bytes:
-    """Raises ValueError for text that is too long, has no UTF-8 form or holds NUL."""
-    octets = value.encode()
-    if len(octets) > MAX_VALUE_OCTETS or NUL in octets:
-        raise InvalidValueError(
-            f"{len(octets)} octets of text; {MAX_VALUE_OCTETS} are allowed, and no NUL"
-        )
-    return octets
-
-
 def read_word(octets: bytes) -> str:
     """Text of which there are few: a million leases share one copy of their pool's name."""
     return sys.intern(octets.decode())
@@ -98,7 +88,7 @@ _CONVERTERS: Final[dict[object, tuple[Callable[[Any], bytes], Callable[[bytes], 
     Mac: (_write_mac, _read_mac),
     Ipv4: (_write_ip, _read_ip),
     int: (write_int, read_int),
-    str: (write_text, bytes.decode),
+    str: (str.encode, bytes.decode),
 }
 _WORDS: Final = ("pool", "line", "cause")
 
@@ -223,15 +213,3 @@ def layout_of(cls: type[T]) -> Layout[T]:
     version = write_int(cls.VERSION)  # type: ignore[attr-defined]
     names = tuple(each.name for each in fields(cls))  # type: ignore[arg-type]
     return Layout(cls, cls.__name__.encode(), version, first, tuple(attributes.values()), names)
-
-
-def put(source: object, attributes: tuple[Attribute, ...], entry: Fields) -> None:
-    """Write `attributes` of `source` into `entry`.
-
-    Raises:
-        ValueError: a value that could not be read back; the fault of whoever made it.
-    """
-    for attribute in attributes:
-        value = getattr(source, attribute.name)
-        if value != attribute.default:
-            entry[attribute.wire_name] = attribute.write(value)

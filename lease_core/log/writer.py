@@ -8,7 +8,7 @@ from lease_core.domain.events import Event, Record
 from lease_core.log.errors import ClockError
 from lease_core.log.layout import Fields
 from lease_core.log.port import Appended, Batch, Head, SiteLog
-from lease_core.log.wire import chain, encode_answer, encode_event, hashed_octets
+from lease_core.log.wire import EventEncoder, encode_answer
 
 _CLOCK_TRIES = 3
 
@@ -92,13 +92,10 @@ async def commit(log: SiteLog, batch: Batch) -> tuple[Batch, Appended]:
 def _chained(
     head: Head, events: Sequence[Event], *, by: str, epoch: int, commit_ms: int
 ) -> tuple[tuple[Record, ...], tuple[Fields, ...]]:
-    previous, records, entries = bytes.fromhex(head.h), [], []
+    encoder = EventEncoder(head.h, epoch=epoch, by=by, commit_ms=commit_ms)
+    records, entries = [], []
     for seq, event in enumerate(events, head.seq + 1):
-        entry = encode_event(event, epoch=epoch, by=by, h="")
-        octets = hashed_octets(f"{commit_ms}-{seq}".encode(), entry)
-        previous = chain(previous, octets)
-        h = previous.hex()
-        entry[b"h"] = h.encode()
+        octets, h, entry = encoder.encode(seq, event)
         entries.append(entry)
         records.append(
             Record(
