@@ -4,6 +4,8 @@ Flow: (ledger, desk, command, now) -> events to append and an answer to give. Th
 read; the desk is written (an offer is kept, a horizon raised). Asking twice gives the same lease.
 """
 
+from collections.abc import Iterator
+
 from lease_core.domain import recovery
 from lease_core.domain.commands import (
     AckRemoval,
@@ -33,6 +35,7 @@ from lease_core.domain.events import (
     LeaseExpired,
     LeaseReleased,
     LeaseRevoked,
+    PoolAdded,
     RecoveryEnded,
     RemovalAcked,
     SnapshotVerified,
@@ -124,22 +127,30 @@ def _offer(ledger: Ledger, desk: Desk, command: RequestOffer, now_ns: int) -> De
         return Decision(answer=Held(req=command.req, seq=binding.seq))
     if ledger.recovery:
         return refuse(command.req, Reason.RECOVERING)
-    pools = ledger.pools_on_link(command.link)
-    if not pools:
-        return refuse(command.req, Reason.NO_POOL)
-    standing = desk.offer_to(mac, line)
-    wishes = (standing and standing.ip, ledger.former_ip(mac, line), command.wanted)
-    choices = [
-        (pool, ip)
-        for ip in wishes
-        for pool in pools
-        if ip and pool.first <= ip <= pool.last and _is_free_for(ledger, desk, ip, mac, line)
-    ]
-    for pool, ip in (*choices, *((pool, None) for pool in pools)):
+    reason = Reason.NO_POOL
+    for pool, ip in _choices(ledger, desk, command):
         offer = desk.offer(mac, line, pool, ip, now_ns)
         if offer:
             return Decision(answer=Offered(req=command.req, ip=offer.ip, pool=offer.pool))
-    return refuse(command.req, Reason.POOL_FULL)
+        reason = Reason.POOL_FULL
+    return refuse(command.req, reason)
+
+
+def _choices(
+    ledger: Ledger, desk: Desk, command: RequestOffer
+) -> Iterator[tuple[PoolAdded, Ipv4 | None]]:
+    """What may be offered, best first: a free address that is wished for, then any of a pool."""
+    mac, line, link = command.mac, command.line, command.link
+    standing = desk.offer_to(mac, line)
+    for ip in (standing and standing.ip, ledger.former_ip(mac, line), command.wanted):
+        pool = ledger.pool_of(ip) if ip else None
+        if not (ip and pool and ledger.is_on_link(pool.pool, link)):
+            continue
+        if _is_free_for(ledger, desk, ip, mac, line):
+            yield pool, ip
+    for pool in ledger.pools.values():
+        if ledger.is_on_link(pool.pool, link):
+            yield pool, None
 
 
 def _assign(ledger: Ledger, desk: Desk, command: RequestLease) -> Decision:
@@ -152,7 +163,7 @@ def _assign(ledger: Ledger, desk: Desk, command: RequestLease) -> Decision:
     if ledger.recovery:
         return refuse(command.req, Reason.RECOVERING)
     pool = ledger.pool_of(ip)
-    if pool is None or pool not in ledger.pools_on_link(command.link):
+    if pool is None or not ledger.is_on_link(pool.pool, command.link):
         return refuse(command.req, Reason.NOT_OURS)
     if not _is_free_for(ledger, desk, ip, mac, line):
         return refuse(command.req, Reason.IN_USE)

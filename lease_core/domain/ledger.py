@@ -6,7 +6,9 @@ equal ledgers with equal digests (I3).
 """
 
 import ipaddress
+from bisect import bisect_right, insort
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 from lease_core.domain.events import (
     AddressDeclined,
@@ -42,6 +44,7 @@ from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 __all__ = ["Binding", "EdgeLife", "Ledger", "LedgerError", "Removal", "SnapshotMark"]
 
 RETIRED_INCARNATIONS = 16
+_FIRST = itemgetter(0)
 
 
 @dataclass(slots=True)
@@ -49,12 +52,18 @@ class Ledger(State):
     """The state of one site, and the events that change it."""
 
     _by_mac: dict[Mac, tuple[Binding, ...]] = field(default_factory=dict)
-    _networks: list[tuple[int, int, str]] = field(default_factory=list)
+    _networks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Network and mask of each pool."""
+    _ranges: list[tuple[Ipv4, str]] = field(default_factory=list)
+    """Pools by their first address, ascending; no two of them overlap."""
 
     # --- look-ups ---
 
     def binding_of(self, mac: Mac, line: str) -> Binding | None:
-        return next((b for b in self._by_mac.get(mac, ()) if b.line == line), None)
+        for binding in self._by_mac.get(mac, ()):
+            if binding.line == line:
+                return binding
+        return None
 
     def bindings_of(self, mac: Mac) -> tuple[Binding, ...]:
         """Every binding of a MAC: more than one means that it is seen on more than one line."""
@@ -74,13 +83,14 @@ class Ledger(State):
 
     def pool_of(self, ip: Ipv4) -> PoolAdded | None:
         """The pool whose assignable range holds `ip`."""
-        return next((p for p in self.pools.values() if p.first <= ip <= p.last), None)
+        at = bisect_right(self._ranges, ip, key=_FIRST)
+        pool = self.pools[self._ranges[at - 1][1]] if at else None
+        return pool if pool and ip <= pool.last else None
 
-    def pools_on_link(self, link: Ipv4) -> list[PoolAdded]:
-        """Pools whose network holds `link`, in the order they were added; all for link 0."""
-        if not link:
-            return list(self.pools.values())
-        return [self.pools[p] for network, mask, p in self._networks if link & mask == network]
+    def is_on_link(self, pool: str, link: Ipv4) -> bool:
+        """Whether the network of the pool holds `link`; every one is on link 0."""
+        network, mask = self._networks[pool]
+        return not link or link & mask == network
 
     # --- evolution ---
 
@@ -237,7 +247,8 @@ class Ledger(State):
         if event.pool in self.pools or event.number != len(self.pools) + 1:
             raise LedgerError(f"event {seq} adds pool {event.pool} twice")
         self.pools[event.pool] = event
-        self._networks.append((int(network.network_address), int(network.netmask), event.pool))
+        self._networks[event.pool] = int(network.network_address), int(network.netmask)
+        insort(self._ranges, (event.first, event.pool))
 
     def _set_options(self, event: PoolOptionsSet, seq: int) -> None:
         pool = self.pools.get(event.pool)
@@ -294,5 +305,6 @@ class Ledger(State):
             former=dict(self.former),
             held_since=dict(self.held_since),
             _by_mac=dict(self._by_mac),
-            _networks=list(self._networks),
+            _networks=dict(self._networks),
+            _ranges=list(self._ranges),
         )

@@ -5,7 +5,8 @@ allocator: their texts end in events, log lines and terminals, their numbers in 
 """
 
 import re
-from typing import Final
+from dataclasses import fields
+from typing import Final, get_args
 
 from lease_core.domain.commands import (
     AckRemoval,
@@ -32,6 +33,10 @@ MAX_REMAINING_S: Final = 604_800
 """No promise outlives the longest horizon that a site can have."""
 
 _TOKENS: Final = ("req", "nonce", "incarnation", "verifier")
+_TOKENS_OF: Final[dict[type, tuple[str, ...]]] = {
+    cls: tuple(each.name for each in fields(cls) if each.name in _TOKENS)
+    for cls in get_args(Command)
+}
 _TOKEN: Final = re.compile(r"[!-~]{1,64}")
 _HOST: Final = re.compile(r"[!-~]{0,64}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
@@ -75,17 +80,16 @@ def _fault_of(command: Command) -> str:
 
 
 def _malformed_token(command: Command) -> str:
-    tokens = (getattr(command, name) for name in _TOKENS if hasattr(command, name))
-    return next(filter(None, map(_token, tokens)), "")
+    for token in _TOKENS_OF[type(command)]:
+        text = getattr(command, token)
+        if not _TOKEN.fullmatch(text):
+            return f"{text!r} is no token of 1-64 printable characters"
+    return ""
 
 
 def _too_long(remaining_s: int) -> str:
     is_too_long = remaining_s > MAX_REMAINING_S
     return f"{remaining_s} s are longer than any promise" if is_too_long else ""
-
-
-def _token(text: str) -> str:
-    return "" if _TOKEN.fullmatch(text) else f"{text!r} is no token of 1-64 printable characters"
 
 
 def _subscriber(mac: Mac, line_text: str, host: str = "") -> str:

@@ -86,7 +86,7 @@ class TestRestore:
         """A field that is added to the ledger is either in the rows or follows from them."""
         in_rows = {"seq", "epoch", "pools", "bound", "removed", "freed", "declines", "edge"}
         in_rows |= {"retired", "taken", "verified", "former", "held_since", "recovery", "replaces"}
-        derived = {"resting", "_by_mac", "_networks"}
+        derived = {"resting", "_by_mac", "_networks", "_ranges"}
 
         assert {field.name for field in fields(Ledger)} == in_rows | derived
 

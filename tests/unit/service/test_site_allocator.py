@@ -133,7 +133,7 @@ class TestDrafts:
         assert not allocator.set_options(options("mtu=1500"), 9, NOW)
         assert not allocator.set_options(options("mtu=1500", pool="ghost"), 10, NOW)
         assert allocator.ledger.pools["res-1"].options == "mtu=1500"
-        assert allocator.ledger.pools_on_link(FIRST) == [allocator.ledger.pools["res-1"]]
+        assert allocator.ledger.is_on_link("res-1", FIRST)
 
     def test_time_alone_frees(self) -> None:
         """A quarantine that is over comes out of `pass_time`."""
