@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterator, Sequence
+from ctypes import byref
 from typing import Any, Final
 
 from edge_agent.datapath.bcc_binding import NoModule, bcc
@@ -29,15 +30,15 @@ class Table:
         self._table = make(NoModule(), 0, fd, self._key, self._leaf)
         self._table.max_entries = max_entries
         self._fd = fd
+        self._lookup = bcc().lib.bpf_lookup_elem
         self._value_octets = value_octets
         self.max_entries = max_entries
 
     def get(self, key: int) -> bytes | None:
         """The value, or None where there is none."""
-        try:
-            return bytes(self._table[self._key(key)].raw)
-        except (KeyError, IndexError):
-            return None
+        leaf = self._leaf()
+        found = self._lookup(self._fd, byref(self._key(key)), byref(leaf))
+        return None if found < 0 else leaf.raw
 
     def set(self, key: int, value: bytes) -> None:
         """Write a value.
@@ -78,7 +79,7 @@ class Table:
         """
         count = ctypes.c_uint32(len(keys))
         packed = keys.tobytes()
-        result = bcc().lib.bpf_update_batch(self._fd, packed, values, ctypes.byref(count))
+        result = bcc().lib.bpf_update_batch(self._fd, packed, values, byref(count))
         if result and ctypes.get_errno() != errno.E2BIG:
             raise FastPathError(f"batch update: {os.strerror(ctypes.get_errno())}")
         return int(count.value)
@@ -106,8 +107,8 @@ class Table:
             count = ctypes.c_uint32(room)
             keys, values = (self._key * room)(), ctypes.create_string_buffer(room * size)
             result = bcc().lib.bpf_lookup_batch(
-                self._fd, None if first else ctypes.byref(token), ctypes.byref(token),
-                keys, values, ctypes.byref(count),
+                self._fd, None if first else byref(token), byref(token),
+                keys, values, byref(count),
             )  # fmt: skip
             number = ctypes.get_errno() if result else 0
             if number == errno.ENOSPC:  # one bucket has more entries than there is room for

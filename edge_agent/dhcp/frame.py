@@ -48,16 +48,10 @@ class Frame(NamedTuple):
     """What the UDP length covers; padding of the Ethernet frame is not part of it."""
     tags: bytes = b""
     """The VLAN tags as they came, outer first: 2 octets of type and 2 of control each."""
-
-    @property
-    def s_vlan(self) -> int:
-        """Id of the outer tag; 0 = none."""
-        return _vlan_id(self.tags[:_TAG_LEN])
-
-    @property
-    def c_vlan(self) -> int:
-        """Id of the inner tag; 0 = none."""
-        return _vlan_id(self.tags[_TAG_LEN:])
+    s_vlan: int = 0
+    """Id of the outer tag; 0 = none."""
+    c_vlan: int = 0
+    """Id of the inner tag; 0 = none."""
 
 
 def _vlan_id(tag: bytes) -> int:
@@ -79,19 +73,17 @@ def parse(octets: bytes) -> Frame | Counter | None:
     frame = _parse_untagged(octets[:_TAGS_AT] + octets[end:])
     if frame is None:
         return None
-    if not _is_line(tags):
-        return Counter.PASS_VLAN_TAGS
-    return frame._replace(tags=tags) if isinstance(frame, Frame) else frame
-
-
-def _is_line(tags: bytes) -> bool:
-    """At most two tags, none behind the id 0, which is no VLAN, and none with the reserved id."""
     outer, inner = _vlan_id(tags[:_TAG_LEN]), _vlan_id(tags[_TAG_LEN:])
-    return (
-        len(tags) <= MAX_TAGS * _TAG_LEN
-        and (outer != 0 or inner == 0)
-        and _VLAN_ID not in (outer, inner)
-    )
+    if len(tags) > MAX_TAGS * _TAG_LEN or not _is_line(outer, inner):
+        return Counter.PASS_VLAN_TAGS
+    if isinstance(frame, Frame):
+        return frame._replace(tags=tags, s_vlan=outer, c_vlan=inner)
+    return frame
+
+
+def _is_line(outer: int, inner: int) -> bool:
+    """No tag stands behind the id 0, which is no VLAN, and none has the reserved id."""
+    return (outer != 0 or inner == 0) and _VLAN_ID not in (outer, inner)
 
 
 def _parse_untagged(octets: bytes) -> Frame | Counter | None:

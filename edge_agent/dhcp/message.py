@@ -15,6 +15,8 @@ _SNAME: Final = slice(44, 108)
 _FILE: Final = slice(108, 236)
 
 _HEADER = struct.Struct("!BBBxIHHIIII16s192xI")
+_CHADDR: Final = 10
+"""Its place among the fields of the header."""
 
 
 class Message(NamedTuple):
@@ -35,10 +37,8 @@ class Message(NamedTuple):
     options: Options
     raw: bytes
     """The UDP payload that this was read from."""
-
-    @property
-    def mac(self) -> Mac:
-        return mac_from_bytes(self.chaddr[:6])
+    mac: Mac
+    """The first six octets of `chaddr`."""
 
     @property
     def broadcast(self) -> bool:
@@ -77,4 +77,6 @@ def _parse(payload: bytes, found: Options | Counter) -> Message | Counter:
         or cookie != codes.MAGIC_COOKIE
     ):
         return Counter.PASS_BOOTP_HEADER
-    return found if isinstance(found, Counter) else Message._make((*fields, found, payload))
+    if isinstance(found, Counter):
+        return found
+    return Message._make((*fields, found, payload, mac_from_bytes(fields[_CHADDR][:6])))

@@ -91,9 +91,10 @@ def test_doubtful_headers_are_refused(changes: dict[str, Any], reason: Counter) 
 def test_frame_is_read(changes: dict[str, Any]) -> None:
     """The payload is what the UDP length covers, without padding of the Ethernet frame."""
     sent = replace(DISCOVER, **changes)
-    assert frame.parse(sent.octets) == frame.Frame(
-        sent.dst_mac, sent.src_mac, sent.src_ip, sent.dst_ip, 68, sent.payload, sent.tags
-    )
+    vlans = [int.from_bytes(sent.tags[at : at + 2], "big") & 0xFFF for at in (2, 6)]
+    addresses = (sent.dst_mac, sent.src_mac, sent.src_ip, sent.dst_ip)
+    expected = frame.Frame(*addresses, 68, sent.payload, sent.tags, *vlans)
+    assert frame.parse(sent.octets) == expected
 
 
 def test_a_short_frame_is_not_dhcp() -> None:
