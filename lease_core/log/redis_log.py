@@ -22,6 +22,7 @@ from lease_core.log.errors import (
     ForeignLogError,
     LogUnavailableError,
 )
+from lease_core.log.held import HeldConnection, HeldScript
 from lease_core.log.keys import Keys
 from lease_core.log.port import (
     MAX_ANSWERS,
@@ -78,12 +79,15 @@ class RedisLog(RedisSnapshots):
         self._reader = reader
         self._replicas = replicas
         reader.response_callbacks.pop("XREAD", None)  # our own reading of the reply is faster
+        self._reading, writing = HeldConnection(reader), HeldConnection(writer)
         append = load_script(writer, "append")
-        self._append = ReplicatedScript(writer, append, replicas) if replicas else append
+        self._append = (
+            ReplicatedScript(writer, append, replicas) if replicas else HeldScript(writing, append)
+        )
         self._committed = load_script(writer, "committed")
         self._claim = load_script(writer, "claim")
         self._create = load_script(writer, "create")
-        self._send = load_script(writer, "send")
+        self._send = HeldScript(writing, load_script(writer, "send"))
 
     @property
     def site(self) -> str:
@@ -265,10 +269,11 @@ class RedisLog(RedisSnapshots):
         words += ["BLOCK", min(block_ms, MAX_BLOCK_MS)] if block_ms else []
         limit_s = min(block_ms, MAX_BLOCK_MS) / 1000 + READ_MARGIN_S
         with translated():
-            execute: Any = self._reader.execute_command
             try:
                 async with asyncio.timeout(limit_s):
-                    got = await execute("XREAD", *words, "STREAMS", *after, *after.values())
+                    got = await self._reading.call(
+                        "XREAD", *words, "STREAMS", *after, *after.values()
+                    )
             except TimeoutError:
                 raise LogUnavailableError(f"no reply from Redis within {limit_s:g} s") from None
         streams = got.items() if isinstance(got, dict) else got or ()

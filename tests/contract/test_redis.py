@@ -9,7 +9,8 @@ import fakeredis
 import pytest
 from redis.asyncio import Redis
 
-from lease_core.domain.commands import Heartbeat
+from lease_core.domain.commands import Heartbeat, ReleaseLease
+from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.errors import (
     ForeignLogError,
     LogUnavailableError,
@@ -348,13 +349,20 @@ async def test_torn_end_of_the_file_stops_the_server(tmp_path: Path) -> None:
         server.start()
 
 
-async def test_a_cancelled_call_ends_whenever_it_comes(log: RedisLog) -> None:
+@pytest.mark.parametrize("kind", ["head", "read", "send"])
+async def test_a_cancelled_call_ends_whenever_it_comes(log: RedisLog, kind: str) -> None:
     """No step of a call swallows a cancellation, or a process could not be ended."""
     await begun(log)
 
     async def ask() -> None:
         while True:
-            await log.head()
+            match kind:
+                case "head":
+                    await log.head()
+                case "read":
+                    await log.read(ZERO_ID)
+                case _:
+                    await log.send(ReleaseLease(req="r", mac=Mac(1), line="l", ip=Ipv4(1)), "bng1")
 
     for steps in range(60):
         asking = asyncio.create_task(ask())
@@ -363,3 +371,19 @@ async def test_a_cancelled_call_ends_whenever_it_comes(log: RedisLog) -> None:
         asking.cancel()
         await asyncio.wait((asking,), timeout=2)
         assert asking.cancelled(), f"cancelled after {steps} turns, it goes on"
+
+
+async def test_calls_at_once_get_their_own_replies(log: RedisLog) -> None:
+    """Who reads beside a waiting reader, or after one that was cancelled, reads what it asked."""
+    head = (await written(log, await begun(log), [lease(1)], "a")).after
+    given_up = asyncio.create_task(log.read(head.last_id, block_ms=LONG_MS))
+    await log.head()
+    given_up.cancel()
+    await asyncio.wait((given_up,), timeout=2)
+    waiting = asyncio.create_task(log.read(head.last_id, block_ms=LONG_MS))
+    await log.head()
+
+    assert [record.seq for record in await log.read(ZERO_ID)] == [1]
+    assert await log.commands(ZERO_ID) == []
+    await written(log, head, [lease(2)], "b")
+    assert [record.seq for record in await waiting] == [2]
