@@ -66,7 +66,7 @@ class Desk:
         ledger = self.ledger
         return FreeList(
             pool,
-            lambda ip: ip in ledger.bound or ip in ledger.removed,
+            (ledger.bound, ledger.removed),
             (ip for ip, last in ledger.freed.items() if last.pool == pool.pool),
         )
 

@@ -1,11 +1,13 @@
 """Which free address comes next: never used ones first, then the one freed longest ago.
 
 A freed address rests as long as the pool allows, so a stranger rarely meets the traffic of the
-last holder. Every operation is O(1) apart from skipping addresses that were taken by name.
+last holder. Every operation is O(1) apart from passing over addresses that are held or were taken
+by name.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import filterfalse
 
 from lease_core.domain.events import PoolAdded
 from lease_core.domain.values import Ipv4
@@ -13,24 +15,31 @@ from lease_core.domain.values import Ipv4
 
 class FreeList:
     def __init__(
-        self, pool: PoolAdded, is_held: Callable[[Ipv4], bool], freed: Iterable[Ipv4]
+        self, pool: PoolAdded, held: Iterable[Mapping[Ipv4, object]], freed: Iterable[Ipv4]
     ) -> None:
-        """Build from a ledger: `is_held` knows bound and removed addresses, `freed` their order."""
+        """Build from a ledger: `held` are its tables of addresses that somebody may have.
+
+        They are looked at as they are when their turn comes. `freed` stand in their order.
+        """
         self._next = pool.first
         self._last = pool.last
-        self._is_held = is_held
+        never_used: Iterator[int] = iter(range(pool.first, pool.last + 1))
+        for table in held:  # a million may be passed over at once, so without a step of Python
+            never_used = filterfalse(table.__contains__, never_used)
+        self._never_used = never_used
         self._named: set[Ipv4] = set()
         self._freed: OrderedDict[Ipv4, None] = OrderedDict.fromkeys(freed)
 
     def pop(self) -> Ipv4 | None:
         """Take the next free address; None when the pool has none."""
-        while self._next <= self._last:
-            ip = self._next
+        for number in self._never_used:
+            ip = Ipv4(number)
             self._next = Ipv4(ip + 1)
             if ip in self._named:
                 self._named.discard(ip)
-            elif not self._is_held(ip) and ip not in self._freed:
+            elif ip not in self._freed:
                 return ip
+        self._next = Ipv4(self._last + 1)
         return self._freed.popitem(last=False)[0] if self._freed else None
 
     def take(self, ip: Ipv4) -> None:

@@ -7,6 +7,7 @@ equal ledgers with equal digests (I3).
 
 import ipaddress
 from bisect import bisect_right, insort
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
@@ -51,7 +52,8 @@ _FIRST = itemgetter(0)
 class Ledger(State):
     """The state of one site, and the events that change it."""
 
-    _by_mac: dict[Mac, tuple[Binding, ...]] = field(default_factory=dict)
+    _by_mac: dict[Mac, Binding | list[Binding]] = field(default_factory=dict)
+    """The binding of a MAC, or a list, never changed, of its bindings on several lines."""
     _networks: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Network and mask of each pool."""
     _ranges: list[tuple[Ipv4, str]] = field(default_factory=list)
@@ -60,14 +62,15 @@ class Ledger(State):
     # --- look-ups ---
 
     def binding_of(self, mac: Mac, line: str) -> Binding | None:
-        for binding in self._by_mac.get(mac, ()):
-            if binding.line == line:
-                return binding
-        return None
+        found = self._by_mac.get(mac)
+        if isinstance(found, Binding):
+            return found if found.line == line else None
+        return next((b for b in found or () if b.line == line), None)
 
     def bindings_of(self, mac: Mac) -> tuple[Binding, ...]:
         """Every binding of a MAC: more than one means that it is seen on more than one line."""
-        return self._by_mac.get(mac, ())
+        found = self._by_mac.get(mac, ())
+        return (found,) if isinstance(found, Binding) else tuple(found)
 
     def first_seq(self, binding: Binding) -> int:
         """The event since which the holder may be promised the address, however often it ended.
@@ -193,7 +196,18 @@ class Ledger(State):
 
     def bind(self, binding: Binding) -> None:
         self.bound[binding.ip] = binding
-        self._by_mac[binding.mac] = (*self._by_mac.get(binding.mac, ()), binding)
+        others = self.bindings_of(binding.mac)
+        self._by_mac[binding.mac] = [*others, binding] if others else binding
+
+    def bind_many(self, bindings: Sequence[Binding]) -> None:
+        """Bind several at once, no two of which have the same address."""
+        by_mac = {b.mac: b for b in bindings}
+        if len(by_mac) == len(bindings) and self._by_mac.keys().isdisjoint(by_mac):
+            self._by_mac.update(by_mac)
+            self.bound.update([(b.ip, b) for b in bindings])
+            return
+        for binding in bindings:
+            self.bind(binding)
 
     def _end(self, ip: Ipv4, mac: Mac, seq: int, declined_s: int | None = None) -> None:
         binding = self.bound.get(ip)
@@ -203,9 +217,9 @@ class Ledger(State):
                 f"{mac_text(mac)} that does not exist"
             )
         del self.bound[ip]
-        rest = tuple(b for b in self._by_mac[mac] if b is not binding)
+        rest = [b for b in self.bindings_of(mac) if b is not binding]
         if rest:
-            self._by_mac[mac] = rest
+            self._by_mac[mac] = rest if len(rest) > 1 else rest[0]
         else:
             del self._by_mac[mac]
         self.removed[ip] = Removal(binding, seq, declined_s)

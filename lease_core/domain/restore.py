@@ -6,7 +6,7 @@ digest tells.
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from itertools import product
+from itertools import groupby, product
 from types import NoneType
 from typing import Any, Final
 
@@ -31,7 +31,6 @@ _TYPES: Final[dict[object, set[tuple[type, ...]]]] = {
     "retired": {(str, str)},
     "snapshot": {(str, int, str, str, str)},
     "pool": {_POOL, (*_POOL, str, int)},
-    "bound": {_HELD},
     "removed": {(*_HELD, int, *two, bool) for two in product(_OPTIONAL, _OPTIONAL)},
     "freed": {(*_HELD, bool)},
     "declines": {(str, int, int)},
@@ -55,7 +54,6 @@ class Restoring:
             "retired": self._retired,
             "snapshot": self._snapshot,
             "pool": self._pool,
-            "bound": self._bound,
             "removed": self._removed,
             "freed": self._freed,
             "declines": self._declines,
@@ -70,11 +68,14 @@ class Restoring:
         Raises:
             LedgerError: one has another form, or contradicts those before it.
         """
-        for row in rows:
-            kind = row[0] if row else None
-            if tuple(map(type, row)) not in _TYPES.get(kind, ()):
-                raise LedgerError(f"a row of kind {kind!a:.40} has another form")
-            self._take[kind](*row[1:])
+        for kind, alike in groupby(rows, lambda row: row[0] if row else None):
+            if kind == "bound":
+                self._bound(list(alike))
+                continue
+            for row in alike:
+                if tuple(map(type, row)) not in _TYPES.get(kind, ()):
+                    raise LedgerError(f"a row of kind {kind!a:.40} has another form")
+                self._take[kind](*row[1:])
 
     def _check(self, *, is_right: bool, what: str) -> None:
         if not is_right:
@@ -118,8 +119,28 @@ class Restoring:
             self._check(is_right=False, what=what)
         return Binding(Mac(mac), sys.intern(line), address, ledger.pools[pool].pool, seq)
 
-    def _bound(self, *held: Any) -> None:
-        self.ledger.bind(self._binding("bound", held))
+    def _bound(self, rows: Sequence[Any]) -> None:
+        """Live bindings, which are most of the rows, column by column."""
+        columns = list(zip(*rows, strict=True)) if {*map(len, rows)} == {len(_HELD)} else []
+        if [{*map(type, column)} for column in columns] != [{kind} for kind in _HELD]:
+            raise LedgerError("a row of kind bound has another form")
+        _, macs, lines, ips, pools, seqs = columns
+        ledger = self.ledger
+        tables = (ledger.bound, ledger.removed, ledger.freed)
+        is_new = all(table.keys().isdisjoint(ips) for table in tables)
+        in_range = min(macs) >= 0 <= min(ips) and max(macs) < 1 << 48 and max(ips) < 1 << 32
+        self._check(
+            is_right=is_new
+            and in_range
+            and 0 < min(seqs) <= max(seqs) <= ledger.seq
+            and len({*ips}) == len(ips)
+            and ledger.pools.keys() >= {*pools},
+            what="bound",
+        )
+        line_of = {line: sys.intern(line) for line in {*lines}}
+        pool_of = {name: pool.pool for name, pool in ledger.pools.items()}
+        held = (macs, map(line_of.get, lines), ips, map(pool_of.get, pools), seqs)
+        ledger.bind_many(list(map(Binding._make, zip(*held, strict=True))))
 
     def _removed(self, *values: Any) -> None:
         *held, seq, declined_s, quarantine_s, is_former = values

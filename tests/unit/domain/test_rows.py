@@ -227,7 +227,7 @@ class TestDigests:
         """MAC, address, line, pool and event each change the digest."""
         binding = Binding(Mac(1), "a", Ipv4(2), "p", 3)
 
-        assert bindings_digest([binding]) != bindings_digest([replace(binding, **change)])
+        assert bindings_digest([binding]) != bindings_digest([binding._replace(**change)])
 
     def test_columns_have_the_digest_of_their_bindings(self) -> None:
         """Ledgers add bindings one by one, edges by the thousand."""
