@@ -13,6 +13,7 @@ from edge_agent.agent.status import Status
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.packet_socket import PacketSocket, PacketSocketError
 from edge_agent.datapath.port import Datapath
+from edge_agent.sync.filling import fill
 from edge_agent.sync.follower import LOST, Follower
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.reconcile import reconcile
@@ -213,6 +214,11 @@ class Runtime:
     async def _rebuild(self) -> Position:
         position = self.edge.position()
         assert position
+        if not position.seq and self.edge.projection.is_empty:
+            projection = self.edge.projection
+            filled = await fill(projection, self._log, position.genesis, now().boot_ns)
+            if filled:
+                return self._go_on(*filled, corrected=0)
         ledger, end = await replay(self._log, position.genesis, position)
         return self._go_on_from(ledger, end)
 
@@ -247,12 +253,16 @@ class Runtime:
         """Make the tables what the log says, and follow it from there."""
         self.edge.begin_anew()
         wrong = reconcile(self.edge.projection, ledger, now().boot_ns)
+        return self._go_on(ledger, end, corrected=wrong)
+
+    def _go_on(self, ledger: Ledger, end: Position, *, corrected: int) -> Position:
+        """The tables are what the log says."""
         is_asked = ledger.recovery and ledger.recovery.incarnation == self.edge.incarnation
         if ledger.edge and not is_asked:
             self.edge.heed_life(ledger.edge.incarnation, now())
         self.edge.recovers(ledger.recovery is not None)
         self.edge.adopt(end)
-        audit.warning("edge.resynced", corrected=wrong, seq=end.seq, **self._who())
+        audit.warning("edge.resynced", corrected=corrected, seq=end.seq, **self._who())
         return end
 
     # --- time ---

@@ -118,6 +118,11 @@ class Projection:
                 self._count_out(key, found)
                 self._take_out(key)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing stands in the tables, not even what is owed."""
+        return not any(len(keys) for keys, _ in self.datapath.rows())
+
     def _found_under(self, keys: Iterable[SubscriberKey]) -> Iterator[Entry]:
         for key in keys:
             found = self.datapath.lookup(key)

@@ -53,7 +53,7 @@ def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
     for mac, entries in right.items():
         _close_holes(projection, mac, entries)
     missing = _put_missing(projection, ledger, now_boot_ns)
-    _settle_removals(projection, ledger, now_boot_ns)
+    settle_removals(projection, ledger, now_boot_ns)
     if wrong or renewed:
         projection.recount()
     return renewed + max(len(wrong), missing)
@@ -146,12 +146,12 @@ def _put_missing(projection: Projection, ledger: Ledger, now_boot_ns: int) -> in
         portion = range(done, min(done + PORTION, len(bindings)))
         new = (lease_of(bindings[at]) for at in portion)
         put = put_newcomers(projection, new, now_boot_ns)
-        missing += put or _put_one(projection, bindings[done], ledger, now_boot_ns)
+        missing += put or put_one(projection, bindings[done], ledger, now_boot_ns)
         done += put or 1
     return missing
 
 
-def _put_one(projection: Projection, binding: Binding, ledger: Ledger, now_boot_ns: int) -> bool:
+def put_one(projection: Projection, binding: Binding, ledger: Ledger, now_boot_ns: int) -> bool:
     """Put a binding that may be there; return whether it was missing."""
     line = projection.line_of(binding.line)
     if line and projection.find(binding.mac, line):
@@ -166,7 +166,7 @@ def _put_one(projection: Projection, binding: Binding, ledger: Ledger, now_boot_
     return line is not None
 
 
-def _settle_removals(projection: Projection, ledger: Ledger, now_boot_ns: int) -> None:
+def settle_removals(projection: Projection, ledger: Ledger, now_boot_ns: int) -> None:
     """Owe exactly the acknowledgements that the log still waits for, and keep what rests."""
     for owed in projection.removals.all():
         if owed.ip not in ledger.removed and not _is_unserved(projection, ledger, owed):

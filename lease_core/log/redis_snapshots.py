@@ -20,6 +20,7 @@ from lease_core.log.snapshot_port import (
 )
 
 _META: Final = tuple(field.name for field in fields(SnapshotMeta))
+"""The last one, `octets`, older programs did not write."""
 _ARCHIVED: Final = tuple(field.name for field in fields(Archived))
 _NUMBER: Final = re.compile(rb"0|[1-9][0-9]{0,17}")
 _TEXT: Final = re.compile(rb"[ -~]{1,160}")
@@ -117,8 +118,9 @@ class RedisSnapshots:
 
 
 def _meta(values: Sequence[bytes | None]) -> SnapshotMeta | None:
-    found = _read(_META, values, numbers=("seq", "commit_ms", "epoch", "chunks"))
-    return SnapshotMeta(**found) if found and found["chunks"] <= MAX_CHUNKS else None
+    found = _read(_META[:-1], values[:-1], numbers=("seq", "commit_ms", "epoch", "chunks"))
+    octets = _read(_META[-1:], values[-1:], numbers=()) or {}
+    return SnapshotMeta(**found, **octets) if found and found["chunks"] <= MAX_CHUNKS else None
 
 
 def _read(

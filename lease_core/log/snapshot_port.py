@@ -18,7 +18,8 @@ LOST_THE_LOG: Final = ("foreign", "regressed", "stale")
 class SnapshotMeta:
     """What a snapshot is of: the state after event `seq`, whose hash, time and epoch these are.
 
-    `digest` is over the rows in its `chunks` chunks.
+    `digest` is over the rows in its `chunks` chunks, `octets` over these as they stand there; ""
+    = it was written by an older program.
     """
 
     genesis: str
@@ -28,6 +29,7 @@ class SnapshotMeta:
     epoch: int
     digest: str
     chunks: int
+    octets: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,27 @@ from dataclasses import replace
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
 
+from lease_core.domain.columns import Bindings, check_bindings, pack_bindings
 from lease_core.domain.events import Event
-from lease_core.domain.ledger import Ledger
+from lease_core.domain.ledger import Ledger, LedgerError
+from lease_core.domain.rows import rows_of
 from lease_core.log.errors import LogUnavailableError, SnapshotError
 from lease_core.log.layout import MAX_VALUE_OCTETS
 from lease_core.log.port import Head, SiteLog
 from lease_core.log.reader import GapError, Position
 from lease_core.log.replay import fold, replay
-from lease_core.log.snapshot import decode_rows, load_snapshot, newest_snapshot, write_snapshot
+from lease_core.log.snapshot import (
+    decode_rows,
+    encode_rows,
+    load_columns,
+    load_snapshot,
+    newest_columns,
+    newest_snapshot,
+    write_snapshot,
+)
 from lease_core.log.snapshot_port import MAX_CHUNK_OCTETS, Archived, SnapshotMeta
 from tests.contract.backends import Backend
 from tests.contract.story import GENESIS, begun, known_head, written
@@ -160,15 +171,43 @@ class TestReplay:
         """A chunk that decodes and restores, but says something else, fails the digest."""
         head = await told(log, random_history(1, 150))
         meta = await snapped(log, head.seq)
-        chunk = await log.chunk(meta.seq, 0)
+        chunk = await log.chunk(meta.seq, 1)
         assert chunk
-        rows = [list(row) for row in decode_rows(chunk)]
-        bound = next(row for row in rows if row[0] == "bound")
-        bound[1] += 1
-        await log.put_chunk(meta.seq, 0, msgpack.packb(rows))
+        [first, *rows] = decode_rows(chunk)
+        assert first[0] == "bound"
+        await log.put_chunk(meta.seq, 1, encode_rows([("bound", first[1] + 1, *first[2:]), *rows]))
 
+        for load in (load_snapshot, load_columns):
+            with pytest.raises(SnapshotError, match="digest"):
+                await load(log, meta)
         with pytest.raises(SnapshotError, match="digest"):
-            await load_snapshot(log, meta)
+            await load_snapshot(log, replace(meta, octets=""))
+
+    async def test_columns_say_what_the_rows_say(self, log: SiteLog) -> None:
+        """An edge that reads columns knows the bindings, removals and pools of the ledger (I3)."""
+        head = await told(log, random_history(1, 150))
+        meta = await snapped(log, head.seq)
+        ledger, columns = await load_columns(log, meta)
+        whole = await load_snapshot(log, meta)
+
+        told_of = [each.row(number) for each in columns for number in range(len(each))]
+        assert told_of == list(whole.bound.values())
+        assert (ledger.removed, ledger.pools) == (whole.removed, whole.pools)
+        assert (ledger.seq, ledger.epoch, ledger.edge) == (whole.seq, whole.epoch, whole.edge)
+
+    async def test_a_snapshot_of_rows_alone_is_read(self, log: SiteLog) -> None:
+        """What a program wrote that knew no columns is restored, and no columns are read of it."""
+        head = await told(log, random_history(1, 150))
+        ledger, position = await state_at(log, head.seq)
+        meta = await write_snapshot(log, ledger, position)
+        await log.begin_snapshot(head.seq)
+        await log.put_chunk(head.seq, 0, msgpack.packb(list(rows_of(ledger))))
+        old = replace(meta, chunks=1, octets="")
+        await log.publish_snapshot(old)
+
+        assert await log.snapshots() == [old]
+        assert (await load_snapshot(log, old)).digest() == ledger.digest()
+        assert await newest_columns(log, head) is None
 
     @pytest.mark.parametrize(
         "change",
@@ -237,9 +276,27 @@ class TestReplay:
         assert (await known_head(log)) == head
 
 
+BOUND = Bindings(
+    np.array([1], np.uint64),
+    np.array([2], np.uint32),
+    np.array([3], np.uint64),
+    np.array([0], np.uint32),
+    (("access0", "res-1"),),
+)
+
+
 @pytest.mark.parametrize(
     "octets",
     [
+        *(
+            msgpack.packb([*parts[:at], other, *parts[at + 1 :]])
+            for parts in [pack_bindings(BOUND)]
+            for at in range(5)
+            for other in (b"", b"x", bytes(9 * 4096), "x", 7, [], [["line"]], [["line", 7]])
+            if at < 4 or other != b""
+        ),
+        msgpack.packb([*pack_bindings(BOUND)[:3], b"\1\0", [["line", "pool"]]]),
+        msgpack.packb(pack_bindings(BOUND)[:4]),
         b"",
         b"\x93",
         msgpack.packb({"a": 1}),
@@ -261,3 +318,24 @@ def test_what_is_no_chunk_is_refused(octets: bytes) -> None:
     """Only short rows of plain values are decoded, and sizes are checked before memory is taken."""
     with pytest.raises(SnapshotError):
         decode_rows(octets)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mac": np.array([1 << 48], np.uint64)},
+        {"seq": np.array([0], np.uint64)},
+        {"seq": np.array([10**9], np.uint64)},
+        {"places": (("access0", "no-pool"),)},
+    ],
+)
+def test_columns_that_contradict_the_ledger_are_refused(change: dict[str, Any]) -> None:
+    """MACs, events and pools are what a ledger may hold, and an address is bound once (I1)."""
+    ledger = folded(random_history(1, 150))
+    [pool, *_] = ledger.pools
+    bound = replace(BOUND, places=(("access0", pool),))
+    check_bindings([bound], ledger)
+
+    for columns in ([replace(bound, **change)], [bound, bound]):
+        with pytest.raises(LedgerError):
+            check_bindings(columns, ledger)

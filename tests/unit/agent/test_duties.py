@@ -3,7 +3,7 @@
 from edge_agent.agent.answering import Now
 from edge_agent.agent.duties import REPORTS_AT_ONCE, Duties
 from edge_agent.datapath.memory import MemoryDatapath
-from edge_agent.dhcp.tables import Assignment, Line, SiteState, subscriber_key
+from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, subscriber_key
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.projection import Projection
 from lease_core.domain.commands import Command, ReportExpiry
@@ -56,3 +56,21 @@ def test_a_look_reports_a_bounded_number() -> None:
     duties = duties_of(range(COUNT), sent)
 
     assert len(reports(duties, sent, begins=True)) == REPORTS_AT_ONCE
+
+
+def test_a_binding_without_a_promise_is_taken_to_have_one() -> None:
+    """What a former life of the tables promised is not known: nothing is said before a whole lease
+    time has passed since the start (I1)."""
+    sent: list[Command] = []
+    duties = duties_of(range(0), sent)
+    datapath = duties._datapath
+    datapath.put_pool(1, PoolOptions(Ipv4(0), Ipv4(0), Ipv4(1), 60, b"", "res-1"))
+    datapath._promises.clear()
+
+    assert reports(duties, sent, begins=True) == []
+    later = Now(NOW.boot_ns + 60 * SECOND, NOW.elapsed_ns + 60 * SECOND)
+    datapath.set_state(SiteState(horizon_boot_ns=later.boot_ns + SECOND))
+    duties.report_expiries(Now(later.boot_ns - 1, later.elapsed_ns - 1))
+    assert sent == []
+    duties.report_expiries(later)
+    assert len(sent) == REPORTS_AT_ONCE
