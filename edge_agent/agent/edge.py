@@ -355,7 +355,7 @@ class Edge:
             "datapath": self.datapath.kind,
             "following": self.following,
             "applied": str(self._state.cursor_lo),
-            "digest": f"{self.projection.digest.text()}@{self._state.cursor_lo}",
+            "digest": f"{self.projection.census.digest.text()}@{self._state.cursor_lo}",
             "epoch": str(self._state.epoch),
             "incarnation": self.incarnation,
             "horizon_left_s": str(int(self.horizon.remaining_s(now.elapsed_ns))),

@@ -216,6 +216,7 @@ class Runtime:
         assert position
         if not position.seq and self.edge.projection.is_empty:
             projection = self.edge.projection
+            self.edge.begin_anew()
             filled = await fill(projection, self._log, position.genesis, now().boot_ns)
             if filled:
                 return self._go_on(*filled, corrected=0)

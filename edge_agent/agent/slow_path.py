@@ -30,7 +30,7 @@ class SlowPath:
         answering = Answering(site, datapath, projection, send_frame=send_frame)
         guard = Guard(
             per_line,
-            projection.occupancy.of,
+            projection.census.occupancy.of,
             lambda mac, line: projection.find(mac, line) is not None,
         )
         requests = Requests(answering, send_command, guard)

@@ -113,7 +113,7 @@ def put_strangers(projection: "Projection", bindings: Bindings, now_boot_ns: int
     put = bindings[:written]
     projection.known.add_all(put.mac)
     _promise(projection, put, slots[:written], placed, now_boot_ns)
-    projection.count_in(put)
+    projection.census.add_all(put)
     return written
 
 

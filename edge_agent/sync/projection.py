@@ -5,22 +5,15 @@ discriminators 0, 1, ... without holes, and the kernel looks at 0 alone; on the 
 under a key of its own. A removed binding leaves a tombstone, see `removals`.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import structlog
 
-from edge_agent.datapath.columns import (
-    Rows,
-    are_whole,
-    discriminators,
-    macs_of,
-    places_of,
-)
+from edge_agent.datapath.columns import discriminators, macs_of
 from edge_agent.datapath.port import Datapath, TableFullError
 from edge_agent.dhcp.tables import (
-    CIRCUIT_TAG,
     NO_MAC,
     Assignment,
     KeyMode,
@@ -32,9 +25,9 @@ from edge_agent.dhcp.tables import (
     key_of,
     subscriber_key,
 )
+from edge_agent.sync.census import Census, found_under
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.newcomers import KnownMacs, leases, put_newcomers
-from edge_agent.sync.occupancy import Occupancy
 from edge_agent.sync.pools import Pools
 from edge_agent.sync.removals import (
     NO_LINE,
@@ -46,7 +39,6 @@ from edge_agent.sync.removals import (
     discriminator,
 )
 from edge_agent.sync.slots import Slots
-from lease_core.domain.columns import Bindings, BindingsDigest
 from lease_core.domain.events import (
     AddressDeclined,
     AddressFreed,
@@ -62,10 +54,7 @@ from lease_core.domain.events import (
     RemovalAcked,
 )
 from lease_core.domain.ledger import Binding
-from lease_core.domain.mixing import Words
 from lease_core.domain.values import Ipv4, Mac, mac_text
-
-Entry = tuple[SubscriberKey, Assignment]
 
 MAX_LINES_PER_MAC = 8
 SECOND_NS = 1_000_000_000
@@ -90,10 +79,8 @@ class Projection:
         self.datapath = datapath
         self.lines = lines
         self.unserved = 0
-        self.occupancy = Occupancy(limited)
         self.pools = Pools(datapath)
-        self.digest = BindingsDigest()
-        """Over the live bindings in the tables; the ledger's at the same event is equal (I4)."""
+        self.census = Census(datapath, lines, self.pools, limited)
         self.known = KnownMacs()
         self._max_subscribers = max_subscribers
         self._audit = structlog.get_logger("edge").bind(site=site)
@@ -107,15 +94,15 @@ class Projection:
             is_live = discriminators(keys) < TOMBSTONE
             tombstones += keys[~is_live].tolist()
             keys, rows = keys[is_live], rows[is_live]  # noqa: PLW2901 - the live ones
-            self._count_in_all(keys, rows)
+            self.census.take(keys, rows)
             self.known.add_all(macs_of(keys, rows))
             further += keys[discriminators(keys) != 0].tolist()
         self.slots = Slots(self._max_subscribers, np.concatenate([*used, np.zeros(0, np.uint32)]))
-        self.removals = Removals(self.datapath, self._found_under(tombstones))
-        for key, found in self._found_under(further):
+        self.removals = Removals(self.datapath, found_under(self.datapath, tombstones))
+        for key, found in found_under(self.datapath, further):
             first = self.find(holder(key, found), found.line)
             if first and first[0] != key:
-                self._count_out(key, found)
+                self.census.discard(key, found)
                 self._take_out(key)
 
     @property
@@ -123,72 +110,7 @@ class Projection:
         """Whether nothing stands in the tables, not even what is owed."""
         return not any(len(keys) for keys, _ in self.datapath.rows())
 
-    def _found_under(self, keys: Iterable[SubscriberKey]) -> Iterator[Entry]:
-        for key in keys:
-            found = self.datapath.lookup(key)
-            if found:
-                yield key, found
-
-    def recount(self) -> None:
-        """Read the digest anew from the tables, which somebody else has changed."""
-        self.digest = BindingsDigest()
-        self.occupancy.clear()
-        for keys, rows in self.datapath.rows():
-            is_live = discriminators(keys) < TOMBSTONE
-            self._count_in_all(keys[is_live], rows[is_live])
-
-    def _count_in_all(self, keys: Words, rows: Rows) -> None:
-        """Count live entries in; those of circuits one by one, their lines stand elsewhere."""
-        are_apart = keys >> np.uint64(56) == np.uint64(CIRCUIT_TAG)
-        for key, found in self._found_under(keys[are_apart].tolist()):
-            self._count_in(key, found)
-        are_counted = ~are_apart & are_whole(keys, rows)
-        self.count_in(self._bindings_of(keys[are_counted], rows[are_counted]))
-
-    def add_live(self, digest: BindingsDigest, keys: Words, rows: Rows) -> None:
-        """Add to a digest the bindings that stand in these entries."""
-        is_live = discriminators(keys) < TOMBSTONE
-        is_apart = keys >> np.uint64(56) == np.uint64(CIRCUIT_TAG)
-        for key, found in self._found_under(keys[is_live & is_apart].tolist()):
-            if found.check_ok:
-                digest.add(self.binding_in(key, found))
-        is_whole = is_live & ~is_apart & are_whole(keys, rows)
-        digest.add_all(self._bindings_of(keys[is_whole], rows[is_whole]))
-
-    def _bindings_of(self, keys: Words, rows: Rows) -> Bindings:
-        """Entries of the tables in the words of the log."""
-        fields, place = places_of(rows)
-        lines = (Line(ifindex, s_vlan, c_vlan) for ifindex, s_vlan, c_vlan, _ in fields)
-        names = (self.pools.name_of(number) for *_, number in fields)
-        places = list(zip(map(self.lines.text, lines), names, strict=True))
-        ips = rows["ip_be"].astype(np.uint32)
-        return Bindings(macs_of(keys, rows), ips, rows["seq"], place, places)
-
-    def count_in(self, bindings: Bindings) -> None:
-        """Bindings are in the tables now."""
-        self.digest.add_all(bindings)
-        counts = np.bincount(bindings.place, minlength=len(bindings.places)).tolist()
-        for (text, _), count in zip(bindings.places, counts, strict=True):
-            line = self.lines.parse(text) if self.occupancy.counts_any else None
-            if line:
-                self.occupancy.add(line, count)
-
-    def _count_in(self, key: SubscriberKey, found: Assignment) -> None:
-        if found.check_ok:
-            self.digest.add(self.binding_in(key, found))
-            self.occupancy.add(found.line)
-
-    def _count_out(self, key: SubscriberKey, found: Assignment) -> None:
-        if found.check_ok:
-            self.digest.discard(self.binding_in(key, found))
-            self.occupancy.discard(found.line)
-
     # --- look-ups ---
-
-    def binding_in(self, key: SubscriberKey, found: Assignment) -> Binding:
-        """An entry of the tables in the words of the log."""
-        line, pool = self.lines.text(found.line), self.pools.name_of(found.pool_id)
-        return Binding(holder(key, found), line, found.ip, pool, found.seq)
 
     def find(self, mac: Mac, line: Line) -> tuple[SubscriberKey, Assignment] | None:
         """The binding of a subscriber, under whichever key it stands."""
@@ -334,7 +256,7 @@ class Projection:
         if isinstance(key, str):
             return key
         if found:
-            self._count_out(*found)
+            self.census.discard(*found)
         slot = found[1].slot if found else self.slots.take()
         if slot is None:
             return "no slot is left; raise max_subscribers"
@@ -343,7 +265,7 @@ class Projection:
             put = Assignment(binding.ip, number, slot, line, binding.seq, mac=owner)
             self.known.add(binding.mac)
             self.datapath.put(key, put)
-            self._count_in(key, put)
+            self.census.add(key, put)
         except TableFullError as error:
             self.slots.give(slot)
             return str(error)
@@ -375,7 +297,7 @@ class Projection:
 
     def remove(self, key: SubscriberKey, assignment: Assignment, ref: int) -> None:
         """Take a binding from the kernel and leave a tombstone; the last of the MAC fills in."""
-        self._count_out(key, assignment)
+        self.census.discard(key, assignment)
         is_kept = self.entomb(holder(key, assignment), assignment, ref)
         self._take_out(key)
         if not is_kept:  # the table was full; there is room now

@@ -55,7 +55,7 @@ def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
     missing = _put_missing(projection, ledger, now_boot_ns)
     settle_removals(projection, ledger, now_boot_ns)
     if wrong or renewed:
-        projection.recount()
+        projection.census.retake()
     return renewed + max(len(wrong), missing)
 
 

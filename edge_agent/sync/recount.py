@@ -30,7 +30,7 @@ class Recount:
 
     def see(self, keys: Words, rows: Rows) -> None:
         if self._sum is not None:
-            self._projection.add_live(self._sum, keys, rows)
+            self._projection.census.add_to(self._sum, keys, rows)
 
     def end(self, now_ns: int) -> None:
         """Take over what was counted, unless an event changed the tables meanwhile."""
@@ -38,9 +38,9 @@ class Recount:
         if counted is None or self._cursor() != self._applied:
             return
         self._due_ns = now_ns + RECOUNT_NS
-        if counted.text() != self._projection.digest.text():
+        if counted.text() != self._projection.census.digest.text():
             self._audit.critical("table.changed", seq=self._applied)
-            self._projection.digest = counted
+            self._projection.census.digest = counted
 
     def _cursor(self) -> int:
         return self._projection.datapath.state().cursor_lo

@@ -107,7 +107,7 @@ async def _start(url: str, size: int, datapath: XdpDatapath, digest: str) -> flo
     start = time.perf_counter()
     projection = await _rebuilt(log, datapath, size)
     taken = time.perf_counter() - start
-    assert projection.digest.text() == digest
+    assert projection.census.digest.text() == digest
     await log.close()
     return size / taken
 

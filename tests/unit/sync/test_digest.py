@@ -31,7 +31,7 @@ def log_says(records: tuple[Record, ...]) -> str:
 
 def tables_say(datapath: MemoryDatapath) -> str:
     """What a new process tells of the tables."""
-    return projection_of(datapath).digest.text()
+    return projection_of(datapath).census.digest.text()
 
 
 def test_digest_follows_every_event() -> None:
@@ -44,8 +44,10 @@ def test_digest_follows_every_event() -> None:
             projection.apply(record, NOW_BOOT)
             if number % 3 == 0:
                 projection.apply(record, NOW_BOOT)
-            assert projection.digest.text() == log_says(records[:number]), f"{seed}: {number}"
-        assert tables_say(datapath) == projection.digest.text()
+            assert projection.census.digest.text() == log_says(records[:number]), (
+                f"{seed}: {number}"
+            )
+        assert tables_say(datapath) == projection.census.digest.text()
 
 
 def test_digest_of_mutilated_tables_differs_until_they_are_mended() -> None:
@@ -59,10 +61,10 @@ def test_digest_of_mutilated_tables_differs_until_they_are_mended() -> None:
         MUTILATIONS[kind](random.Random(1), datapath, *live[0])
         projection = Projection(datapath, LINES, 64)
         if kind not in {"hole", "twice"}:
-            assert projection.digest.text() != log_says(records), kind
+            assert projection.census.digest.text() != log_says(records), kind
         reconcile(projection, ledger_of(records), NOW_NS)
 
-        assert projection.digest.text() == log_says(records) == tables_say(datapath), kind
+        assert projection.census.digest.text() == log_says(records) == tables_say(datapath), kind
 
 
 def test_bindings_of_other_lines_are_missing() -> None:
@@ -71,5 +73,7 @@ def test_bindings_of_other_lines_are_missing() -> None:
     projection = projection_of(open_tables(), records, Lines({"access1": 8}))
     bound = ledger_of(records).bound.values()
 
-    assert projection.digest.text() == bindings_digest(b for b in bound if b.line == "access1")
-    assert projection.digest.text() != bindings_digest(bound)
+    assert projection.census.digest.text() == bindings_digest(
+        b for b in bound if b.line == "access1"
+    )
+    assert projection.census.digest.text() != bindings_digest(bound)

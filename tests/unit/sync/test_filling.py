@@ -64,7 +64,7 @@ async def test_a_filled_table_is_a_reconciled_one(seed: int) -> None:
     assert view(filled) == view(reconciled) == expected(ledger)
     assert told(filled) == told(reconciled)
     is_ours = (b for b in ledger.bound.values() if LINES.parse(b.line))
-    assert projection.digest.text() == bindings_digest(is_ours)
+    assert projection.census.digest.text() == bindings_digest(is_ours)
 
 
 async def test_lines_of_others_and_those_without_room_are_remembered() -> None:

@@ -58,7 +58,7 @@ def test_many_at_a_time_are_as_one_by_one(seed: int) -> None:
 
     assert view(many) == view(one) == expected(ledger_of(records))
     assert promises(many) == promises(one)
-    assert projection.digest.text() == bindings_digest(ledger_of(records).bound.values())
+    assert projection.census.digest.text() == bindings_digest(ledger_of(records).bound.values())
 
 
 def test_newcomers_go_together() -> None:

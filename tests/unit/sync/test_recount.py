@@ -48,16 +48,18 @@ def test_a_deleted_entry_shows_in_the_digest(
     """The next sweep that is due counts what is there, and says so once."""
     recount = Recount(projection)
     sweep(recount, tables, 0)
-    assert projection.digest.text() == log_says()
+    assert projection.census.digest.text() == log_says()
     key = next(key for key, _ in tables.entries() if discriminator(key) < TOMBSTONE)
     tables.remove(key)
     with capture_logs() as lines:
         sweep(recount, tables, RECOUNT_NS - 1)
-        assert projection.digest.text() == log_says()
+        assert projection.census.digest.text() == log_says()
         sweep(recount, tables, RECOUNT_NS)
         sweep(recount, tables, 2 * RECOUNT_NS)
 
-    assert projection.digest.text() == projection_of(tables).digest.text() != log_says()
+    assert (
+        projection.census.digest.text() == projection_of(tables).census.digest.text() != log_says()
+    )
     assert [(line["event"], line["log_level"]) for line in lines] == [("table.changed", "critical")]
 
 
@@ -75,4 +77,4 @@ def test_a_sweep_that_events_fell_into_counts_nothing(
         recount.end(0)
 
     assert lines == []
-    assert projection.digest.text() == log_says()
+    assert projection.census.digest.text() == log_says()
