@@ -34,7 +34,7 @@ FAULTS_FOR = {
     "horizon_after_commit": ("allocator-lossy",),
     "any_ack_will_do": ("replay", "revoke"),
     "no_former_life": ("reboot",),
-    "speaks_before_horizon": ("reboot", "revoke"),
+    "speaks_before_horizon": ("reboot", "revoke", "mute"),
     "stretched_horizon": ("slew", "kill-agent", "redis-down"),
     "step_forgotten": ("boot-step", "kill-agent", "revoke"),
     "promise_in_memory": ("kill-agent", "revoke"),
