@@ -151,7 +151,7 @@ class TestVerify:
         say(f"{digest}@{seq}")
         rows = {row["who"]: row["verdict"] for row in told.rows("verify", "ams01")}
         assert rows["allocator core-1#5f0c"] == "equal"
-        say(f"{'ab' * 16}@{seq}")
+        say(f"{'ab' * 8}@{seq}")
         rows = {row["who"]: row["verdict"] for row in told.rows("verify", "ams01", code=1)}
         assert rows["allocator core-1#5f0c"] == "differs"
 
