@@ -1,6 +1,6 @@
 """Measure against a peer or a ceiling in the same run.
 
-scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | service | fleet | all
+scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | service | fleet | storm | all
 """
 
 import argparse
@@ -22,6 +22,7 @@ COMMANDS = {
     "coldstart": "an edge and an allocator that start from a snapshot, up to a million leases",
     "service": "new subscribers through everything, against Kea",
     "fleet": "many sites: idle ones, and leases spread over them",
+    "storm": "all known subscribers at once after a power cut, and new ones among them",
 }
 
 

@@ -8,10 +8,13 @@
  *   new        DISCOVER, OFFER, REQUEST, ACK, once for each client
  *   again      the same again and again, of clients that have done it once before the clock starts
  *   renew      REQUEST with the address that the client got before the clock started, ACK
+ *   storm      the same, once for each client and evenly over the time; between every ten of them
+ *              a client that is new
  *
  * Clients are FIRST .. FIRST + CLIENTS - 1; chaddr = Ethernet source = 02:be and the number. The
- * low bits of xid name the exchange. One JSON line at the end: what was done in how long, and how
- * much processor time it took here and in the process SERVER.
+ * low bits of xid name the exchange. One JSON line at the end: what was done in how long, how much
+ * of it by clients that are new, how often each kind had to ask again, and how much processor time
+ * it took here and in the process SERVER.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -41,13 +44,16 @@
 #define RETRY_NS (1200 * 1000000LL)
 #define SCAN_NS (20 * 1000000LL)
 #define SOCKET_BUFFER (16 << 20)
+#define STORM_KNOWN 10 /* between two that are new */
+#define STORM_GRACE 5 /* seconds for the last ones */
 
-enum mode { MODE_DISCOVER, MODE_NEW, MODE_AGAIN, MODE_RENEW, MODES };
+enum mode { MODE_DISCOVER, MODE_NEW, MODE_AGAIN, MODE_RENEW, MODE_STORM, MODES };
 enum message { DISCOVER = 1, OFFER = 2, REQUEST = 3, ACK = 5, NAK = 6 };
 
 struct exchange {
 	uint32_t xid;
 	bool is_busy;
+	bool is_new; /* in a storm */
 	uint8_t expected; /* message type; 0 = any frame with this xid */
 	int64_t sent_ns;
 	int64_t begun_ns;
@@ -60,9 +66,10 @@ struct load {
 	uint32_t first, clients, window;
 	uint32_t *addresses; /* of each client, as the last ACK had it */
 	bool is_renewing;
+	double rate; /* exchanges begun a second; 0 = as many as the window has room for */
 	struct exchange exchanges[WINDOW_MAX];
 	uint32_t generation;
-	uint64_t begun, done, resent, refused;
+	uint64_t begun, done, resent, refused, new_done, new_resent;
 	int64_t waited_ns;
 	struct mmsghdr out[BATCH], in[BATCH];
 	struct iovec out_parts[BATCH], in_parts[BATCH];
@@ -224,12 +231,19 @@ static void queue(struct load *load, struct exchange *exchange, int64_t now)
 
 static void begin(struct load *load, struct exchange *exchange, int64_t now)
 {
-	uint32_t number = exchange - load->exchanges, client = load->begun++ % load->clients;
+	uint32_t number = exchange - load->exchanges, client = load->begun % load->clients;
+	bool is_storm = load->is_renewing && load->mode == MODE_STORM;
 
+	exchange->is_new = is_storm && load->begun % (STORM_KNOWN + 1) == STORM_KNOWN;
+	if (exchange->is_new)
+		client = load->clients + load->begun / (STORM_KNOWN + 1);
+	else if (is_storm)
+		client = load->begun - load->begun / (STORM_KNOWN + 1);
+	load->begun++;
 	exchange->xid = ++load->generation << WINDOW_BITS | number;
 	exchange->is_busy = true;
 	exchange->begun_ns = now;
-	if (load->is_renewing) {
+	if (load->is_renewing && !exchange->is_new) {
 		exchange->expected = ACK;
 		write_renewal(exchange, load->first + client, load->addresses[client]);
 	} else {
@@ -244,6 +258,7 @@ static void finish(struct load *load, struct exchange *exchange, int64_t now)
 	exchange->is_busy = false;
 	load->waited_ns += now - exchange->begun_ns;
 	load->done++;
+	load->new_done += exchange->is_new;
 }
 
 static void note_address(struct load *load, const uint8_t *reply)
@@ -309,6 +324,7 @@ static void resend_late(struct load *load, int64_t now)
 
 		if (exchange->is_busy && now - exchange->sent_ns > RETRY_NS) {
 			load->resent++;
+			load->new_resent += exchange->is_new;
 			queue(load, exchange, now);
 		}
 	}
@@ -321,16 +337,20 @@ static double run(struct load *load, uint64_t limit, double seconds)
 	int64_t start = now_ns(), end = start + seconds * NS_PER_S, scanned = start, now = start;
 
 	load->begun = load->done = load->resent = load->refused = 0;
+	load->new_done = load->new_resent = 0;
 	load->waited_ns = 0;
 	memset(load->exchanges, 0, sizeof(load->exchanges));
 	while (now < end && (!limit || load->done + load->refused < limit)) {
 		for (uint32_t i = 0; i < load->window; i++) {
-			if (!load->exchanges[i].is_busy && (!limit || load->begun < limit))
-				begin(load, &load->exchanges[i], now);
+			if (load->exchanges[i].is_busy || (limit && load->begun >= limit))
+				continue;
+			if (load->rate && load->begun >= load->rate * (now - start) / NS_PER_S)
+				break;
+			begin(load, &load->exchanges[i], now);
 		}
 		flush(load);
 		if (!receive(load))
-			poll(&ready, 1, 10);
+			poll(&ready, 1, load->rate ? 1 : 10);
 		now = now_ns();
 		if (now - scanned > SCAN_NS) {
 			resend_late(load, now);
@@ -369,16 +389,18 @@ static void prepare(struct load *load)
 
 static int usage(void)
 {
-	fputs("blaster INTERFACE discover|new|again|renew CLIENTS WINDOW SECONDS [FIRST [SERVER]]\n", stderr);
+	fputs("blaster INTERFACE discover|new|again|renew|storm CLIENTS WINDOW SECONDS "
+	      "[FIRST [SERVER]]\n", stderr);
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	static const char *const modes[] = { "discover", "new", "again", "renew" };
+	static const char *const modes[] = { "discover", "new", "again", "renew", "storm" };
 	static struct load load;
 	clockid_t server_clock = CLOCK_PROCESS_CPUTIME_ID;
 	double seconds, taken, busy, served;
+	uint64_t limit = 0;
 	unsigned int mode = 0;
 
 	if (argc < 6)
@@ -402,18 +424,27 @@ int main(int argc, char **argv)
 	load.fd = open_socket(argv[1]);
 	prepare(&load);
 
-	if (load.mode == MODE_AGAIN || load.mode == MODE_RENEW)
-		run(&load, load.clients, 60);
-	load.is_renewing = load.mode == MODE_RENEW;
+	if (load.mode >= MODE_AGAIN)
+		run(&load, load.clients, 240);
+	load.is_renewing = load.mode >= MODE_RENEW;
+	if (load.mode == MODE_NEW)
+		limit = load.clients;
+	if (load.mode == MODE_STORM) {
+		limit = load.clients + load.clients / STORM_KNOWN;
+		load.rate = limit / seconds;
+		seconds += STORM_GRACE;
+	}
 	busy = read_clock(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
 	served = read_clock(server_clock) / 1e9;
-	taken = run(&load, load.mode == MODE_NEW ? load.clients : 0, seconds);
+	taken = run(&load, limit, seconds);
 	busy = read_clock(CLOCK_PROCESS_CPUTIME_ID) / 1e9 - busy;
 	served = argc > 7 ? read_clock(server_clock) / 1e9 - served : 0;
 	printf("{\"done\": %llu, \"seconds\": %.3f, \"cpu_s\": %.3f, \"server_s\": %.3f, "
-	       "\"per_s\": %.1f, \"resent\": %llu, \"refused\": %llu, \"mean_us\": %.1f}\n",
+	       "\"per_s\": %.1f, \"resent\": %llu, \"refused\": %llu, \"new_done\": %llu, "
+	       "\"new_resent\": %llu, \"mean_us\": %.1f}\n",
 	       (unsigned long long)load.done, taken, busy, served, load.done / taken,
 	       (unsigned long long)load.resent, (unsigned long long)load.refused,
+	       (unsigned long long)load.new_done, (unsigned long long)load.new_resent,
 	       load.done ? load.waited_ns / 1e3 / load.done : 0.0);
 	return 0;
 }

@@ -16,7 +16,8 @@ RELAY_SIDE = "access1"
 
 @dataclass(frozen=True, slots=True)
 class Blast:
-    """What the blaster did, in how long; `resent` = requests that it had to repeat.
+    """What the blaster did, in how long; `resent` = requests that it had to repeat, `new_` = of
+    clients that a storm meets for the first time.
 
     `cpu_s` is its own processor time, `server_s` that of the server's process, if it was named.
     """
@@ -28,6 +29,8 @@ class Blast:
     per_s: float
     resent: int
     refused: int
+    new_done: int
+    new_resent: int
     mean_us: float
 
 
