@@ -8,7 +8,8 @@ from lease_core.domain.values import printable
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.layout import Flat
 from lease_core.log.port import Answered, Unreadable
-from lease_core.log.wire import decode_answer, decode_command, decode_event
+from lease_core.log.runs import decode_events
+from lease_core.log.wire import decode_answer, decode_command
 
 Entries = Sequence[tuple[bytes, Flat]]
 """Entry ids, each with its fields, in order."""
@@ -21,13 +22,11 @@ def records_of(entries: Entries) -> list[Record]:
         UnreadableEntryError: the first cannot be read.
     """
     records: list[Record] = []
-    for entry_id, flat in entries:
-        try:
-            records.append(decode_event(entry_id, flat))
-        except UnreadableEntryError:
-            if not records:
-                raise
-            break
+    try:
+        records.extend(decode_events(entries))
+    except UnreadableEntryError:
+        if not records:
+            raise
     return records
 
 

@@ -30,25 +30,25 @@ Envelope = tuple[tuple[bytes, ...], tuple[bytes, ...]]
 
 NUL: Final = b"\0"
 MAX_VALUE_OCTETS: Final = 2048
-_MAX_DIGITS: Final = 18
+MAX_DIGITS: Final = 18
 _FIRST_ATTRIBUTES: Final = ("mac", "ip", "pool", "line", "cause", "req")
 _WIRE_MAC: Final = re.compile(rb"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 
-_OCTETS: Final = {b"%d" % octet: octet for octet in range(256)}
+OCTETS: Final = {b"%d" % octet: octet for octet in range(256)}
 
 T = TypeVar("T")
 
 
 def write_int(value: int) -> bytes:
     """Raises InvalidValueError for what `read_int` would refuse."""
-    if not 0 <= value < 10**_MAX_DIGITS:
-        raise InvalidValueError(f"{value} is out of range; entries hold 0..10^{_MAX_DIGITS}-1")
+    if not 0 <= value < 10**MAX_DIGITS:
+        raise InvalidValueError(f"{value} is out of range; entries hold 0..10^{MAX_DIGITS}-1")
     return b"%d" % value
 
 
 def read_int(octets: bytes) -> int:
     """Raises InvalidValueError for all but plain digits without leading zeros."""
-    if not octets.isdigit() or len(octets) > _MAX_DIGITS or (octets[0] == 0x30 and len(octets) > 1):
+    if not octets.isdigit() or len(octets) > MAX_DIGITS or (octets[0] == 0x30 and len(octets) > 1):
         raise InvalidValueError(f"{printable(octets)!r} is no number")
     return int(octets)
 
@@ -64,7 +64,8 @@ def _write_mac(value: Mac) -> bytes:
     return mac_text(value).encode()
 
 
-def _read_mac(octets: bytes) -> Mac:
+def read_mac(octets: bytes) -> Mac:
+    """Raises InvalidValueError for all but six pairs of lower-case digits with colons between."""
     if not _WIRE_MAC.fullmatch(octets):
         raise InvalidValueError(f"{printable(octets)!r} is no MAC address in lower case")
     return Mac(int(octets.replace(b":", b""), 16))
@@ -76,17 +77,18 @@ def _write_ip(value: Ipv4) -> bytes:
     return b"%d.%d.%d.%d" % (value >> 24, value >> 16 & 255, value >> 8 & 255, value & 255)
 
 
-def _read_ip(octets: bytes) -> Ipv4:
+def read_ip(octets: bytes) -> Ipv4:
+    """Raises InvalidValueError for all but four plain numbers up to 255 with dots between."""
     try:
-        a, b, c, d = map(_OCTETS.__getitem__, octets.split(b"."))
+        a, b, c, d = map(OCTETS.__getitem__, octets.split(b"."))
     except (KeyError, ValueError):
         raise InvalidValueError(f"{printable(octets)!r} is no IPv4 address") from None
     return Ipv4((a << 8 | b) << 16 | c << 8 | d)
 
 
 _CONVERTERS: Final[dict[object, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]] = {
-    Mac: (_write_mac, _read_mac),
-    Ipv4: (_write_ip, _read_ip),
+    Mac: (_write_mac, read_mac),
+    Ipv4: (_write_ip, read_ip),
     int: (write_int, read_int),
     str: (str.encode, bytes.decode),
 }

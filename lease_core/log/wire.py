@@ -122,6 +122,11 @@ def chain(previous: bytes, octets: bytes) -> bytes:
     return blake2b(previous + octets, digest_size=8).digest()
 
 
+def event_shape(names: tuple[bytes, ...], values: Sequence[bytes]) -> Shape[Event]:
+    """What the values of an event are that has these names. Raises InvalidValueError: nothing."""
+    return _shape(names, values, EVENTS, _EVENT_ENVELOPE)
+
+
 def encode_event(event: Event, *, epoch: int, by: str, h: str) -> Fields:
     """Write an event with its envelope.
 
@@ -171,7 +176,7 @@ def decode_event(entry_id: bytes, flat: Flat) -> Record:
     """
     try:
         values = flat[1::2]
-        shape = _shape(tuple(flat[::2]), values, EVENTS, _EVENT_ENVELOPE)
+        shape = event_shape(tuple(flat[::2]), values)
         octets = shape.hashed(entry_id, values)
         event = shape.read(values)
         h = values[shape.h_at]
