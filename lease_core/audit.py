@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from lease_core.domain.events import Event
+from lease_core.domain.events import Event, Record
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 from lease_core.outlet import Outlet
 
@@ -75,11 +75,33 @@ def tell_events(
     A line costs more than deciding what it tells, and the log has every event anyway.
     """
     if len(told) > LINES_A_BATCH:
-        counts = Counter(event_name(event) for event, _ in told)
-        log.info("events", stage=stage, first=told[0][1], last=told[-1][1], **counts)
+        _tell_many(log, stage, [event for event, _ in told], told[0][1], told[-1][1])
         return
     for event, number in told:
         log.info(event_name(event), **(fields_of(event) | {"stage": stage, key: number}))
+
+
+def tell_records(
+    log: structlog.typing.FilteringBoundLogger, stage: str, records: Sequence[Record]
+) -> None:
+    """`tell_events` of records, with their entry ids."""
+    if len(records) > LINES_A_BATCH:
+        events = [record.event for record in records]
+        _tell_many(log, stage, events, records[0].entry_id, records[-1].entry_id)
+        return
+    tell_events(log, stage, [(record.event, record.entry_id) for record in records])
+
+
+def _tell_many(
+    log: structlog.typing.FilteringBoundLogger,
+    stage: str,
+    events: Sequence[Event],
+    first: int | str,
+    last: int | str,
+) -> None:
+    kinds = Counter(map(type, events))
+    counts = {_name_of(kind.__name__): count for kind, count in kinds.items()}
+    log.info("events", stage=stage, first=first, last=last, **counts)
 
 
 class Quota:

@@ -16,12 +16,14 @@ from lease_core.domain.commands import (
 from lease_core.domain.events import (
     Event,
     PoolOptionsSet,
+    Record,
     RecoveryEnded,
     RecoveryStarted,
     SnapshotTaken,
 )
 from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import Ipv4, Mac
+from lease_core.log.wire import chain
 from tests.site import FIRST, Site, pool_added
 
 LINES = ("access0", "access1", "access0:100", "access0:100.7")
@@ -132,3 +134,8 @@ def _snapshot(site: Site, chance: random.Random) -> None:
                 covers=site.ledger.seq, digest=site.ledger.digest(), chunks=1, taker="taker#1"
             )
         )
+
+
+def expected_hash(previous_h: str, record: Record) -> str:
+    """The `h` that `record`, read from a log, must carry after a record with hash `previous_h`."""
+    return chain(bytes.fromhex(previous_h), record.octets).hex()

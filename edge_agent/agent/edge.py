@@ -23,7 +23,7 @@ from edge_agent.sync.horizon import Horizon
 from edge_agent.sync.inventory import unknown_to
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.projection import Projection
-from lease_core.audit import tell_events
+from lease_core.audit import tell_records
 from lease_core.domain.commands import Command, Heartbeat, ReportBinding, ReportLoss
 from lease_core.domain.events import HorizonGranted, Record, RecoveryEnded, RecoveryStarted
 from lease_core.domain.ledger import Ledger, LedgerError
@@ -202,8 +202,8 @@ class Edge:
                 records = records[:done]
                 fault = ContradictionError(end, str(error))
         self._move_to(end)
-        tell_events(self._audit, "applied", [(r.event, r.entry_id) for r in records])
-        for record in records:
+        tell_records(self._audit, "applied", records)
+        for record in records if self.slow_path.waiting else ():
             self.slow_path.applied(record, now)
         self.slow_path.settle(end.seq, now)
         if fault:

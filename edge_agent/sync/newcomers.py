@@ -48,8 +48,11 @@ class KnownMacs:
         """`in`, for each."""
         return np.frombuffer(self._seen, np.bool_)[_places(macs)]
 
-    def add(self, mac: Mac) -> None:
-        self._seen[(mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS] = 1
+    def add(self, mac: Mac) -> bool:
+        """Whether it was not `in` before."""
+        place = (mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS
+        was_seen, self._seen[place] = self._seen[place], 1
+        return not was_seen
 
     def add_all(self, macs: Words) -> None:
         np.frombuffer(self._seen, np.bool_)[_places(macs)] = True
@@ -86,7 +89,7 @@ def put_newcomers(projection: "Projection", found: Iterable[Lease], now_boot_ns:
     places: dict[Place, _Placed | None] = {}
     run: list[Lease] = []
     macs: set[Mac] = set()
-    known, owed = projection.known, projection.removals.of
+    add, owed = projection.known.add, projection.removals.of
     for lease in islice(found, AT_ONCE):
         mac, line, ip, pool, _ = lease
         place = (line, pool)
@@ -94,9 +97,8 @@ def put_newcomers(projection: "Projection", found: Iterable[Lease], now_boot_ns:
             places[place] = _placed(projection, place)
         if places[place] is None or owed(ip):
             break
-        if mac in known and (mac in macs or projection.datapath.lookup(subscriber_key(mac))):
+        if not add(mac) and (mac in macs or projection.datapath.lookup(subscriber_key(mac))):
             break
-        known.add(mac)
         macs.add(mac)
         run.append(lease)
     return put_strangers(projection, bindings_of(run), now_boot_ns) if run else 0

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from lease_core.domain.events import Record
 from lease_core.log.port import ZERO_HASH, Head
-from lease_core.log.wire import expected_hash
+from lease_core.log.wire import chain
 
 
 class GapError(Exception):
@@ -56,16 +56,17 @@ def advance(position: Position, *records: Record) -> Position:
         GapError: records between are missing.
         BrokenChainError: a record does not continue the log that was read so far.
     """
-    seq, h, epoch = position.seq, position.h, position.epoch
+    seq, epoch, h = position.seq, position.epoch, bytes.fromhex(position.h)
     for record in records:
         if record.seq != seq + 1 or record.epoch < epoch:
             raise _misplaced(record, seq, epoch)
-        if record.h != expected_hash(h, record):
+        h = chain(h, record.octets)
+        if record.h != h.hex():
             raise BrokenChainError(
                 f"entry {record.entry_id} carries hash {record.h}, which does not continue "
                 f"event {seq}"
             )
-        seq, h, epoch = record.seq, record.h, record.epoch
+        seq, epoch = record.seq, record.epoch
     return position.behind(records[-1]) if records else position
 
 

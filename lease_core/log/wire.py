@@ -191,11 +191,6 @@ def decode_event(entry_id: bytes, flat: Flat) -> Record:
     )
 
 
-def expected_hash(previous_h: str, record: Record) -> str:
-    """The `h` that `record`, read from a log, must carry after a record with hash `previous_h`."""
-    return chain(bytes.fromhex(previous_h), record.octets).hex()
-
-
 def encode_command(command: Command, by: str) -> Fields:
     """Write a command and who sends it.
 

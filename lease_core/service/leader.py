@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from lease_core.audit import tell_events
+from lease_core.audit import tell_records
 from lease_core.domain.commands import Sent
 from lease_core.domain.desk import SECOND, Timing
 from lease_core.domain.events import OptionsPlanned, PrefixPlanned
@@ -292,7 +292,7 @@ class SiteLeader:
         batch = await self._append(self._build(head, site, draft))
         if batch.records:
             self._warm.position = self._warm.position.behind(batch.records[-1])
-        tell_events(self._audit, "appended", [(r.event, r.entry_id) for r in batch.records])
+        tell_records(self._audit, "appended", batch.records)
         return batch.after
 
     async def _append(self, batch: Batch) -> Batch:

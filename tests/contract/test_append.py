@@ -15,10 +15,10 @@ from lease_core.log.errors import (
     LogError,
 )
 from lease_core.log.port import MAX_ANSWERS, ZERO_ID, Answered, Batch, SiteLog
-from lease_core.log.wire import expected_hash
 from lease_core.log.writer import commit, restamp
 from tests.contract.backends import Backend
 from tests.contract.story import GENESIS, LONG_MS, batch_of, begun, known_head, lease, written
+from tests.histories import expected_hash
 
 
 def heartbeat(number: int) -> Heartbeat:

@@ -8,9 +8,10 @@ import pytest
 from lease_core.domain.commands import Heartbeat, Refused, Sent
 from lease_core.log.errors import ForeignLogError, LogUnavailableError, UnreadableEntryError
 from lease_core.log.port import ZERO_HASH, ZERO_ID, Answered, Followed, SiteLog, Unreadable
-from lease_core.log.wire import encode_event, expected_hash
+from lease_core.log.wire import encode_event
 from tests.contract.backends import Backend
 from tests.contract.story import GENESIS, LONG_MS, begun, known_head, lease, written
+from tests.histories import expected_hash
 
 HEARTBEAT = Heartbeat(edge="bng1", incarnation="a", nonce="n", applied=0)
 

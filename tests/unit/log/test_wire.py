@@ -50,9 +50,9 @@ from lease_core.log.wire import (
     encode_answer,
     encode_command,
     encode_event,
-    expected_hash,
 )
 from lease_core.log.writer import build
+from tests.histories import expected_hash
 from tests.unit.log.strategies import (
     ANSWER_CLASSES,
     COMMAND_CLASSES,
