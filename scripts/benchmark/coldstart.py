@@ -65,8 +65,8 @@ def measure(rounds: int) -> list[Table]:
     speed.add(BARE_BATCH, found[BARE_BATCH], note=f"{SIZES[-1]:,} leases, packed beforehand")
     for size in SIZES:
         figure, is_last = found[str(size)], size == SIZES[-1]
-        peer, goal = (BARE_BATCH, at_least(0.25)) if is_last else ("", None)
-        speed.add(f"{size:,} leases", figure, peer, goal, _taken(size, figure))
+        aim = (BARE_BATCH, at_least(0.25)) if is_last else ()
+        speed.add(f"{size:,} leases", figure, *aim, note=_taken(size, figure))
     memory = Table(f"Resident memory at most, at {SIZES[-1]:,} leases", "MB")
     memory.add(ALLOCATOR, weights[ALLOCATOR], note="goal: 450")
     memory.add(AGENT, weights[AGENT], note="goal: 250; while it fills its tables")

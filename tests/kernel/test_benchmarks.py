@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from lease_core import audit
+from scripts.benchmark.chart import svg
+from scripts.benchmark.report import text
 
 TINY: dict[str, dict[str, Any]] = {
     "log": {"PER_CALL": (1, 4), "CALLS": 2, "READ_EVENTS": 20},
@@ -21,7 +23,7 @@ TINY: dict[str, dict[str, Any]] = {
 @pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("name", TINY)
 def test_a_benchmark_measures_what_it_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each table has a figure in every row, so what a benchmark calls is still there."""
+    """Each table has a figure in every row and can be shown, so what is called is still there."""
     if not shutil.which("redis-server"):
         pytest.skip("redis-server is not installed")
     module = import_module(f"scripts.benchmark.{name}")
@@ -32,7 +34,8 @@ def test_a_benchmark_measures_what_it_names(name: str, monkeypatch: pytest.Monke
 
     tables = module.measure(1)
 
-    assert tables
+    assert svg(tables)
     for table in tables:
         assert table.rows
+        assert table.title in text(table)
         assert all(row.figure and row.figure.median > 0 for row in table.rows), table.title
