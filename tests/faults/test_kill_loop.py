@@ -76,7 +76,8 @@ NAMED = [
 ]
 AT_RANDOM = [(victim, "") for victim in ("agent", "allocator", "redis")]
 ONCE_IN_A_LIFE = (
-    "_catch_up",
+    "catch_up",
+    "claim",
     "_take_over",
     "begin",
     "_own_head",
