@@ -191,7 +191,8 @@ class Lab:
         options = {
             "bind": CORE_IP, "port": REDIS_PORT, "dir": data, "appendonly": "yes",
             "appendfsync": "always", "aof-load-truncated": "no", "save": "",
-            "maxmemory-policy": "noeviction", "protected-mode": "no",
+            "maxmemory-policy": "noeviction", "stream-node-max-bytes": "16384",
+            "protected-mode": "no",
             **{name.replace("_", "-"): value for name, value in more.items()},
         }  # fmt: skip
         words = [w for key, value in options.items() for w in (f"--{key}", value)]

@@ -1,6 +1,7 @@
 """Measure against a peer or a ceiling in the same run.
 
-scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | service | fleet | storm | all
+scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | start | service | fleet |
+storm | all
 """
 
 import argparse
@@ -20,6 +21,7 @@ COMMANDS = {
     "allocator": "deciding and appending, against the bare script",
     "edge": "following the log into the kernel's map, against bare XREAD",
     "coldstart": "an edge and an allocator that start from a snapshot, up to a million leases",
+    "start": "an allocator that starts with a million leases, and its memory",
     "service": "new subscribers through everything, against Kea",
     "fleet": "many sites: idle ones, and leases spread over them",
     "storm": "all known subscribers at once after a power cut, and new ones among them",

@@ -5,21 +5,25 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
+from typing import Any
 
 import redis
 
 from lease_core.domain.events import Event, LeaseAssigned
+from lease_core.log.keys import Keys
 from lease_core.log.port import MAX_COUNT, Head, SiteLog
 from lease_core.log.reader import Position, advance
 from lease_core.log.redis_log import connect
 from lease_core.log.writer import build, commit
 from scripts.benchmark.bare import BareAppend, assigned, redis_server, xread
-from scripts.benchmark.measure import Table, run_rounds
+from scripts.benchmark.measure import Series, Table, at_most, run_rounds
 
 PER_CALL = (1, 16, 64, 256)
 CALLS = 300
 EVENTS_MAX = 20_000
 READ_EVENTS = 50_000
+READ_SITE = "read"
+OCTETS_GOAL = 130
 XREAD = f"bare XREAD COUNT {MAX_COUNT}"
 
 
@@ -27,7 +31,8 @@ def measure(rounds: int) -> list[Table]:
     with redis_server() as server, asyncio.Runner() as runner:
         client = redis.Redis.from_url(server.url)
         return [_appending(client, server.url, runner, rounds),
-                _reading(client, server.url, runner, rounds)]  # fmt: skip
+                _reading(client, server.url, runner, rounds),
+                _memory(client)]  # fmt: skip
 
 
 def _appending(client: redis.Redis, url: str, runner: asyncio.Runner, rounds: int) -> Table:
@@ -88,7 +93,7 @@ async def _append(url: str, site: str, per_call: int) -> float:
 
 
 def _reading(client: redis.Redis, url: str, runner: asyncio.Runner, rounds: int) -> Table:
-    site = "read"
+    site = READ_SITE
     events = [assigned(number) for number in range(READ_EVENTS)]
 
     async def prepare() -> Head:
@@ -114,6 +119,19 @@ def _reading(client: redis.Redis, url: str, runner: asyncio.Runner, rounds: int)
     table.add(XREAD, found["bare"])
     table.add("RedisLog.read, decoded", found["read"], XREAD)
     table.add("the same, chain of hashes checked", found["checked"], XREAD)
+    return table
+
+
+def _memory(client: redis.Redis) -> Table:
+    """What the events that were read take: names are stored once a node, so fuller nodes help."""
+    key = Keys(READ_SITE).events
+    used: Any = client.memory_usage(key, samples=0)
+    length: Any = client.xlen(key)
+    table = Table("Memory of the log in Redis", "octets/event")
+    goal = at_most(OCTETS_GOAL, "octets")
+    table.add(
+        "LeaseAssigned, the server as docs/log.md wants it", Series((used / length,)), "", goal
+    )
     return table
 
 

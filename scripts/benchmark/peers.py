@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scripts.benchmark import kea, perfdhcp
-from scripts.benchmark.measure import Series, Table
+from scripts.benchmark.measure import Goal, Series, Table
 from scripts.benchmark.network import BenchLab, Wire, is_installed
 from scripts.benchmark.perfdhcp import Perfdhcp
 
@@ -60,7 +60,7 @@ def load_on_kea(peer: Kea) -> Perfdhcp:
     return Perfdhcp(peer.wire, KEA_RELAY, KEA_ROUTER)
 
 
-def compared(title: str, found: Mapping[str, Series]) -> Table:
+def compared(title: str, found: Mapping[str, Series], *goals: Goal) -> Table:
     """A table of `edge` and `kea` in a closed loop, and of both with perfdhcp, as far as found."""
     table = Table(title, "four-way exchanges/s")
     for how, suffix in (("closed loop", ""), ("perfdhcp, highest rate without loss", " perfdhcp")):
@@ -73,7 +73,7 @@ def compared(title: str, found: Mapping[str, Series]) -> Table:
             table.skip(kea_name, reason or kea.WHY_ABSENT)
         ours = found.get(f"edge{suffix}")
         if ours:
-            table.add(edge_name, ours, kea_name if peer else "")
+            table.add(edge_name, ours, kea_name if peer else "", *(goals if peer else ()))
         else:
             table.skip(edge_name, reason)
     return table

@@ -24,10 +24,14 @@ are shorter than the reply, and making a frame longer is not what is measured.""
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run completed, in four-way exchanges per second, and the share that it lost."""
+    """What one run completed, in four-way exchanges per second, and the share that it lost.
+
+    `delays_ms` are the mean times from DISCOVER to OFFER and from REQUEST to ACK.
+    """
 
     per_s: float
     loss: float
+    delays_ms: tuple[float, ...]
 
 
 class Perfdhcp:
@@ -55,7 +59,20 @@ class Perfdhcp:
         if "received packets" not in text:
             raise LabError(f"perfdhcp: {text}")
         received = [int(n) for n in re.findall(r"^received packets: (\d+)", text, re.M)]
-        return Run(received[1] / seconds, 1 - sum(received) / sum(sent))
+        delays_ms = tuple(float(ms) for ms in re.findall(r"^avg delay: ([\d.]+) ms", text, re.M))
+        return Run(received[1] / seconds, 1 - sum(received) / sum(sent), delays_ms)
+
+    def mean_delay_us(self, rate: int) -> float:
+        """Mean time that a reply takes at `rate` exchanges per second; lost ones do not count.
+
+        Raises:
+            LabError: there was none.
+        """
+        found = self.run(rate, rate * (SECONDS + 1))
+        say(f"perfdhcp at {rate}/s: {found.loss:.2%} lost")
+        if not found.delays_ms:
+            raise LabError(f"perfdhcp: no reply at {rate}/s")
+        return 1000 * sum(found.delays_ms) / len(found.delays_ms)
 
     def highest_rate(self, start: int, *, stay: bool = False, clients: int = 0) -> float:
         """Double until the server falls behind, then close in on the limit.
