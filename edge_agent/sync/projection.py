@@ -114,6 +114,8 @@ class Projection:
 
     def find(self, mac: Mac, line: Line) -> tuple[SubscriberKey, Assignment] | None:
         """The binding of a subscriber, under whichever key it stands."""
+        if mac not in self.known:
+            return None
         mode = self.mode_of(line)
         if mode is not KeyMode.MAC:
             key = key_of(mac, line, mode)
@@ -133,7 +135,7 @@ class Projection:
 
     def discriminator_of(self, mac: Mac, line: Line) -> int:
         """Where the subscriber's binding stands; 0, what the kernel looks at, if it has none."""
-        found = self.find(mac, line) if mac in self.known else None
+        found = self.find(mac, line)
         return discriminator(found[0]) if found else 0
 
     def line_of(self, text: str) -> Line | None:
@@ -287,7 +289,7 @@ class Projection:
         return "another subscriber has the same key" if self.datapath.lookup(key) else key
 
     def _count(self, mac: Mac) -> int:
-        return sum(1 for _ in self._bindings(mac))
+        return sum(1 for _ in self._bindings(mac)) if mac in self.known else 0
 
     def _leave_unserved(self, what: str, mac: Mac, reason: str) -> None:
         """Count it; say it the 1st, 2nd, 4th, 8th ... time (I12)."""
