@@ -52,11 +52,10 @@ class Answering:
         self._quota = Quota(ANSWERS_PER_MINUTE)
         self._audit = structlog.get_logger("edge").bind(site=site)
 
-    def judge(self, request: Request, ifindex: int, now: Now) -> fastpath.Verdict:
+    def judge(self, request: Request, line: Line, now: Now) -> fastpath.Verdict:
         """The kernel's judgement, which the agent also makes for a MAC's further lines."""
-        line = self.line_of(request, ifindex)
         number = self.projection.discriminator_of(request.message.mac, line)
-        return fastpath.decide(request, ifindex, self.datapath, now.boot_ns, number)
+        return fastpath.decide(request, line.ifindex, self.datapath, now.boot_ns, number)
 
     def line_of(self, request: Request, ifindex: int) -> Line:
         """The line that a request came in on."""
@@ -69,33 +68,33 @@ class Answering:
     def port_mac(self, ifindex: int) -> Mac | None:
         return self.datapath.port_mac(ifindex)
 
-    def nak(self, request: Request, ifindex: int, text: str, now: Now) -> None:
+    def nak(self, request: Request, line: Line, text: str, now: Now) -> None:
         """Say NAK, but never because somebody is unreachable (DESIGN section 2).
 
         It sends the client looking for another address, so only who could give one says it.
         """
         state = self.datapath.state()
-        port_mac = self.port_mac(ifindex)
+        port_mac = self.port_mac(line.ifindex)
         may_give_until_ns = min(state.current_until_boot_ns, state.horizon_boot_ns)
         if not state.gate or may_give_until_ns <= now.boot_ns or port_mac is None:
             self.drop("nak_not_current")
             return
-        server = request.message.options.server_id or self._server_for(request, ifindex)
+        server = request.message.options.server_id or self._server_for(request, line)
         if server is None:
             self.drop("nak_elsewhere")
             return
         frame = reply.nak(request, server, port_mac, text)
         if frame:
-            self.reply(frame, request, ifindex, "nak", now, cause=text)
+            self.reply(frame, request, line, "nak", now, cause=text)
 
-    def _server_for(self, request: Request, ifindex: int) -> Ipv4 | None:
+    def _server_for(self, request: Request, line: Line) -> Ipv4 | None:
         """Who refuses a client that names no server: the one of the pool that serves its line.
 
         That is the pool of its binding there; else of its relay's network, and a relay of none of
         ours has another server; where there is no relay, of the address that it asks for, if any.
         """
         message, pools = request.message, list(self.projection.pools)
-        found = self.projection.find(message.mac, self.line_of(request, ifindex))
+        found = self.projection.find(message.mac, line)
         bound = self.datapath.pool(found[1].pool_id) if found else None
         if bound:
             return bound.server_id
@@ -108,7 +107,7 @@ class Answering:
         self,
         frame: bytes,
         request: Request,
-        ifindex: int,
+        line: Line,
         kind: str,
         now: Now,
         *,
@@ -116,15 +115,12 @@ class Answering:
         **more: Any,
     ) -> None:
         """Send a frame to a client; `more` stands in the audit line and may name another `ip`."""
-        self._send_frame(ifindex, frame)
+        self._send_frame(line.ifindex, frame)
         self.tally[kind] += 1
         if self._quota.allows(kind, now.elapsed_ns):
-            self._tell(request, ifindex, kind, cause, more)
+            self._tell(request.message.mac, line, kind, cause, more)
 
-    def _tell(
-        self, request: Request, ifindex: int, kind: str, cause: str, more: dict[str, Any]
-    ) -> None:
-        mac, line = request.message.mac, self.line_of(request, ifindex)
+    def _tell(self, mac: Mac, line: Line, kind: str, cause: str, more: dict[str, Any]) -> None:
         found = self.projection.find(mac, line)
         fields = {
             "stage": "answered",

@@ -15,6 +15,7 @@ from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.frame import BROADCAST_IP
 from edge_agent.dhcp.request import Request, parse_request, parse_request_lenient
+from edge_agent.dhcp.tables import Line
 from lease_core.domain.commands import DeclineAddress, ReleaseLease, RequestLease, RequestOffer
 from lease_core.domain.values import NO_IP, Ipv4, ip_text, printable
 
@@ -48,59 +49,57 @@ class Requests:
         if isinstance(request, Counter):
             self._answering.drop(request)
             return request
-        return self._serve(request, ifindex, now)
+        return self._serve(request, self._answering.line_of(request, ifindex), now)
 
-    def _serve(self, request: Request, ifindex: int, now: Now) -> Counter | None:
-        verdict = self._answering.judge(request, ifindex, now)
+    def _serve(self, request: Request, line: Line, now: Now) -> Counter | None:
+        verdict = self._answering.judge(request, line, now)
         counter = verdict.counter
         if verdict.frame:
-            self._answering.reply(verdict.frame, request, ifindex, str(counter), now, cause="table")
+            self._answering.reply(verdict.frame, request, line, str(counter), now, cause="table")
         elif counter is Counter.PASS_MESSAGE_TYPE:
-            self._hear(request, ifindex, now)
+            self._hear(request, line, now)
         elif request.message.options.message_type == MessageType.INFORM and counter in _INFORMED:
-            if self._may_ask(request, ifindex, now):
-                self._inform(request, ifindex, now)
+            if self._may_ask(request, line, now):
+                self._inform(request, line, now)
         elif counter in _NEWCOMER:
-            if self._may_ask(request, ifindex, now):
-                self._ask(request, ifindex, now)
+            if self._may_ask(request, line, now):
+                self._ask(request, line, now)
         elif counter is Counter.PASS_OTHER_ADDRESS and _is_well_formed(request):
-            if self._may_ask(request, ifindex, now):
-                self._answering.nak(request, ifindex, "address is not yours", now)
+            if self._may_ask(request, line, now):
+                self._answering.nak(request, line, "address is not yours", now)
         else:
             if counter is Counter.PASS_OTHER_SERVER:
-                self._waiting.forget(request.message.mac, self._answering.line_of(request, ifindex))
+                self._waiting.forget(request.message.mac, line)
             self._answering.drop(str(counter))
         return counter
 
-    def _hear(self, request: Request, ifindex: int, now: Now) -> None:
+    def _hear(self, request: Request, line: Line, now: Now) -> None:
         """What the tables never answer, from a client or relay that may say it."""
         match request.message.options.message_type:
-            case MessageType.RELEASE if self._may_ask(request, ifindex, now):
-                self._release(request, ifindex)
-            case MessageType.DECLINE if self._may_ask(request, ifindex, now):
-                self._decline(request, ifindex)
+            case MessageType.RELEASE if self._may_ask(request, line, now):
+                self._release(request, line)
+            case MessageType.DECLINE if self._may_ask(request, line, now):
+                self._decline(request, line)
             case MessageType.RELEASE | MessageType.DECLINE:
                 pass
             case _:
                 self._answering.drop("message_type")
 
-    def _may_ask(self, request: Request, ifindex: int, now: Now) -> bool:
+    def _may_ask(self, request: Request, line: Line, now: Now) -> bool:
         """Whether its line may have an answer that is not in the tables, or cause a command."""
-        line = self._answering.line_of(request, ifindex)
         if self._guard.allows_another(request.message.mac, line, now.elapsed_ns):
             return True
         self._answering.drop("line_too_often")
         return False
 
-    def _ask(self, request: Request, ifindex: int, now: Now) -> None:
+    def _ask(self, request: Request, line: Line, now: Now) -> None:
         """Put the client's wish to the allocator and let the client wait.
 
         Not the wish of one who could not be served if it were granted: no address is bound in vain.
         """
-        command = self._command(request, ifindex)
+        command = self._command(request, line)
         if command is None:
             return
-        line = self._answering.line_of(request, ifindex)
         if not self._projection.has_room(request.message.mac, line):
             self._answering.drop("table_full")
             return
@@ -111,29 +110,34 @@ class Requests:
         if self._waiting.add(waiting) and not self._send_command(command):
             self._waiting.take(command.req)
 
-    def _command(self, request: Request, ifindex: int) -> RequestOffer | RequestLease | None:
+    def _command(self, request: Request, line: Line) -> RequestOffer | RequestLease | None:
         message = request.message
         options = message.options
-        req, line = self._req(), self._line(request, ifindex)
+        req, line_text = self._req(), self._projection.lines.text(line)
         host = printable(options.host_name)
         if options.message_type == MessageType.DISCOVER:
             wanted = options.requested_ip or NO_IP
             return RequestOffer(
-                req=req, mac=message.mac, line=line, wanted=wanted, link=message.giaddr, host=host
+                req=req,
+                mac=message.mac,
+                line=line_text,
+                wanted=wanted,
+                link=message.giaddr,
+                host=host,
             )
         state = classify(message, request.frame.dst_ip)
         if isinstance(state, Malformed):
             self._answering.drop("malformed_request")
             return None
         if options.server_id is not None and not self._is_ours(options.server_id):
-            self._waiting.forget(message.mac, self._answering.line_of(request, ifindex))
+            self._waiting.forget(message.mac, line)
             self._answering.drop("other_server")
             return None
         ip = claimed_ip(message)
         return RequestLease(
             req=req,
             mac=message.mac,
-            line=line,
+            line=line_text,
             ip=ip,
             kind=state.value,
             link=message.giaddr,
@@ -143,49 +147,44 @@ class Requests:
     def _is_ours(self, server_id: Ipv4) -> bool:
         return any(pool.server_id == server_id for pool in self._projection.pools)
 
-    def _release(self, request: Request, ifindex: int) -> None:
+    def _release(self, request: Request, line: Line) -> None:
         """RFC 2131 4.3.4: only by the holder, on its line, for the address it holds."""
         mac, ip = request.message.mac, request.message.ciaddr
-        if self._holds(request, ifindex, ip):
-            line = self._line(request, ifindex)
-            self._send_command(ReleaseLease(req=self._req(), mac=mac, line=line, ip=ip))
+        if self._holds(request, line, ip):
+            text = self._projection.lines.text(line)
+            self._send_command(ReleaseLease(req=self._req(), mac=mac, line=text, ip=ip))
 
-    def _decline(self, request: Request, ifindex: int) -> None:
+    def _decline(self, request: Request, line: Line) -> None:
         """RFC 2131 4.3.3: the holder found its address in use."""
         mac, ip = request.message.mac, request.message.options.requested_ip or NO_IP
-        if self._holds(request, ifindex, ip):
-            line = self._line(request, ifindex)
-            self._send_command(DeclineAddress(req=self._req(), mac=mac, line=line, ip=ip))
+        if self._holds(request, line, ip):
+            text = self._projection.lines.text(line)
+            self._send_command(DeclineAddress(req=self._req(), mac=mac, line=text, ip=ip))
 
-    def _holds(self, request: Request, ifindex: int, ip: Ipv4) -> bool:
+    def _holds(self, request: Request, line: Line, ip: Ipv4) -> bool:
         """Whether the client holds `ip` on this line."""
-        found = self._projection.find(
-            request.message.mac, self._answering.line_of(request, ifindex)
-        )
+        found = self._projection.find(request.message.mac, line)
         if found is None or found[1].ip != ip:
             self._answering.drop("not_holder")
             return False
         return True
 
-    def _inform(self, request: Request, ifindex: int, now: Now) -> None:
+    def _inform(self, request: Request, line: Line, now: Now) -> None:
         """RFC 2131 4.3.5: options for a client that has its address from elsewhere."""
         ciaddr, to = request.message.ciaddr, request.frame.dst_ip
         pool = next((p for p in self._projection.pools if p.holds(ciaddr)), None)
         if pool and to not in (BROADCAST_IP, pool.server_id):
             self._answering.drop("not_addressed")
             return
-        port_mac = self._answering.port_mac(ifindex)
+        port_mac = self._answering.port_mac(line.ifindex)
         if pool is None or port_mac is None:
             self._answering.drop("inform_elsewhere")
             return
         frame = reply.inform_ack(request, pool, port_mac)
         if frame:
             self._answering.reply(
-                frame, request, ifindex, "inform_ack", now, cause="inform", ip=ip_text(ciaddr)
+                frame, request, line, "inform_ack", now, cause="inform", ip=ip_text(ciaddr)
             )
-
-    def _line(self, request: Request, ifindex: int) -> str:
-        return self._projection.lines.text(self._answering.line_of(request, ifindex))
 
     def _req(self) -> str:
         self._asked += 1

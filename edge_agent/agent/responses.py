@@ -55,14 +55,14 @@ class Responses:
                 self._refuse(waiting, answer.reason, now)
 
     def _answer(self, waiting: Waiting, now: Now, cause: str, event_id: str = "") -> None:
-        verdict = self._answering.judge(waiting.request, waiting.ifindex, now)
+        verdict = self._answering.judge(waiting.request, waiting.line, now)
         if verdict.frame is None:
             self._answering.drop(str(verdict.counter))
             return
         self._answering.reply(
             verdict.frame,
             waiting.request,
-            waiting.ifindex,
+            waiting.line,
             str(verdict.counter),
             now,
             cause=cause,
@@ -73,7 +73,7 @@ class Responses:
     def _offer(self, waiting: Waiting, answer: Offered, now: Now) -> None:
         """An OFFER promises nothing, but says what an ACK would promise now."""
         pool = self._projection.pools.named(answer.pool)
-        port_mac = self._answering.port_mac(waiting.ifindex)
+        port_mac = self._answering.port_mac(waiting.line.ifindex)
         if pool is None or port_mac is None:
             self._answering.drop("pool_unknown")
             return
@@ -82,7 +82,7 @@ class Responses:
             self._answering.reply(
                 frame,
                 waiting.request,
-                waiting.ifindex,
+                waiting.line,
                 "offer",
                 now,
                 cause="reserved",
@@ -115,7 +115,7 @@ class Responses:
             return
         is_starting = classify(message, waiting.request.frame.dst_ip) in _STARTING
         if reason in _NAK_ALWAYS or (reason in _NAK_STARTING and is_starting):
-            self._answering.nak(waiting.request, waiting.ifindex, reason, now)
+            self._answering.nak(waiting.request, waiting.line, reason, now)
 
 
 def _waited_us(waiting: Waiting, now: Now) -> int:

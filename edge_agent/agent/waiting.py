@@ -28,10 +28,6 @@ class Waiting:
     until_seq: int | None = None
 
     @property
-    def ifindex(self) -> int:
-        return self.line.ifindex
-
-    @property
     def key(self) -> tuple[Mac, Line, int]:
         message = self.request.message
         return message.mac, self.line, message.options.message_type
