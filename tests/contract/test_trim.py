@@ -103,7 +103,7 @@ async def another_hash(ready: Ready) -> None:
 
 
 async def a_chunk_missing(ready: Ready) -> None:
-    await ready.log.publish_snapshot(replace(ready.meta, chunks=2))
+    await ready.log.publish_snapshot(replace(ready.meta, chunks=ready.meta.chunks + 1))
 
 
 async def no_snapshot(ready: Ready) -> None:
