@@ -1,5 +1,6 @@
 """Random histories of one site against a naive model of who may still hold a promise."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -157,6 +158,6 @@ class History(RuleBasedStateMachine):
 
 
 History.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, print_blob=True
+    max_examples=5 * settings().max_examples, stateful_step_count=40
 )
-TestHistory = History.TestCase
+TestHistory = pytest.mark.timeout(3600)(History.TestCase)
