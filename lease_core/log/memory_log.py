@@ -122,6 +122,8 @@ class MemoryLog(MemorySnapshots):
             raise FencedError(head.epoch)
         if (head.seq, head.h) != (batch.before.seq, batch.before.h):
             raise ConflictError(head.seq, head.h)
+        if head.seq and site.events.last == (0, 0):
+            raise ForeignLogError("its events are gone")
         if site.events.ids and id_text(site.events.ids[-1]) != head.last_id:
             raise ForeignLogError("its last event is not what the head says")
         last_ms = parse_id(head.last_id.encode())[0]

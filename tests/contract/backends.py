@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from lease_core.log.keys import Keys
 from lease_core.log.memory_log import MemoryLog
-from lease_core.log.memory_store import MemoryServer
+from lease_core.log.memory_store import MemoryServer, Stream
 from lease_core.log.port import SiteLog
 from lease_core.log.redis_client import open_client
 from lease_core.log.redis_log import RedisLog, connect
@@ -47,6 +47,10 @@ class Backend(ABC):
     @abstractmethod
     async def lose_head(self) -> None:
         """Delete the head and keep the events."""
+
+    @abstractmethod
+    async def lose_events(self) -> None:
+        """Delete the events and keep the head."""
 
     @abstractmethod
     async def edit_event(self, index: int, change: Callable[[dict[bytes, bytes]], Any]) -> None:
@@ -87,6 +91,9 @@ class MemoryBackend(Backend):
 
     async def lose_head(self) -> None:
         self.server.site(SITE).head = None
+
+    async def lose_events(self) -> None:
+        self.server.site(SITE).events = Stream()
 
     async def edit_event(self, index: int, change: Callable[[dict[bytes, bytes]], Any]) -> None:
         change(self.server.site(SITE).events.entries[index])
@@ -132,6 +139,9 @@ class RedisBackend(Backend):
 
     async def lose_head(self) -> None:
         await self.raw.delete(Keys(SITE).head)
+
+    async def lose_events(self) -> None:
+        await self.raw.delete(Keys(SITE).events)
 
     async def edit_event(self, index: int, change: Callable[[dict[bytes, bytes]], Any]) -> None:
         raw: Any = self.raw

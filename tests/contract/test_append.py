@@ -101,6 +101,26 @@ async def test_refused_batch_leaves_nothing_behind(backend: Backend, log: SiteLo
     assert (await log.append(batch)).seq == 3
 
 
+async def test_a_log_that_ends_elsewhere_than_its_head_says_is_not_written(
+    backend: Backend, log: SiteLog
+) -> None:
+    """I3, I4: an event that somebody else put behind the last one, or events that are gone while
+    the head is there, are found by the next append, which writes nothing."""
+    head = (await written(log, await begun(log), [lease(1)], "a")).after
+    batch = await batch_of(log, head, [lease(2)], "b")
+    await backend.add_raw("events", f"{batch.commit_ms}-2", {b"type": b"Stray"})
+    before = await backend.dump()
+    with pytest.raises(ForeignLogError):
+        await log.append(await batch_of(log, head, [lease(2)], "b"))
+    assert before == await backend.dump()
+
+    await backend.lose_events()
+    before = await backend.dump()
+    with pytest.raises(ForeignLogError):
+        await log.append(batch)
+    assert before == await backend.dump()
+
+
 async def test_refusals_say_where_the_log_stands(log: SiteLog) -> None:
     """A refused writer learns the epoch, or the seq and hash, that stand."""
     head = (await written(log, await begun(log), [lease(1)], "a")).after

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -207,6 +208,20 @@ async def test_marks_of_another_snapshot_do_not_count(backend: Backend, log: Sit
     ):
         with pytest.raises(TrimRefusedError):
             await log.trim(wrong)
+
+
+@pytest.mark.parametrize("change", [{"covers": 3}, {"digest": "00" * 16}])
+async def test_only_its_own_verification_counts(
+    backend: Backend, log: SiteLog, change: dict[str, Any]
+) -> None:
+    """I3: who verified an older snapshot, or came to another digest, verified nothing."""
+    ready = await site(backend, log)
+    cut = await ready.cut()
+    other = replace(verified(ready.meta), **change)
+    await written(log, ready.head, [other], "o")
+    [record] = await log.read(ready.head.last_id)
+    with pytest.raises(TrimRefusedError, match="no other process has verified"):
+        await log.trim(replace(cut, verified_id=record.entry_id))
 
 
 async def test_the_newest_verified_one_is_chosen(backend: Backend, log: SiteLog) -> None:

@@ -41,6 +41,7 @@ YEAR = 8766 * HOUR
         (0, SECOND, False),
         (SECOND, 0, False),
         (-HOUR, -HOUR, False),
+        (-SECOND // 2, -SECOND // 2, False),
         (SECOND + TOLERANCE_NS // 2, SECOND, True),
     ],
     ids=lambda value: str(value) if isinstance(value, bool) else f"{value / SECOND:.2f}s",

@@ -5,7 +5,7 @@ import pytest
 from lease_core.domain.commands import DeclineAddress, Heartbeat, ReleaseLease
 from lease_core.domain.decide import decide
 from lease_core.domain.desk import SECOND, Desk
-from lease_core.domain.events import EpochStarted, LeaseAssigned, RemovalAcked
+from lease_core.domain.events import AddressFreed, EpochStarted, LeaseAssigned, RemovalAcked
 from lease_core.domain.ledger import LedgerError
 from lease_core.domain.values import Ipv4, Mac
 from tests.site import FIRST, Site
@@ -99,6 +99,62 @@ def test_no_remainder_is_below_nothing() -> None:
     (acked,) = site.ack(ip, remaining_s=-100)
     assert isinstance(acked, RemovalAcked)
     assert acked.quarantine_s == site.timing.reuse_guard_s
+
+
+def test_an_offer_that_lapses_does_not_free_what_rests() -> None:
+    """I1, I7: an address that was offered back to its last holder goes on resting."""
+    site = Site(size=1)
+    ip = site.lease(1)
+    _end(site, 1, ip)
+    assert site.offer(1) == ip
+    site.wait(site.timing.offer_hold_s + 1)
+
+    assert site.offer(2) is None
+
+
+def test_a_removal_is_acknowledged_once() -> None:
+    """I7: an acknowledgement that comes again does not begin another quarantine."""
+    site = Site()
+    ip = site.lease(1)
+    _end(site, 1, ip)
+    assert len(site.ack(ip, remaining_s=50)) == 1
+    assert site.ack(ip, remaining_s=0) == ()
+
+
+def test_a_quarantine_ends_for_the_removal_that_it_began_with() -> None:
+    """I7: whoever came back out of quarantine and ended again has a quarantine of his own."""
+    site = Site()
+    ip = site.lease(1)
+    _end(site, 1, ip)
+    site.ack(ip)
+    site.wait(10)
+    assert site.lease(1) == ip
+    _end(site, 1, ip)
+    assert site.wait(site.timing.reuse_guard_s) == []
+    assert ip in site.ledger.removed
+
+
+def test_nothing_is_freed_that_did_not_end() -> None:
+    """I7: an address that nobody gave back cannot come back."""
+    site = Site()
+    ip = site.lease(1)
+    with pytest.raises(LedgerError, match="quarantine"):
+        site.record(
+            AddressFreed(mac=Mac(1), ip=ip, pool="res-1", line="access0", cause="quarantine-over")
+        )
+
+
+def test_a_claim_ends_when_the_address_goes_to_another() -> None:
+    """I11: the log names one holder; who had the address before is nobody to it any more."""
+    site = Site(size=1)
+    ip = site.lease(1)
+    _end(site, 1, ip)
+    site.ack(ip)
+    site.wait(site.timing.reuse_guard_s + 1)
+    assert site.ledger.former_ip(Mac(1), "access0") == ip
+    assert site.lease(2) == ip
+
+    assert site.ledger.former_ip(Mac(1), "access0") is None
 
 
 def test_the_horizon_is_raised_before_the_commit() -> None:

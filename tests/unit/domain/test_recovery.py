@@ -14,6 +14,7 @@ from lease_core.domain.commands import (
     RevokeLease,
     StartRecovery,
 )
+from lease_core.domain.desk import Timing
 from lease_core.domain.events import (
     AddressDeclined,
     Event,
@@ -24,6 +25,7 @@ from lease_core.domain.events import (
     RecoveryStarted,
 )
 from lease_core.domain.reasons import Reason
+from lease_core.domain.recovery import is_told
 from lease_core.domain.values import Ipv4, Mac
 from tests.site import FIRST, Site
 
@@ -99,6 +101,10 @@ class TestWhileRecovering:
         assert site.do(StartRecovery(req="x", cause="op"))[0] == ()
         assert kinds(site.do(EndRecovery(req="x", cause="op"))[0]) == [RecoveryEnded]
 
+    def test_it_begins_once(self, site: Site) -> None:
+        """I12: an edge that says again what was heard adds nothing to the log."""
+        assert site.do(LOSS) == ((), None)
+
     def test_the_edge_comes_over_to_a_newer_epoch_only(self) -> None:
         """I5: an edge that has seen this epoch or a newer one is refused until a newer begins."""
         _, answer = Site().do(replace(LOSS, epoch=1))
@@ -148,6 +154,36 @@ class TestAdoption:
         assert kinds(events) == [LeaseRevoked, LeaseAdopted, AddressDeclined]
         assert answer == Refused(req="x", reason=Reason.CONFLICT)
         assert site.ledger.removed[ip].declined_s == 14_400 + 120
+
+    def test_a_removal_of_another_life_is_a_conflict_too(self) -> None:
+        """I1: who was removed from the address may be promised it as long as who holds it now."""
+        timing = Timing(deposed_writer_s=30)
+        site = Site(timing=timing)
+        ip = site.lease(1)
+        site.do(RevokeLease(req="x", ip=ip, cause="op"))
+        site.ack(ip, remaining_s=50)
+        site.do(replace(LOSS, incarnation="b"))
+        events, answer = site.do(told(2, ip=ip, life="b"))
+
+        assert kinds(events) == [LeaseAdopted, AddressDeclined]
+        assert answer == Refused(req="x", reason=Reason.CONFLICT)
+        assert site.ledger.removed[ip].declined_s == 14_400 + 30 + 120
+
+    def test_a_removal_is_told_of_by_its_holder_until_it_rests(self) -> None:
+        """I7: another's removal says nothing of a holder, and one that rests may end too early."""
+        site = Site()
+        ip = site.lease(1)
+        site.do(RevokeLease(req="x", ip=ip, cause="op"))
+        site.do(LOSS)
+
+        assert is_told(site.ledger, told(1, ip=ip, state="removed"))
+        assert not is_told(site.ledger, told(2, ip=ip, state="removed"))
+        site.ack(ip, remaining_s=50)
+        assert not is_told(site.ledger, told(1, ip=ip, state="removed"))
+
+    def test_an_address_of_no_pool_is_not_adopted(self, site: Site) -> None:
+        """I10: what lies in no pool of the site can neither be held nor come back."""
+        assert site.do(told(1, ip=FIRST + 99))[1] == Refused(req="x", reason=Reason.NOT_OURS)
 
     def test_an_adopted_holder_is_as_old_as_the_log(self) -> None:
         """I7: a former life may have promised the address too."""

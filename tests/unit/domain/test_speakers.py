@@ -9,6 +9,7 @@ from lease_core.domain.commands import (
     Heartbeat,
     ReleaseLease,
     ReportExpiry,
+    ReportLoss,
     RequestOffer,
     RevokeLease,
 )
@@ -32,6 +33,10 @@ def expiry(life: str) -> ReportExpiry:
     return ReportExpiry(
         req="r", mac=Mac(1), line="access0", ip=Ipv4(FIRST), ref=1, incarnation=life
     )
+
+
+def loss(life: str) -> ReportLoss:
+    return ReportLoss(req="r", edge="bng1", incarnation=life, epoch=0, applied=9)
 
 
 @pytest.fixture
@@ -61,6 +66,9 @@ def site() -> Site:
         ("operator:anna", REVOKE, None),
         ("bng1", REVOKE, Reason.NOT_OPERATOR),
         ("operator", REVOKE, Reason.NOT_OPERATOR),
+        ("bng1", loss("b"), None),
+        ("bng2", loss("b"), Reason.OTHER_EDGE),
+        ("bng1", loss("a"), Reason.FORMER_LIFE),
         ("core-2", CONFIRM, None),
         ("operator:anna", CONFIRM, None),
         ("bng1", CONFIRM, Reason.NOT_VERIFIER),

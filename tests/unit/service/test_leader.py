@@ -50,6 +50,12 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def steady(fast: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with much to do, no leadership lapses by itself."""
+    monkeypatch.setattr("lease_core.service.leader.LEADERSHIP_MS", 1000)
+
+
+@pytest.fixture
 async def server() -> MemoryServer:
     made = MemoryServer()
     await MemoryLog("ams01", made).create(GENESIS)
@@ -288,6 +294,45 @@ class TestTakeover:
         assert [record.epoch for record in after] == sorted(record.epoch for record in after)
         assert len(await events(client, LeaseAssigned)) == 1
 
+    async def test_a_deposed_leader_that_has_nothing_to_say_stands_by(
+        self, server: MemoryServer
+    ) -> None:
+        """I5: it hears by the renewal alone that it was deposed, and follows the log again."""
+        old_log, new_log = Trying(server), Trying(server)
+        async with running(leader_of(old_log, "old#1")):
+            await until(has(new_log, PoolAdded))
+            old_log.goes_on.clear()
+            async with running(leader_of(new_log, "new#1")):
+                await until(has(new_log, EpochStarted, 2), "the new leader")
+                with capture_logs() as lines:
+                    old_log.goes_on.set()
+                    await until(lambda: any(x["event"] == "leadership.lost" for x in lines))
+
+        assert {record.by for record in await records(new_log) if record.epoch == 2} == {"new"}
+
+    async def test_who_lost_the_epoch_before_its_first_batch_has_not_won(
+        self, server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """I5: another may begin an epoch between a claim and what follows it; nobody leads then,
+        not even for as long as it takes to be refused."""
+        log, epochs = Trying(server), []
+
+        async def deposed_at_once(owner: str, ttl_ms: int, genesis: str, above: int = 0) -> Any:
+            claim = await MemoryLog.claim(log, owner, ttl_ms, genesis, above)
+            if not epochs:
+                server.site("ams01").leader = None
+                epochs.append(await MemoryLog.claim(log, "other#1", 20, genesis))
+            return claim
+
+        monkeypatch.setattr(log, "claim", deposed_at_once)
+        with capture_logs() as lines:
+            async with running(leader_of(log, "one#1")):
+                await until(has(log, PoolAdded))
+
+        won = [line["epoch"] for line in lines if line["event"] == "leadership.won"]
+        assert won
+        assert min(won) > epochs[0].epoch
+
     async def test_a_leader_stopped_before_its_append_writes_nothing_after(
         self, server: MemoryServer
     ) -> None:
@@ -327,6 +372,7 @@ class TestTakeover:
         assert len(await events(client, LeaseAssigned)) == 1
 
 
+@pytest.mark.usefixtures("steady")
 class TestUncertainty:
     async def test_an_append_whose_reply_was_lost_is_written_once(
         self, server: MemoryServer
@@ -425,6 +471,7 @@ class TestPoison:
         assert [line["reason"] for line in refused] == ["unreadable"] * 3
 
 
+@pytest.mark.usefixtures("steady")
 class TestDamage:
     @pytest.mark.parametrize("how", ["unreadable", "gap", "forged", "contradiction", "foreign"])
     async def test_a_damaged_log_is_not_led_and_harms_nobody_else(

@@ -31,6 +31,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of seconds become waits of milliseconds."""
     monkeypatch.setattr(follower, "COMPARE_S", 0.01)
     monkeypatch.setattr(follower, "RETRY_S", 0.01)
+    monkeypatch.setattr(follower, "REJOIN_S", 0.01)
     monkeypatch.setattr(follower, "BLOCK_MS", 5)
 
 
@@ -59,6 +60,7 @@ class Tampering(MemoryLog):
         came = await super().follow(events_after, answers_after, block_ms, count)
         if self.tamper is None:
             return came
+        await asyncio.sleep(0)  # the log itself has more, so it never waits
         everything = self.tamper(await self.read("0-0", 1000))
         after = int(events_after.split("-")[1])
         start = next((i for i, r in enumerate(everything) if r.seq == after), -1) + 1
@@ -75,6 +77,7 @@ class Edge:
         self.states: list[Following] = []
         self.rebuilds = 0
         self.refuses: int | None = None
+        self.taken_at: Position | None = None
         self.follower = Follower(
             log,
             Position(genesis),
@@ -95,8 +98,8 @@ class Edge:
         assert position == end
         self.answers += answers
 
-    async def _rejoin(self) -> None:
-        """The log takes nobody back."""
+    async def _rejoin(self) -> Position | None:
+        return self.taken_at
 
     async def _rebuild(self) -> Position:
         self.rebuilds += 1
@@ -297,18 +300,38 @@ class TestWrongLogs:
         """REGRESSED: nothing new is accepted from a log that lost what was applied."""
         async with Edge(log).running() as edge:
             await edge.until_state(Following.LIVE)
-            site = server.site("ams01")
-            assert site.head
-            lost = site.events
-            site.events = type(lost)(lost.ids[:10], lost.entries[:10], lost.ids[9])
-            before = (await log.read("0-0", 10))[-1]
-            site.head = replace(site.head, seq=10, h=before.h, last_id=before.entry_id)
+            self._cut(server, (await log.read("0-0", 10))[-1])
             await edge.until_state(Following.REGRESSED)
             await write(log, [EpochStarted(cause="another life")])
             await asyncio.sleep(0.05)
 
         assert edge.state is Following.REGRESSED
         assert edge.applied == list(range(1, COUNT + 1))
+
+    async def test_a_log_that_takes_the_edge_back_is_followed_again(
+        self, log: Tampering, server: MemoryServer
+    ) -> None:
+        """I4, I13: nothing is read of a log that went back until it is agreed where to go on."""
+        async with Edge(log).running() as edge:
+            await edge.until_state(Following.LIVE)
+            last = (await log.read("0-0", 10))[-1]
+            self._cut(server, last)
+            await edge.until_state(Following.REGRESSED)
+            edge.applied = list(range(1, last.seq + 1))
+            edge.taken_at = Position(GENESIS).behind(last)
+            await edge.until_state(Following.LIVE)
+            await write(log, [EpochStarted(cause="another life")])
+            await until(lambda: len(edge.applied) == last.seq + 1)
+
+        assert edge.applied == list(range(1, last.seq + 2))
+
+    def _cut(self, server: MemoryServer, last: Record) -> None:
+        """The log goes back to `last`."""
+        site = server.site("ams01")
+        lost, count = site.events, last.seq
+        assert site.head
+        site.events = type(lost)(lost.ids[:count], lost.entries[:count], lost.ids[count - 1])
+        site.head = replace(site.head, seq=count, h=last.h, last_id=last.entry_id)
 
     @pytest.mark.parametrize("how", ["other genesis", "no log", "damaged"])
     async def test_a_foreign_log_is_not_followed(

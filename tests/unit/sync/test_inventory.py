@@ -6,6 +6,7 @@ from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.sync.inventory import LONGEST_GUARD_NS, unknown_to
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.reconcile import reconcile
+from edge_agent.sync.removals import NO_SLOT
 from lease_core.domain.commands import ReleaseLease, ReportBinding, ReportLoss
 from lease_core.domain.ledger import Ledger
 from lease_core.domain.values import Mac
@@ -80,6 +81,19 @@ def test_tables_rebuilt_after_a_reboot_remember_what_rests() -> None:
         (2, "access0", "bound"),
     ]
     assert reports[0].remaining_s >= 3600
+
+
+def test_what_nobody_can_be_promised_is_not_told() -> None:
+    """I2: an entry whose check word is wrong, and one that has no slot for a promise."""
+    site, lost = Site(size=4), Ledger()
+    site.lease(1)
+    site.lease(2)
+    projection = applied(site)
+    (damaged, first), (without, second) = list(projection.datapath.entries())
+    projection.datapath.put(damaged, replace(first, check_ok=False))
+    projection.datapath.put(without, replace(second, slot=NO_SLOT))
+
+    assert unknown_to(lost, projection.datapath, projection.lines, "bng1", NOW_BOOT) == []
 
 
 def test_what_only_a_former_life_can_have_promised_is_told_however_late() -> None:

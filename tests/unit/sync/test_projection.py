@@ -19,7 +19,14 @@ from edge_agent.dhcp.tables import (
 from edge_agent.sync.projection import MAX_LINES_PER_MAC, Projection
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE
 from lease_core.domain.commands import ReleaseLease, RevokeLease
-from lease_core.domain.events import LeaseAssigned, LeaseRevoked, PoolAdded, PoolOptionsSet, Record
+from lease_core.domain.events import (
+    AddressFreed,
+    LeaseAssigned,
+    LeaseRevoked,
+    PoolAdded,
+    PoolOptionsSet,
+    Record,
+)
 from lease_core.domain.ledger import LedgerError
 from lease_core.domain.values import Ipv4, Mac
 from tests.site import FIRST, Site, pool_added
@@ -443,6 +450,36 @@ class TestCrashes:
                         for entries in (before, after)
                     )
                 assert after == before, record.entry_id
+
+    def test_an_address_freed_long_ago_does_not_settle_a_later_removal(self) -> None:
+        """I7: the event that freed an address, applied again, leaves what ended since owed."""
+        site = Site()
+        ip = site.lease(1)
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        site.ack(ip)
+        site.wait(site.timing.reuse_guard_s + 1)
+        freed = records_of(site.log)[-1]
+        assert isinstance(freed.event, AddressFreed)
+        site.lease(1)
+        site.do(RevokeLease(req="y", ip=ip, cause="operator"))
+        projection = applied(site)
+        projection.apply(freed, NOW_BOOT)
+
+        assert [owed.ref for owed in projection.removals] == [site.ledger.seq]
+
+    def test_the_end_of_another_address_takes_no_binding(self) -> None:
+        """I4: an event that names another address than the tables have leaves the binding alone."""
+        site = Site()
+        ip = site.lease(1)
+        projection = applied(site)
+        revoked = LeaseRevoked(
+            mac=Mac(1), ip=Ipv4(ip + 1), pool="res-1", line="access0", cause="operator", req="x"
+        )
+        record = replace(records_of(site.log)[-1], seq=site.ledger.seq + 1, event=revoked)
+        projection.apply(record, NOW_BOOT)
+
+        assert served_first(projection, 1) == projection.find(Mac(1), ACCESS0)[1]  # type: ignore[index]
+        assert [owed.ip for owed in projection.removals] == [ip + 1]
 
     def test_of_two_tombstones_the_newer_counts(self) -> None:
         """A table that holds two for one address is read as owing the later removal."""

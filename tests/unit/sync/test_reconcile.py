@@ -87,6 +87,9 @@ MUTILATIONS: dict[str, Mutilation] = {
     "twice": lambda chance, table, key, found: table.put(
         subscriber_key(key_mac(key), chance.randrange(1, 8)), found
     ),
+    "twice, each in its slot": lambda chance, table, key, found: table.put(
+        subscriber_key(key_mac(key), chance.randrange(1, 8)), replace(found, slot=50)
+    ),
     "hole": lambda chance, table, key, found: (
         table.remove(key),
         table.put(subscriber_key(key_mac(key), chance.randrange(3, 2000)), found),
@@ -124,10 +127,14 @@ class TestAnyTable:
             entries = list(datapath.entries())
             if entries:
                 MUTILATIONS[kind](chance, datapath, *chance.choice(entries))
-        reconcile(projection_of(datapath), ledger, NOW_NS)
+        projection = projection_of(datapath)
+        reconcile(projection, ledger, NOW_NS)
 
         assert view(datapath) == expected(ledger), f"seed {seed}: {kinds}"
         again = projection_of(datapath)
+        assert projection.census.digest.text() == again.census.digest.text(), (
+            f"seed {seed}: {kinds}"
+        )
         assert reconcile(again, ledger, NOW_NS) == 0
         assert {r.ip: r.ref for r in again.removals} == expected(ledger).owed
 
@@ -175,6 +182,18 @@ class TestAnyTable:
         left = [key for key, _ in datapath.entries()]
 
         assert sorted(left) == [subscriber_key(Mac(mac)) for mac in (1, 2, 3)]
+
+    def test_a_binding_doubled_under_a_running_agent_stands_once(self) -> None:
+        """I11: whoever wrote it a second time, in another slot, gave the subscriber nothing."""
+        site = Site()
+        site.lease(1)
+        records, datapath = records_of(site.log), open_tables()
+        projection = projection_of(datapath, records)
+        [(_, found)] = datapath.entries()
+        datapath.put(subscriber_key(Mac(1), 1), replace(found, slot=50))
+        reconcile(projection, ledger_of(records), NOW_NS)
+
+        assert list(datapath.entries()) == [(subscriber_key(Mac(1)), found)]
 
     def test_a_lost_assignment_is_counted(self) -> None:
         """The operator hears how many bindings were wrong."""
@@ -272,6 +291,34 @@ class TestPromises:
         assert after.ref == site.ledger.seq != before.ref
         assert projection.remaining_s(after, NOW_BOOT) == 9999
 
+    def test_a_rebooted_router_takes_what_it_did_not_see_for_promised(self) -> None:
+        """I1: an end that waits for its acknowledgement may have left as much as an ACK promises;
+        one that is acknowledged, as much as its quarantine lasts."""
+        site = Site()
+        waiting, resting = site.lease(1), site.lease(2)
+        site.do(RevokeLease(req="x", ip=waiting, cause="operator"))
+        site.do(RevokeLease(req="y", ip=resting, cause="operator"))
+        site.ack(resting, remaining_s=5000)
+        projection = projection_of(open_tables())
+        reconcile(projection, ledger_of(records_of(site.log)), NOW_BOOT)
+        left_s = {r.ip: projection.remaining_s(r, NOW_BOOT) for r in projection.removals.all()}
+
+        assert left_s == {waiting: 3600, resting: 5000 + site.timing.reuse_guard_s}
+
+    def test_an_acknowledgement_that_the_log_lost_is_owed_again(self) -> None:
+        """I10: the tables say that it was given, the log waits for it: the address comes back only
+        if it is given once more."""
+        site = Site()
+        ip = site.lease(1)
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        waits = ledger_of(records_of(site.log))
+        site.ack(ip)
+        projection = projection_of(open_tables(), records_of(site.log))
+        assert list(projection.removals) == []
+        reconcile(projection, waits, NOW_BOOT)
+
+        assert [owed.ip for owed in projection.removals] == [ip]
+
     def test_whoever_came_and_went_in_a_gap_may_hold_a_promise(self) -> None:
         """I7: ended, acknowledged, back and ended again: the first promise is not forgotten."""
         site = Site()
@@ -287,6 +334,23 @@ class TestPromises:
 
         assert projection.remaining_s(owed, NOW_BOOT) == 3600
 
+    def test_of_two_promises_for_an_address_the_longer_counts(self) -> None:
+        """I1: a tombstone and a wrong binding of one address, each in a slot of its own: whichever
+        stays tells of the longer promise."""
+        site = Site()
+        ip = site.lease(1)
+        site.do(RevokeLease(req="x", ip=ip, cause="operator"))
+        datapath = open_tables()
+        projection = projection_of(datapath, records_of(site.log))
+        [owed] = projection.removals
+        datapath.raise_promise(owed.slot, NOW_BOOT + 9999 * SECOND)
+        datapath.put(subscriber_key(Mac(2)), Assignment(ip, 1, 40, Line(7), 2))
+        again = projection_of(datapath)
+        reconcile(again, ledger_of(records_of(site.log)), NOW_BOOT)
+        [after] = again.removals
+
+        assert again.remaining_s(after, NOW_BOOT) == 9999
+
     def test_whoever_came_in_a_gap_has_a_promise(self) -> None:
         """I7: a binding put by a rebuild may stand for an older one that was promised more."""
         site = Site()
@@ -298,6 +362,31 @@ class TestPromises:
 
         assert found
         assert datapath.promise(found[1].slot) == NOW_BOOT + 3600 * SECOND
+
+    def test_whoever_came_again_in_a_gap_has_a_promise(self) -> None:
+        """I1: the same address by another event, as after a recovery, may have been promised as
+        long as an ACK promises now."""
+        before, after = Site(), Site()
+        after.record(EpochStarted(cause="test"))
+        assert before.lease(1) == after.lease(1)
+        projection, later = projection_of(open_tables(), records_of(before.log)), NOW_BOOT + SECOND
+        reconcile(projection, ledger_of(records_of(after.log)), later)
+        found = projection.find(Mac(1), Line(7))
+
+        assert found
+        assert projection.datapath.promise(found[1].slot) == later + 3600 * SECOND
+
+    def test_a_binding_without_a_place_stays_remembered(self) -> None:
+        """I1: nobody is answered by it, but what its holder may have been promised is not lost."""
+        site = Site()
+        ip = site.lease(1, "access9")
+        projection = projection_of(open_tables(), records_of(site.log))
+        before = projection.removals.of(ip)
+        reconcile(projection, ledger_of(records_of(site.log)), NOW_BOOT)
+
+        assert before
+        assert before.is_unserved
+        assert projection.removals.of(ip) == before
 
     def test_a_line_that_is_not_ours_is_not_put(self) -> None:
         """Bindings of interfaces that this edge does not have stay out of its tables."""
