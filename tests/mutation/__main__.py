@@ -20,9 +20,10 @@ def main() -> int:
     started = time.perf_counter()
     chosen = named(arguments.names) if arguments.names else MUTANTS
     survivors = []
-    for mutant, result in run_all(chosen):
-        print(f"{mutant.name:<36} {mutant.attacks:<4} {result}", flush=True)
-        if result != "killed":
+    for mutant, outcome in run_all(chosen):
+        said = f"{mutant.name:<36} {mutant.attacks:<4} {outcome.result:<8} {outcome.by}"
+        print(said.rstrip(), flush=True)
+        if not outcome.is_killed:
             survivors.append(mutant)
     killed = len(chosen) - len(survivors)
     took_s = time.perf_counter() - started

@@ -38,3 +38,12 @@ class Mutant:
             raise MovedError(f"{self.name}: {self.path} has {count} times: {self.find!r}")
         file.write_text(before.replace(self.find, self.put))
         return before
+
+
+def broken(
+    path: str, tests: tuple[str, ...], *places: tuple[str, str, str, str]
+) -> tuple[Mutant, ...]:
+    """Mutants of one file that the same tests must notice: name, what it attacks, find, put."""
+    return tuple(
+        Mutant(name, attacks, path, find, put, tests) for name, attacks, find, put in places
+    )

@@ -1,35 +1,41 @@
 """Whether the tests would notice: places of the product broken on purpose, one at a time."""
 
 import os
+import random
+import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import lacking
 from tests.mutation.mutant import Mutant
-from tests.mutation.run import MUTANTS, OPEN, ROOT, named, run_all, table
+from tests.mutation.run import MUTANTS, ROOT, run_all, table
 
 IS_FULL = bool(os.environ.get("LEASE_FULL"))
-LEAST = 80
-QUICK = (
-    "offer-out-of-quarantine", "last-holder-on-any-line", "declined-comes-back",
-    "negative-remainder", "horizon-not-raised", "takeover-forgets-former-life",
-    "ledger-over-a-gap", "ledger-old-epoch", "kernel-beyond-horizon",
-    "kernel-promise-not-raised", "kernel-ack-before-promise", "kernel-any-vlan",
-)  # fmt: skip
+LEAST = 180
+SHARE = 16
+"""So many are judged where not all are: another choice each time, so that all have their turn."""
+NONE_MAY_SURVIVE = frozenset({"I1", "I2", "I5"})
+MAY_SURVIVE = 0.05
 
 
-@pytest.mark.timeout(1800)
-def test_every_mutant_is_killed() -> None:
-    """Some test fails for each that is not known to survive; CI takes a few, a full run all."""
-    chosen = MUTANTS if IS_FULL else named(QUICK)
-    runnable = [m for m in chosen if not (m.is_kernel and lacking("bpf"))]
-    left = [
-        (m.name, result)
-        for m, result in run_all(runnable)
-        if result != "killed" and m.name not in OPEN
-    ]
-    assert left == []
+@pytest.mark.timeout(7200)
+def test_mutants_are_killed() -> None:
+    """Some test fails for every mutant that attacks I1, I2 or I5, and for 95 % of all."""
+    chosen = _chosen([m for m in MUTANTS if not (m.is_kernel and lacking("bpf"))])
+    left = [(mutant, outcome) for mutant, outcome in run_all(chosen) if not outcome.is_killed]
+
+    assert [mutant.name for mutant, _ in left if mutant.attacks in NONE_MAY_SURVIVE] == []
+    assert len(left) <= MAY_SURVIVE * len(chosen), left
+
+
+def _chosen(runnable: Sequence[Mutant]) -> Sequence[Mutant]:
+    if IS_FULL:
+        return runnable
+    seed = int(os.environ.get("LEASE_SEED") or secrets.randbits(32))
+    print(f"LEASE_SEED={seed}")
+    return random.Random(seed).sample(runnable, SHARE)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
