@@ -30,13 +30,29 @@ def gave_up(lab: Lab, name: str) -> int:
     return sum(line["event"] in GIVEN_UP for line in lab.log_of(name))
 
 
+def leads(lab: Lab, name: str) -> bool:
+    """Whether it says so; it may be about to give the site to whom it belongs."""
+    words = {"leadership.won", *GIVEN_UP}
+    told = [line["event"] for line in lab.log_of(name) if line["event"] in words]
+    return told[-1:] == ["leadership.won"]
+
+
+def stopped_leader(lab: Lab, site: Site, leaders: dict[str, subprocess.Popen[bytes]]) -> str:
+    """SIGSTOP whoever leads, in the middle of it; returns its name."""
+    while True:
+        name = str(last_epoch(lab, site)["by"])
+        leaders[name].send_signal(signal.SIGSTOP)
+        if leads(lab, name):
+            return name
+        leaders[name].send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+
+
 def stop_leader(service: Service, leaders: dict[str, subprocess.Popen[bytes]]) -> None:
     """Until another leads and has written; then the old one finds out that it is deposed."""
     lab, site = service.lab, service.site
-    before = last_epoch(lab, site)
-    name = str(before["by"])
+    name = stopped_leader(lab, site, leaders)
     given_up = gave_up(lab, name)
-    leaders[name].send_signal(signal.SIGSTOP)
 
     def is_led_anew() -> bool:
         now = last_epoch(lab, site)
