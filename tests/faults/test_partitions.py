@@ -78,7 +78,11 @@ def test_no_partition_breaks_a_promise(lab: Lab, service: Service, center: Host,
             mend(lab, leg)
         print(f"{time.monotonic():.1f} partition {number}: {kind}")
         service.assert_well()
-    assert changed_hands(events_of(lab, service.site)) > PARTITIONS, "reuse was not tried"
+    wait_until(
+        lambda: changed_hands(events_of(lab, service.site)) > PARTITIONS,
+        "addresses to change hands",
+        60,
+    )
 
 
 def test_stopped_for_a_while(service: Service) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from unittest import mock
 
 from edge_agent.agent import edge, responses
-from edge_agent.agent.answering import Answering
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.edge import Edge
 from edge_agent.dhcp import fastpath, reply
@@ -239,13 +238,13 @@ def dropped_port_forgotten() -> list[Patch]:
 
 def refuses_what_it_cannot_know() -> list[Patch]:
     """An edge that does not follow the log up to now says NAK."""
-    nak = Answering.nak
 
-    def rash(self: Answering, *rest: Any) -> None:
-        self._is_current = lambda: True
-        nak(self, *rest)
+    def rash(self: edge.Edge) -> None:
+        until_ns = self._state.touched_boot_ns + edge.CURRENT_NS
+        self._state = replace(self._state, current_until_boot_ns=until_ns)
+        self.datapath.set_state(self._state)
 
-    return [mock.patch.object(Answering, "nak", rash)]
+    return [mock.patch.object(edge.Edge, "_set_state", rash)]
 
 
 def keeps_its_promises_to_itself() -> list[Patch]:

@@ -30,7 +30,7 @@ def test_it_is_the_topology_of_the_demo(services: dict[str, Any]) -> None:
 
 
 def test_redis_keeps_what_it_acknowledged(services: dict[str, Any]) -> None:
-    """Invariant I2 rests on these settings."""
+    """Invariant I2 rests on these settings; the nodes of streams are for memory."""
     words = services["redis"]["command"]
     settings = dict(zip(words[1::2], words[2::2], strict=True))
     assert settings == {
@@ -39,6 +39,7 @@ def test_redis_keeps_what_it_acknowledged(services: dict[str, Any]) -> None:
         "--aof-load-truncated": "no",
         "--maxmemory-policy": "noeviction",
         "--save": "",
+        "--stream-node-max-bytes": "16384",
     }
     assert services["redis"]["volumes"] == ["log:/data"]
 
