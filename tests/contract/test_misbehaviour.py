@@ -28,7 +28,7 @@ from tests.unit.service.logs import request
 
 pytestmark = pytest.mark.redis
 
-TROUBLE_S = 6.0
+TROUBLE_S = 8.0
 SERVED_WITHIN_S = 5.0
 DETECTED_WITHIN_S = 10.0
 QUIET_LINES = 8
