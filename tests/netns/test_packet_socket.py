@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -71,6 +72,8 @@ def link() -> Iterator[None]:
         _ip("link", "add", SERVER_END, "type", "veth", "peer", "name", CLIENT_END)
         _ip("link", "set", SERVER_END, "address", "02:aa:00:00:00:01", "up")
         _ip("link", "set", CLIENT_END, "up")
+        _wait_until_it_carries(SERVER_END)
+        _wait_until_it_carries(CLIENT_END)
         yield
     finally:
         assert LIBC.setns(home, CLONE_NEWNET) == 0
@@ -94,6 +97,13 @@ def client(link: None) -> Iterator[socket.socket]:
 
 def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
+
+
+def _wait_until_it_carries(interface: str) -> None:
+    """The kernel gives a link its queue a little after it is up; until then frames are lost."""
+    shown = ["ip", "-oneline", "link", "show", interface]
+    while b"qdisc noop " in subprocess.run(shown, check=True, capture_output=True).stdout:
+        time.sleep(0.01)
 
 
 def _wait(server: PacketSocket) -> bytes | None:
