@@ -29,6 +29,10 @@ NEEDS = {
 }
 """What a tier or a single test needs of the machine."""
 
+WAITING = ("netns", "faults", "contract")
+"""Tiers that wait for clocks and clients most of the time: they run beside the others, which keep
+the processors busy, in an order of their own each."""
+
 CAP_SYS_ADMIN, CAP_BPF = 21, 39
 WHOLE_RANGE = ["0", "0", "4294967295"]
 
@@ -67,6 +71,13 @@ def lacking(need: str) -> str | None:
     if need == "tun" and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return "/dev/net/tun is not for this user"
     return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test to one of two processes, if there are two (`--dist loadgroup`)."""
+    for item in items:
+        group = "waiting" if tier_of(item.path) in WAITING else "working"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_report_header() -> list[str]:
