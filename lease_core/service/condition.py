@@ -19,8 +19,8 @@ from lease_core.log.port import LogError, SiteLog
 audit = structlog.get_logger("allocator")
 
 LEADS = "leads"
-STATUS_S = 20.0
-STATUS_TTL_MS = 60_000
+STATUS_S = 60.0
+STATUS_TTL_MS = 180_000
 DIGEST_S = 600.0
 PORTION = 4096
 

@@ -50,8 +50,7 @@ SHARED_LEADERSHIP_MS = 180_000
 SHARED_RENEW_S = 60.0
 """Who shares sites is known to live by other means; see `SiteLeader.share`."""
 STAND_BY_MS = 500
-IDLE_S = 5.0
-IDLE_STANDBY_S = 9.0
+IDLE_S = 9.0
 """So long one waits for news at most; reading again now and then finds a dead connection."""
 TICK_S = 0.5
 PAUSE_S = 0.2
@@ -179,7 +178,7 @@ class SiteLeader:
             self._verifying.step(self._warm.ledger)
             if self._duty is not Duty.LEAD:
                 self._stands_by()
-                block_ms = int(IDLE_STANDBY_S * 1000)
+                block_ms = int(IDLE_S * 1000)
                 continue
             await self._check_settings()
             claim = await self._claim(above=self._warm.above)
