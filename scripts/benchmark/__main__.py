@@ -1,7 +1,7 @@
 """Measure against a peer or a ceiling in the same run.
 
 scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | start | service | fleet |
-storm | all
+storm | growth | all
 """
 
 import argparse
@@ -24,6 +24,7 @@ COMMANDS = {
     "start": "an allocator that starts with a million leases, and its memory",
     "service": "new subscribers through everything, against Kea",
     "fleet": "many sites: idle ones, and leases spread over them",
+    "growth": "what an operation costs as leases and pools become more",
     "storm": "all known subscribers at once after a power cut, and new ones among them",
 }
 

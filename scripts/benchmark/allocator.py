@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from lease_core.domain.commands import Command, RequestLease, RequestOffer, Sent
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import PrefixPlanned
 from lease_core.domain.ledger import Ledger
-from lease_core.domain.values import Ipv4, Mac, ip_text
+from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.port import Appended, Batch, Head, SiteLog, Unreadable
 from lease_core.log.redis_client import READER_TIMEOUT_S, WRITER_TIMEOUT_S, open_client
 from lease_core.log.redis_log import RedisLog, connect
@@ -32,15 +32,11 @@ from scripts.benchmark.bare import (
     assigned,
     redis_server,
 )
-from scripts.benchmark.measure import Series, Table, at_least, run_rounds
+from scripts.benchmark.measure import Table, at_least, run_rounds
 from scripts.benchmark.tasks import run_until
 
 BATCH = 256
 SUBSCRIBERS = 10_240
-POOLS = (1, 10, 100, 1000)
-PER_POOL = 250
-GROWTH_REPEATS = 8
-FLAT = 0.8
 BARE = f"bare append script, {BATCH} events a call"
 PREFIX = PrefixPlanned(
     site="bench",
@@ -84,61 +80,13 @@ def measure(rounds: int) -> list[Table]:
             },
             rounds,
         )
-        growth = run_rounds({str(n): lambda n=n: _among(n) for n in POOLS}, rounds)
     table = Table("Allocator, appendfsync always", "commands/s")
     table.add(BARE, found["bare"], note="events/s")
     goal = at_least(0.6)
     table.add("SiteAllocator + append: RequestLease -> event", found["leases"], BARE, goal)
     table.add("SiteAllocator + append: RequestOffer -> answer", found["offers"], BARE, goal)
     table.add("SiteLeader: both, read from Redis too", found["leader"], BARE, goal)
-    return [table, _growth(growth)]
-
-
-def _growth(found: Mapping[str, Series]) -> Table:
-    table = Table("Deciding an offer and a lease in the last of many pools", "commands/s")
-    first = f"pools: {POOLS[0]}"
-    for number in POOLS:
-        is_first = number == POOLS[0]
-        goals = () if is_first else (at_least(FLAT),)
-        table.add(f"pools: {number:,}", found[str(number)], "" if is_first else first, *goals)
-    return table
-
-
-def _among(pools: int) -> float:
-    """Commands per second of processor time, without a log."""
-    base = [Ipv4(10 << 24 | number << 8) for number in range(pools)]
-    prefixes = [
-        PrefixPlanned(
-            site="bench",
-            pool=f"res-{number}",
-            network=f"{ip_text(first)}/24",
-            first=Ipv4(first + 2),
-            last=Ipv4(first + 254),
-            gateway=Ipv4(first + 1),
-            dns="",
-            lease_time_s=3600,
-            cause="bench",
-        )
-        for number, first in enumerate(base, 1)
-    ]
-    taken, done = 0.0, 0
-    for _ in range(GROWTH_REPEATS):
-        allocator = SiteAllocator("bench", Ledger(), Timing(), 1, elapsed_ns())
-        allocator.begin("bench", elapsed_ns())
-        allocator.plan(prefixes, elapsed_ns())
-        commands: list[Command] = []
-        for n in range(PER_POOL):
-            subscriber = {"req": f"r{n}", "mac": Mac(FIRST_MAC + n), "line": LINE}
-            ip = Ipv4(base[-1] + 2 + n)
-            commands.append(RequestOffer(**subscriber, wanted=ip))  # type: ignore[arg-type]
-            commands.append(RequestLease(**subscriber, ip=ip, kind="selecting"))  # type: ignore[arg-type]
-        sent = [Sent(entry_id=f"1-{n}", by="bng1", command=c) for n, c in enumerate(commands, 1)]
-        start = time.process_time()
-        draft = allocator.handle(sent, elapsed_ns())
-        taken += time.process_time() - start
-        assert len(draft.events) == PER_POOL
-        done += len(sent)
-    return done / taken
+    return [table]
 
 
 def _offers() -> list[RequestOffer]:

@@ -15,6 +15,7 @@ TINY: dict[str, dict[str, Any]] = {
     "allocator": {"SUBSCRIBERS": 512},
     "edge": {"EVENTS": 50, "SUBSCRIBERS": 100, "BATCH": 64},
     "coldstart": {"SIZES": (10, 30)},
+    "growth": {"LEASES": (10, 20), "NEW": 20, "POOLS": (1, 2), "PER_POOL": 20, "REPEATS": 1},
     "start": {"LEASES": 40, "TAIL": 10},
 }
 """Sizes, by the names that they have in the modules."""
