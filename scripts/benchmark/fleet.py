@@ -38,7 +38,7 @@ from lease_core.log.reader import Position
 from lease_core.log.redis_log import RedisLog, connect
 from scripts.benchmark.bare import FIRST_MAC, LINE, POOL, redis_server
 from scripts.benchmark.log import fill
-from scripts.benchmark.measure import Series, Table, say
+from scripts.benchmark.measure import Series, Table, at_most, say
 from scripts.lab import LabError
 from tests.redis_server import RedisServer
 
@@ -63,6 +63,7 @@ def measure(rounds: int) -> list[Table]:
     del rounds
     idle = Table(f"Idle sites for {WATCHED_S:.0f} s, heartbeats included", "percent of a core")
     busy = Table("Leases by two allocators, spread evenly over the sites", "leases/s")
+    killed = Table("Kill one of two allocators: until a site's next lease", "ms")
     with (
         asyncio.Runner() as runner,
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
@@ -72,11 +73,11 @@ def measure(rounds: int) -> list[Table]:
             say(f"{size} sites")
             with redis_server() as server:
                 found = runner.run(_measure(server, size))
-            _add(idle, busy, size, found)
-    return [idle, busy]
+            _add(idle, busy, killed, size, found)
+    return [idle, busy, killed]
 
 
-def _add(idle: Table, busy: Table, size: int, found: dict[str, float]) -> None:
+def _add(idle: Table, busy: Table, killed: Table, size: int, found: dict[str, float]) -> None:
     goals = {"allocators": "; goal 10", "redis": "; goal 5"} if size == SIZES[-1] else {}
     sites = f"{size:,} site{'s' if size > 1 else ''}"
     for who in ("allocators", "redis"):
@@ -87,6 +88,10 @@ def _add(idle: Table, busy: Table, size: int, found: dict[str, float]) -> None:
         f"Redis a lease; {found['octets']:.0f} octets of Redis"
     )
     busy.add(sites, Series((found["leases/s"],)), note=note)
+    if size > 1:  # a single site may be the other one's
+        note = f"on average {found['taken over']:.0f}"
+        last = Series((found["last taken over"],))
+        killed.add(f"{sites}, the last of them", last, "", at_most(2000, "ms"), note=note)
 
 
 def site_of(number: int) -> str:
@@ -105,7 +110,8 @@ async def _measure(server: RedisServer, size: int) -> dict[str, float]:
         pids = {"allocators": [p.pid for p in processes], "redis": [server.pid]}
         async with _edges(server.url, size, genesis) as edges:
             await _all_granted(edges)
-            return await _idle(edges, pids) | await _busy(server, edges, pids)
+            found = await _idle(edges, pids) | await _busy(server, edges, pids)
+            return found | await _killed(edges, processes[0])
 
 
 async def _plan(url: str, size: int, genesis: str) -> None:
@@ -287,6 +293,21 @@ async def _busy(
         "leases/s": leases / taken_s,
         "octets": (_octets(server) - octets) / leases,
     }
+
+
+async def _killed(edges: list[LightEdge], leader: "subprocess.Popen[bytes]") -> dict[str, float]:
+    """Milliseconds until everybody is served who asks when his leader dies, or the other one."""
+    start = time.perf_counter()
+    leader.kill()
+
+    async def served(edge: LightEdge) -> float:
+        await edge.ask(1, 1)
+        return 1e3 * (time.perf_counter() - start)
+
+    async with asyncio.timeout(LIMIT_S):
+        took_ms = await asyncio.gather(*map(served, edges))
+    say(f"taken over after {max(took_ms):,.0f} ms at most")
+    return {"last taken over": max(took_ms), "taken over": sum(took_ms) / len(took_ms)}
 
 
 def _cpu_s(pids: dict[str, list[int]]) -> dict[str, float]:
