@@ -7,6 +7,7 @@ must: no entry of their MAC is there and no removal of their address is owed.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from mmap import MAP_PRIVATE, mmap
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -39,7 +40,7 @@ class KnownMacs:
     """
 
     def __init__(self) -> None:
-        self._seen = bytearray(1 << _BITS)
+        self._seen = mmap(-1, 1 << _BITS, MAP_PRIVATE)  # takes no memory before it is written
 
     def __contains__(self, mac: Mac) -> bool:
         return bool(self._seen[(mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS])

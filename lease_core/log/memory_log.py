@@ -199,7 +199,7 @@ class MemoryLog(MemorySnapshots):
         """Return when there is something to read or the time is over."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(block_ms, MAX_BLOCK_MS) / 1000
-        while not is_ready(self._site) and (left_s := deadline - loop.time()) > 0:
+        while (left_s := deadline - loop.time()) > 0 and not is_ready(self._site):
             with self._site.waiter() as waiter:
                 await asyncio.wait({waiter}, timeout=left_s)
 

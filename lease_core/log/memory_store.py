@@ -112,4 +112,6 @@ class MemoryServer:
         """What is kept of a site. Raises LogUnavailableError during an outage."""
         if self.is_down:
             raise LogUnavailableError("the memory server is down")
-        return self.sites.setdefault(name, Site())
+        if name not in self.sites:
+            self.sites[name] = Site()
+        return self.sites[name]

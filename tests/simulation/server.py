@@ -21,7 +21,7 @@ from lease_core.log.port import Appended, Batch, Claimed, Followed, Head, HeldBy
 from lease_core.log.snapshot_port import Archived, Cut, SnapshotMeta
 from lease_core.log.wire import parse_id
 from tests.simulation.clocks import Clock
-from tests.simulation.loop import Process, SimLoop
+from tests.simulation.loop import Process, SimLoop, finish
 
 T = TypeVar("T")
 WRITER_TIMEOUT_S = 3.0
@@ -87,14 +87,16 @@ class Server:
     def wake(self, site: str, *streams: str) -> None:
         for stream in streams:
             for waiter in self._waiting.pop((site, stream), ()):
-                if not waiter.done():
-                    waiter.set_result(None)
+                finish(waiter)
 
     def has_news(self, store: MemoryServer, site: str, after: dict[str, Id]) -> bool:
         """Whether one of these streams has an entry behind an id."""
         found = store.site(site)
-        streams = ((getattr(found, name).ids, last) for name, last in after.items())
-        return any(ids and ids[-1] > last for ids, last in streams)
+        for name, last in after.items():
+            ids = getattr(found, name).ids
+            if ids and ids[-1] > last:
+                return True
+        return False
 
     def crash(self, outage_s: float) -> None:
         """Everything that was answered survives; leaderships lapse by the wall clock as ever."""
@@ -147,7 +149,8 @@ class SimLog:
     def __init__(self, site: str, server: Server, link: Link, process: Process) -> None:
         self.site = site
         self._server, self._link, self._process = server, link, process
-        self._rng = server.rng
+        self._rng, self._pause = server.rng, server.loop.pause
+        self._reached = self._store, MemoryLog(site, self._store)
 
     @property
     def _store(self) -> MemoryServer:
@@ -155,7 +158,9 @@ class SimLog:
 
     @property
     def _inner(self) -> MemoryLog:
-        return MemoryLog(self.site, self._store)
+        if self._reached[0] is not (store := self._store):
+            self._reached = store, MemoryLog(self.site, store)
+        return self._reached[1]
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -166,24 +171,24 @@ class SimLog:
         """One round trip: the delay falls before the server or behind it."""
         rng, link = self._rng, self._link
         if not self._process.is_alive or link.mode == "refused":
-            await asyncio.sleep(0.01)
+            await self._pause(0.01)
             raise LogUnavailableError("connection refused")
         if link.lose_replies and rng.random() < link.lose_replies / 2:
-            await asyncio.sleep(0.01)
+            await self._pause(0.01)
             raise LogUnavailableError("connection refused")
         if link.mode == "silent":
             await self._lose(op, is_append=is_append)
         delay_s = rng.uniform(0.2, 2.5) if link.mode == "slow" else rng.uniform(0.001, 0.03)
         is_before = rng.random() < 0.5
         if is_before:
-            await asyncio.sleep(delay_s)
+            await self._pause(delay_s)
         if not self._process.is_alive:
             raise LogUnavailableError("the caller is dead")
         if self._server.crash_next and is_append:
             self._crash(op)
         result = settled(op())
         if not is_before:
-            await asyncio.sleep(delay_s)
+            await self._pause(delay_s)
         if link.lose_replies and rng.random() < link.lose_replies:
             raise self._lost(is_append=is_append)
         return result
@@ -212,7 +217,7 @@ class SimLog:
         """A black hole: the request, if it gets through at all, takes effect late."""
         if self._rng.random() < 0.5:
             self._server.loop.later(self._rng.uniform(0.1, 20.0), self._late, op)
-        await asyncio.sleep(WRITER_TIMEOUT_S if is_append else READER_TIMEOUT_S)
+        await self._pause(WRITER_TIMEOUT_S if is_append else READER_TIMEOUT_S)
         raise self._lost(is_append=is_append)
 
     def _late(self, op: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -239,20 +244,20 @@ class SimLog:
         awaited = COMMANDS if COMMANDS in after else EVENTS
         while not (has_news := server.has_news(store, self.site, ids)) and end_s > loop.now_s:
             waiter = server.waiter(self.site, awaited)
-            timer = loop.later(end_s - loop.now_s, _finish, waiter)
+            timer = loop.later(end_s - loop.now_s, finish, waiter)
             await waiter
             timer.cancel()
             await self._check_connection(store)
         result = settled(op())
         if has_news:
-            await asyncio.sleep(self._rng.uniform(0.001, 0.03))
+            await self._pause(self._rng.uniform(0.001, 0.03))
             await self._check_connection(store)
         return result
 
     async def _check_connection(self, store: MemoryServer) -> None:
         """What became of the connection while a read waited."""
         if self._link.mode == "silent":
-            await asyncio.sleep(READER_TIMEOUT_S)
+            await self._pause(READER_TIMEOUT_S)
             raise LogUnavailableError("timeout")
         is_cut = self._link.mode == "refused" or not self._process.is_alive
         if is_cut or store.is_down or store is not self._store:
@@ -289,7 +294,7 @@ class SimLog:
 
     async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
         if self._link.is_mute and any(isinstance(command, Heartbeat) for command in commands):
-            await asyncio.sleep(0.01)
+            await self._pause(0.01)
             raise LogUnavailableError("connection reset")
         return await self._write(lambda: self._send(list(commands), by))
 
@@ -361,7 +366,7 @@ class SimLog:
         return await self._call(self._inner.reports)
 
     async def reconnect(self) -> None:
-        await asyncio.sleep(0)
+        await self._pause(0)
 
     async def set_status(self, status: Mapping[str, str], ttl_ms: int) -> None:
         await self._write(lambda: self._inner.set_status(status, ttl_ms))
@@ -371,8 +376,3 @@ class SimLog:
 
     async def settings_faults(self) -> list[str]:
         return await self._call(self._inner.settings_faults)
-
-
-def _finish(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

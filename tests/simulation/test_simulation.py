@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 IS_FULL = bool(os.environ.get("LEASE_FULL"))
 FIRST_SEED = int(os.environ.get("LEASE_SEED", "1"))
 CORES = os.cpu_count() or 1
-AT_ONCE = 25
+PARTS = 2 * CORES
 SHORT_ROUNDS, SHORTS = (17, 1500) if IS_FULL else (1, 1500)
 LONG_ROUNDS, LONGS = (20, 50) if IS_FULL else (1, 50)
 LEAST_STEPS = 1000
@@ -61,10 +62,10 @@ REACHED = {
 
 def run_schedules(first: int, count: int, *options: str) -> Counter[str]:
     """Run seeds on all cores; any that fails is told with its faults and the command to replay."""
-    starts = range(first, first + count, AT_ONCE)
+    edges = [first + count * part // PARTS for part in range(PARTS + 1)]
     print(f"seeds {first}..{first + count - 1} {' '.join(options)}")
     with ThreadPoolExecutor(CORES) as pool:
-        runs = list(pool.map(lambda start: _run(start, AT_ONCE, options), starts))
+        runs = list(pool.map(lambda part: _run(*part, options), pairwise(edges)))
     faults = [run.stdout + run.stderr for run in runs if run.returncode]
     if faults:
         pytest.fail(f"{len(faults)} of {len(runs)} parts failed; the first:\n{faults[0][-12000:]}")
@@ -74,9 +75,9 @@ def run_schedules(first: int, count: int, *options: str) -> Counter[str]:
     return tally
 
 
-def _run(first: int, count: int, options: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    python = ["nice", sys.executable]  # tests that wait for time run beside
-    words = [*python, "-m", "tests.simulation", str(first), "--count", str(count), *options]
+def _run(first: int, end: int, options: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    python, count = ["nice", sys.executable], str(end - first)  # tests that wait run beside
+    words = [*python, "-m", "tests.simulation", str(first), "--count", count, *options]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
