@@ -68,7 +68,7 @@ def translated(*, is_append: bool = False) -> Iterator[None]:
         raise LogUnavailableError(f"no reply from Redis: {error}") from error
 
 
-class _Plain(Connection):
+class Locating(Connection):
     """A connection of redis-py, and what we add to it.
 
     It packs commands in C, which redis-py does for synchronous clients only: a batch of 256
@@ -110,18 +110,19 @@ class _Plain(Connection):
     async def read_response(self, *args: Any, **settings: Any) -> Any:
         try:
             return await super().read_response(*args, **settings)
-        except MovedError as error:
-            if self._locate:
+        except (MovedError, ReadOnlyError) as error:
+            await self.heed(error)
+            raise
+
+    async def heed(self, error: MovedError | ReadOnlyError) -> None:
+        """Leave a server that says it is the wrong one, where another can be asked for."""
+        if self._locate:
+            if isinstance(error, MovedError):
                 self._locate.moved((error.host or self.host, error.port))
-                await self.disconnect()
-            raise
-        except ReadOnlyError:
-            if self._locate:
-                await self.disconnect()
-            raise
+            await self.disconnect()
 
 
-class _Tls(_Plain, SSLConnection):
+class _Tls(Locating, SSLConnection):
     pass
 
 
@@ -181,7 +182,7 @@ def _asking(kind: type[Connection], settings: dict[str, Any]) -> Ask:
 def _connection_settings(endpoint: Endpoint, timeout_s: float) -> dict[str, Any]:
     settings: dict[str, Any] = dict(parse_url(endpoint.url)) if endpoint.url else {}
     settings.setdefault("connection_class", SSLConnection if endpoint.is_tls else Connection)
-    ours = {Connection: _Plain, SSLConnection: _Tls}  # but for unix://, which has its own
+    ours = {Connection: Locating, SSLConnection: _Tls}  # but for unix://, which has its own
     settings["connection_class"] = ours.get(
         settings["connection_class"], settings["connection_class"]
     )

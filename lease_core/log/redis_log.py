@@ -5,7 +5,6 @@ blocking reads off: the writer never repeats a call by itself, the reader waits 
 blocks.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -268,14 +267,9 @@ class RedisLog(RedisSnapshots):
         words: list[str | int] = ["COUNT", min(count, MAX_COUNT)]
         words += ["BLOCK", min(block_ms, MAX_BLOCK_MS)] if block_ms else []
         limit_s = min(block_ms, MAX_BLOCK_MS) / 1000 + READ_MARGIN_S
+        words += ["STREAMS", *after, *after.values()]
         with translated():
-            try:
-                async with asyncio.timeout(limit_s):
-                    got = await self._reading.call(
-                        "XREAD", *words, "STREAMS", *after, *after.values()
-                    )
-            except TimeoutError:
-                raise LogUnavailableError(f"no reply from Redis within {limit_s:g} s") from None
+            got = await self._reading.call("XREAD", *words, limit_s=limit_s)
         streams = got.items() if isinstance(got, dict) else got or ()
         found: dict[str, Entries] = dict.fromkeys(after, ())
         return found | {key.decode(): entries for key, entries in streams}

@@ -27,6 +27,8 @@ from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 
+RELEASE = ReleaseLease(req="r", mac=Mac(1), line="l", ip=Ipv4(1))
+
 
 @pytest.fixture
 async def raw(redis_server: RedisServer) -> AsyncIterator[Redis]:
@@ -362,7 +364,7 @@ async def test_a_cancelled_call_ends_whenever_it_comes(log: RedisLog, kind: str)
                 case "read":
                     await log.read(ZERO_ID)
                 case _:
-                    await log.send(ReleaseLease(req="r", mac=Mac(1), line="l", ip=Ipv4(1)), "bng1")
+                    await log.send(RELEASE, "bng1")
 
     for steps in range(60):
         asking = asyncio.create_task(ask())
@@ -387,3 +389,33 @@ async def test_calls_at_once_get_their_own_replies(log: RedisLog) -> None:
     assert await log.commands(ZERO_ID) == []
     await written(log, head, [lease(2)], "b")
     assert [record.seq for record in await waiting] == [2]
+
+
+async def test_a_connection_that_the_server_closed_is_opened_again(
+    log: RedisLog, raw: Redis
+) -> None:
+    """Who was idle while the server closed his connections notices nothing of it."""
+    head = (await written(log, await begun(log), [lease(1)], "a")).after
+    assert len(await log.read(ZERO_ID)) == 1
+    await raw.client_kill_filter(skipme=True)
+    await asyncio.sleep(0.1)
+
+    assert (await written(log, head, [lease(2)], "b")).after.seq == 2
+    assert len(await log.read(ZERO_ID)) == 2
+
+
+async def test_a_late_reply_is_nobodys(redis_server: RedisServer, raw: Redis) -> None:
+    """After a call that was given up the next one gets its own reply, and not that one's."""
+    hasty = RedisLog(open_client(redis_server.url, 0.2), open_client(redis_server.url, 5), SITE)
+    await begun(hasty)
+    first = await hasty.send(Heartbeat(edge="bng1", incarnation="a", nonce="n", applied=0), "bng1")
+    redis_server.pause()
+    try:
+        with pytest.raises(LogUnavailableError, match=r"within 0\.2 s"):
+            await hasty.send_many([RELEASE, RELEASE], "bng1")
+    finally:
+        redis_server.resume()
+    last = await hasty.send(RELEASE, "bng1")
+
+    assert [sent.entry_id for sent in await hasty.commands(first)][-1] == last
+    await hasty.close()
