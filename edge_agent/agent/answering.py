@@ -54,8 +54,8 @@ class Answering:
 
     def judge(self, request: Request, line: Line, now: Now) -> fastpath.Verdict:
         """The kernel's judgement, which the agent also makes for a MAC's further lines."""
-        number = self.projection.discriminator_of(request.message.mac, line)
-        return fastpath.decide(request, line.ifindex, self.datapath, now.boot_ns, number)
+        found = self.projection.find(request.message.mac, line)
+        return fastpath.decide(request, line.ifindex, self.datapath, now.boot_ns, found)
 
     def line_of(self, request: Request, ifindex: int) -> Line:
         """The line that a request came in on."""

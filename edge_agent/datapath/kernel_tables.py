@@ -2,6 +2,7 @@
 
 import errno
 import secrets
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -30,8 +31,13 @@ from lease_core.domain.values import Ipv4, Mac
 
 _BATCH: Final = 8192
 _STATE_WORDS: Final = abi.SITE_STATE.size // 8
+_AS_WORDS: Final = struct.Struct(f"<{_STATE_WORDS}Q")
+_GATE: Final = abi.SITE_STATE.offsets["gate"] // 8
 _CURSOR_LO: Final = abi.SITE_STATE.offsets["cursor_lo"] // 8
 _CURSOR_HI: Final = abi.SITE_STATE.offsets["cursor_hi"] // 8
+_MIDDLE: Final = sorted({*range(_STATE_WORDS)} - {_GATE, _CURSOR_LO, _CURSOR_HI})
+_OPENING: Final = (_CURSOR_HI, *_MIDDLE, _CURSOR_LO, _GATE)
+_CLOSING: Final = (_GATE, _CURSOR_HI, *_MIDDLE, _CURSOR_LO)
 
 
 class KernelTables:
@@ -177,12 +183,9 @@ class KernelTables:
         The gate is closed before anything else changes and opened after; `cursor_hi` goes first
         and `cursor_lo` last, so that a half-written cursor looks torn.
         """
-        self._written_state = replace(state)
-        octets = abi.pack_state(state)
-        words = [int.from_bytes(octets[at : at + 8], "little") for at in range(0, len(octets), 8)]
-        middle = [i for i in range(1, _STATE_WORDS) if i not in (_CURSOR_LO, _CURSOR_HI)]
-        order = [_CURSOR_HI, *middle, _CURSOR_LO]
-        for index in [*order, 0] if state.gate else [0, *order]:
+        self._written_state = state
+        words = _AS_WORDS.unpack(abi.pack_state(state))
+        for index in _OPENING if state.gate else _CLOSING:
             self._state[index] = words[index]
 
     def promise(self, slot: int) -> int:

@@ -1,7 +1,6 @@
 """The datapath in the agent's own memory: where BPF is not available, and in tests."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -115,7 +114,7 @@ class MemoryDatapath:
         self._ports[ifindex] = Port(mac, tuple(relays), key, line_limit, mac_limit, trusted)
 
     def set_state(self, state: SiteState) -> None:
-        self._state = replace(state)
+        self._state = state
 
     def promise(self, slot: int) -> int:
         return self._promises.get(slot, 0)

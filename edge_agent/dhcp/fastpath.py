@@ -46,6 +46,10 @@ class Verdict:
     """The reply; only with `offer`, `ack`, `inform_ack` and `nak`."""
 
 
+Entry = tuple[SubscriberKey, Assignment]
+"""What stands in the table, and under which key."""
+
+
 class _Binding(NamedTuple):
     key: SubscriberKey
     assignment: Assignment
@@ -71,12 +75,12 @@ def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verd
 
 
 def decide(
-    request: Request, ifindex: int, tables: Tables, now_boot_ns: int, discriminator: int = 0
+    request: Request, ifindex: int, tables: Tables, now_boot_ns: int, found: Entry | None = None
 ) -> Verdict:
     """Judge a request that was read already (rules 2 and 10 to 29).
 
-    On a port in mode `MAC` the agent answers a MAC's bindings on further lines with their
-    `discriminator`; the kernel knows only 0.
+    The agent looks itself for what the kernel does not know, a MAC's binding on a further line of a
+    port in mode `MAC`; `found` is what it found, None = look where the kernel does.
     """
     port = tables.port(ifindex)
     if port is None:
@@ -86,8 +90,7 @@ def decide(
     if reason is not None:
         return Verdict(reason)
     line = _line_at(request, ifindex, port)
-    key = key_of(request.message.mac, line, port.key, discriminator)
-    binding = _find_binding(tables, key, request.message.mac, line)
+    binding = _find_binding(tables, found or _look_up(request, line, port, tables), request, line)
     if isinstance(binding, Counter):
         return Verdict(binding)
     reason = _refuse_claim(request, binding)
@@ -201,14 +204,23 @@ def _refuse_site(state: SiteState, now_boot_ns: int) -> Counter | None:
     return None
 
 
-def _find_binding(tables: Tables, key: SubscriberKey, mac: Mac, line: Line) -> _Binding | Counter:
-    """Rules 20 to 23: the subscriber's own binding, on its line (I8), with its pool."""
+def _look_up(request: Request, line: Line, port: Port, tables: Tables) -> Entry | None:
+    """Rule 20: what stands where the kernel looks."""
+    key = key_of(request.message.mac, line, port.key)
     assignment = tables.lookup(key)
-    if assignment is None:
+    return None if assignment is None else (key, assignment)
+
+
+def _find_binding(
+    tables: Tables, found: Entry | None, request: Request, line: Line
+) -> _Binding | Counter:
+    """Rules 20 to 23: the subscriber's own binding, on its line (I8), with its pool."""
+    if found is None:
         return Counter.PASS_UNKNOWN_CLIENT
+    key, assignment = found
     if not assignment.check_ok:
         return Counter.PASS_CHECK_WORD
-    if holder(key, assignment) != mac or assignment.line != line:
+    if holder(key, assignment) != request.message.mac or assignment.line != line:
         return Counter.PASS_OTHER_LINE
     pool = tables.pool(assignment.pool_id)
     if pool is None or not _is_whole(pool):

@@ -1,7 +1,7 @@
 """What the fast path reads: the Python side of the records of `bpf/maps.h`.
 
-Addresses are numbers in host order here; the wire order lives in the map ABI. Lines and
-assignments are never changed; they are not frozen because making them would take three times as
+Addresses are numbers in host order here; the wire order lives in the map ABI. Lines, assignments
+and states are never changed; they are not frozen because making them would take three times as
 long, and a frame makes several.
 """
 

@@ -36,7 +36,6 @@ from edge_agent.sync.removals import (
     UNSERVED_POOL,
     Removal,
     Removals,
-    discriminator,
 )
 from edge_agent.sync.slots import Slots
 from lease_core.domain.events import (
@@ -57,6 +56,8 @@ from lease_core.domain.ledger import Binding
 from lease_core.domain.values import Ipv4, Mac, mac_text
 
 MAX_LINES_PER_MAC = 8
+FEWEST_AT_ONCE = 5
+"""Fewer newcomers cost less one by one."""
 SECOND_NS = 1_000_000_000
 
 
@@ -122,9 +123,10 @@ class Projection:
             found = self.datapath.lookup(key)
             is_own = found and holder(key, found) == mac and found.line == line
             return (key, found) if found and is_own else None
-        return next(
-            ((key, found) for key, found in self._bindings(mac) if found.line == line), None
-        )
+        for key, found in self._bindings(mac):
+            if found.line == line:
+                return key, found
+        return None
 
     def key_for(self, mac: Mac, line: Line) -> SubscriberKey:
         """The key of a subscriber's binding, or the one that it would have if it came now."""
@@ -132,11 +134,6 @@ class Projection:
         mode = self.mode_of(line)
         number = self._count(mac) if mode is KeyMode.MAC else 0
         return found[0] if found else key_of(mac, line, mode, number)
-
-    def discriminator_of(self, mac: Mac, line: Line) -> int:
-        """Where the subscriber's binding stands; 0, what the kernel looks at, if it has none."""
-        found = self.find(mac, line)
-        return discriminator(found[0]) if found else 0
 
     def line_of(self, text: str) -> Line | None:
         """The line that `text` names, of the kind that its port has; None where it is not ours."""
@@ -165,7 +162,9 @@ class Projection:
         Raises:
             LedgerError: it contradicts what the log said before; nothing was written.
         """
-        applied = put_newcomers(self, leases(records, start), now_boot_ns)
+        applied = 0
+        if len(records) - start >= FEWEST_AT_ONCE:
+            applied = put_newcomers(self, leases(records, start), now_boot_ns)
         if not applied:
             self.apply(records[start], now_boot_ns)
         return applied or 1

@@ -349,11 +349,12 @@ def test_the_agent_answers_a_binding_on_a_further_line() -> None:
     """A MAC on two lines is two bindings; each is answered on its own line only (I8)."""
     made = tables()
     made.put_port(8, PORT_MAC)
-    made.put(subscriber_key(MAC, 1), replace(ASSIGNMENT, ip=OTHER_IP, line=Line(8), slot=4))
+    further = subscriber_key(MAC, 1), replace(ASSIGNMENT, ip=OTHER_IP, line=Line(8), slot=4)
+    made.put(*further)
     request = DISCOVER.request
     assert decide(request, 8, made, NOW).counter is Counter.PASS_OTHER_LINE
-    assert decide(request, IFINDEX, made, NOW, discriminator=1).counter is Counter.PASS_OTHER_LINE
-    second = decide(request, 8, made, NOW, discriminator=1)
+    assert decide(request, IFINDEX, made, NOW, further).counter is Counter.PASS_OTHER_LINE
+    second = decide(request, 8, made, NOW, further)
     assert second.frame is not None
     assert OTHER_IP.to_bytes(4, "big") in second.frame
 

@@ -9,7 +9,7 @@ from edge_agent.datapath.port import Datapath, TableFullError
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.tables import subscriber_key
 from lease_core.domain.values import Mac
-from tests.unit.dhcp.clients import ASSIGNMENT, MAC, STATE, tables
+from tests.unit.dhcp.clients import ASSIGNMENT, MAC, tables
 
 KEY = subscriber_key(MAC)
 
@@ -62,12 +62,3 @@ def test_counters_have_every_name() -> None:
     made.count(Counter.ACK)
     made.count(Counter.ACK)
     assert made.counters() == {counter.value: 2 * (counter == "ack") for counter in Counter}
-
-
-def test_state_is_replaced_whole() -> None:
-    """Changing a record after it was set does not change what is judged by."""
-    made = MemoryDatapath()
-    given = replace(STATE)
-    made.set_state(given)
-    given.gate = False
-    assert made.state() == STATE
