@@ -192,6 +192,7 @@ class Lab:
             "bind": CORE_IP, "port": REDIS_PORT, "dir": data, "appendonly": "yes",
             "appendfsync": "always", "aof-load-truncated": "no", "save": "",
             "maxmemory-policy": "noeviction", "stream-node-max-bytes": "16384",
+            "stream-node-max-entries": "1000",
             "protected-mode": "no",
             **{name.replace("_", "-"): value for name, value in more.items()},
         }  # fmt: skip

@@ -77,7 +77,7 @@ class RedisServer:
             *where,
             *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
             *("--aof-load-truncated", "no", "--maxmemory-policy", "noeviction"),
-            *("--stream-node-max-bytes", "16384"),
+            *("--stream-node-max-bytes", "16384", "--stream-node-max-entries", "1000"),
             *self._settings,
         ]
 

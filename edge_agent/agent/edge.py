@@ -25,7 +25,13 @@ from edge_agent.sync.lines import Lines
 from edge_agent.sync.projection import Projection
 from lease_core.audit import tell_records
 from lease_core.domain.commands import Command, Heartbeat, ReportBinding, ReportLoss
-from lease_core.domain.events import HorizonGranted, Record, RecoveryEnded, RecoveryStarted
+from lease_core.domain.events import (
+    LEASE_VERSION,
+    HorizonGranted,
+    Record,
+    RecoveryEnded,
+    RecoveryStarted,
+)
 from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.log.port import Answered
 from lease_core.log.reader import Position
@@ -287,6 +293,7 @@ class Edge:
             epoch=self._state.epoch,
             genesis=self._state.genesis.hex(),
             elapsed_ms=now.elapsed_ns // MILLISECOND,
+            reads=LEASE_VERSION,
         )
 
     def unknown_to(self, ledger: Ledger, now: Now) -> list[ReportBinding]:

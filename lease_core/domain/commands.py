@@ -98,7 +98,8 @@ class Heartbeat:
     """The edge asks for a horizon; `incarnation` names the life of its promise table.
 
     `applied` is the last event in its tables, `epoch` that event's and `genesis` that log's,
-    `elapsed_ms` its elapsed clock; "" and 0 = a former version, which does not say.
+    `elapsed_ms` its elapsed clock; "" and 0 = a former version, which does not say. `reads` is the
+    newest version of events about leases that the edge reads.
     """
 
     VERSION: ClassVar[int] = 2
@@ -109,6 +110,7 @@ class Heartbeat:
     epoch: int = 0
     genesis: str = ""
     elapsed_ms: int = 0
+    reads: int = 1
 
 
 @value

@@ -5,9 +5,12 @@ Redis stream fields): renaming one orphans history. A changed meaning gets a new
 """
 
 from dataclasses import field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from lease_core.domain.values import Ipv4, Mac, value
+
+LEASE_VERSION: Final = 2
+"""Of the events about one lease. Their entries say less since it, see `lease_core/log/wire.py`."""
 
 
 @value
@@ -72,7 +75,7 @@ class HorizonGranted:
 class LeaseAssigned:
     """`ip` is bound to the subscriber (`mac` on `line`) until another event ends it."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = LEASE_VERSION
     mac: Mac
     ip: Ipv4
     pool: str
@@ -86,7 +89,7 @@ class LeaseAssigned:
 class LeaseReleased:
     """The holder gave the address back (RFC 2131 4.3.4); in use until the edge acknowledged."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = LEASE_VERSION
     mac: Mac
     ip: Ipv4
     pool: str
@@ -99,7 +102,7 @@ class LeaseReleased:
 class LeaseExpired:
     """The last promise made to the holder has passed, as its edge reported."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = LEASE_VERSION
     mac: Mac
     ip: Ipv4
     pool: str
@@ -112,7 +115,7 @@ class LeaseExpired:
 class LeaseRevoked:
     """An operator ended the binding; the holder keeps what it was promised until then."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = LEASE_VERSION
     mac: Mac
     ip: Ipv4
     pool: str
@@ -125,7 +128,7 @@ class LeaseRevoked:
 class AddressDeclined:
     """The holder found the address in use (RFC 2131 4.3.3); kept apart for `quarantine_s`."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = LEASE_VERSION
     mac: Mac
     ip: Ipv4
     pool: str
@@ -143,7 +146,7 @@ class RemovalAcked:
     no earlier than `quarantine_s` after this event (I7).
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = LEASE_VERSION
     mac: Mac
     ip: Ipv4
     pool: str
@@ -159,7 +162,7 @@ class RemovalAcked:
 class AddressFreed:
     """The quarantine of `ip` is over: anybody may get it. `mac` on `line` held it last."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = LEASE_VERSION
     mac: Mac
     ip: Ipv4
     pool: str
@@ -187,7 +190,7 @@ class RecoveryStarted:
 class LeaseAdopted:
     """The edge told of a binding that the log lost: `ip` is bound to the subscriber."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = LEASE_VERSION
     mac: Mac
     ip: Ipv4
     pool: str
@@ -296,7 +299,8 @@ Event = SiteEvent | PlanEvent
 class Record:
     """An event as the log keeps it: entry id `<commit_ms>-<seq>`, hash `h` over all before it.
 
-    `octets` are what `h` is over, but for the hash before.
+    `by` is "" where the entry does not say who wrote it: whoever began the epoch. `octets` are what
+    `h` is over, but for the hash before.
     """
 
     seq: int

@@ -11,7 +11,7 @@ from operator import attrgetter, ne
 from typing import Any, Generic, TypeVar
 
 from lease_core.domain.values import InvalidValueError
-from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, Envelope, Layout
+from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, Layout, place_of
 
 T = TypeVar("T")
 
@@ -34,9 +34,10 @@ class Form:
 class Writer(Generic[T]):
     """Writes the objects of one class."""
 
-    def __init__(self, layout: Layout[T], envelope: Envelope) -> None:
-        """`envelope` begins with the fields for version and kind."""
-        self._envelope = envelope
+    def __init__(self, layout: Layout[T]) -> None:
+        self._envelope = layout.envelope
+        self.h = layout.envelope.h
+        self.says_by = b"by" in layout.envelope.behind
         self._begin = (layout.version, layout.kind)
         self._first = len(layout.first)
         self._attributes = (*layout.first, *layout.rest)
@@ -80,12 +81,12 @@ class Writer(Generic[T]):
         first = sum(shows[: self._first])
         shown = tuple(compress(self._attributes, shows))
         attributes = [attribute.wire_name for attribute in shown]
-        before, behind = self._envelope
-        names = (*before, *attributes[:first], *behind, *attributes[first:])
+        around = self._envelope
+        names = (*around.before, *attributes[:first], *around.behind, *attributes[first:])
         return Form(
             names,
             NUL.join(name for name in names if name != b"h"),
-            names.index(b"h") if b"h" in names else 0,
+            place_of(b"h", names),
             first,
             tuple(attribute.write for attribute in shown),
         )

@@ -18,15 +18,13 @@ from lease_core.domain.values import (
     mac_text,
     printable,
 )
+from lease_core.log.hashes import HEX, HashForm
 
 Fields = dict[bytes, bytes]
 """The fields of one entry in wire order, as they are written."""
 
 Flat = list[bytes]
 """Names and values of one entry in turn, as they are read."""
-
-Envelope = tuple[tuple[bytes, ...], tuple[bytes, ...]]
-"""Names of the fields before the first attributes, and between them and the others."""
 
 NUL: Final = b"\0"
 MAX_VALUE_OCTETS: Final = 2048
@@ -96,6 +94,18 @@ _WORDS: Final = ("pool", "line", "cause")
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope:
+    """The fields that an entry has besides those of its object."""
+
+    before: tuple[bytes, ...]
+    """Names of those before the first attributes; version and kind begin."""
+    behind: tuple[bytes, ...] = ()
+    """Names of those between the first attributes and the others."""
+    h: HashForm = HEX
+    """How `h` stands there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attribute:
     """How one attribute stands in an entry; it is left out when it has its default."""
 
@@ -119,6 +129,9 @@ class Shape(Generic[T]):
     """Of all fields but `h`, with NUL between."""
     h_at: int
     """Where `h` stands; 0 = nowhere."""
+    by_at: int
+    """Where `by` stands; 0 = nowhere."""
+    h: HashForm
 
     def read(self, values: Sequence[bytes]) -> T:
         """Make the object that the values of an entry of this shape describe.
@@ -158,9 +171,10 @@ class Layout(Generic[T]):
     rest: tuple[Attribute, ...]
     names: tuple[str, ...]
     """Of all attributes, in the order of the class."""
-    _shapes: dict[tuple[bytes, ...], Shape[T]] = field(default_factory=dict)
+    envelope: Envelope
+    _shapes: dict[tuple[bytes, ...], Shape[T]] = field(init=False, default_factory=dict)
 
-    def shape(self, names: tuple[bytes, ...], envelope: Envelope) -> Shape[T]:
+    def shape(self, names: tuple[bytes, ...]) -> Shape[T]:
         """The shape of entries that have these fields, the envelope's among them.
 
         Raises:
@@ -168,12 +182,13 @@ class Layout(Generic[T]):
         """
         known = self._shapes.get(names)
         if known is None:
-            known = self._shapes[names] = self._resolve(names, envelope)
+            known = self._shapes[names] = self._resolve(names)
         return known
 
-    def _resolve(self, names: tuple[bytes, ...], envelope: Envelope) -> Shape[T]:
-        before, behind = envelope
-        expected: tuple[bytes | Attribute, ...] = (*before, *self.first, *behind, *self.rest)
+    def _resolve(self, names: tuple[bytes, ...]) -> Shape[T]:
+        around = self.envelope
+        begin: tuple[bytes | Attribute, ...] = (*around.before, *self.first)
+        expected = (*begin, *around.behind, *self.rest)
         places: dict[str, int] = {}
         at = 0
         for part in expected:
@@ -194,7 +209,9 @@ class Layout(Generic[T]):
             tuple(_reading(attributes[name], places.get(name)) for name in self.names),
             tuple((place, a.write(a.default)) for a, place in shown if a.default is not MISSING),
             NUL.join(name for name in names if name != b"h"),
-            names.index(b"h") if b"h" in names else 0,
+            place_of(b"h", names),
+            place_of(b"by", names),
+            around.h,
         )
 
 
@@ -203,7 +220,12 @@ def _reading(attribute: Attribute, place: int | None) -> tuple[int, Callable[[by
     return (0, lambda _: attribute.default) if place is None else (place, attribute.read)
 
 
-def layout_of(cls: type[T]) -> Layout[T]:
+def place_of(name: bytes, names: Sequence[bytes]) -> int:
+    """Where a field of the envelope stands; 0 = nowhere."""
+    return names.index(name) if name in names else 0
+
+
+def layout_of(cls: type[T], envelope: Envelope) -> Layout[T]:
     """Resolve the converters and the order of a class with a `VERSION`."""
     hints = get_type_hints(cls)
     attributes = {}
@@ -214,4 +236,5 @@ def layout_of(cls: type[T]) -> Layout[T]:
     first = tuple(attributes.pop(name) for name in _FIRST_ATTRIBUTES if name in attributes)
     version = write_int(cls.VERSION)  # type: ignore[attr-defined]
     names = tuple(each.name for each in fields(cls))  # type: ignore[arg-type]
-    return Layout(cls, cls.__name__.encode(), version, first, tuple(attributes.values()), names)
+    rest = tuple(attributes.values())
+    return Layout(cls, cls.__name__.encode(), version, first, rest, names, envelope)

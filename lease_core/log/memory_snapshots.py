@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from lease_core.log.errors import ForeignLogError, TrimRefusedError
+from lease_core.log.hashes import forms_of
 from lease_core.log.memory_store import MemoryServer, Site, StoredSnapshot
 from lease_core.log.snapshot_port import (
     LOST_THE_LOG,
@@ -102,7 +103,8 @@ class _Refusals:
         if stored is None or meta is None:
             yield f"there is no snapshot {at}"
         else:
-            if (meta.genesis, meta.seq, meta.h) != (cut.genesis, cut.seq, own_h):
+            own = (cut.genesis, cut.seq, cut.h)
+            if (meta.genesis, meta.seq, meta.h) != own or own_h not in forms_of(cut.h):
                 yield f"the snapshot {at} is not of this log"
             if not all(number in stored.chunks for number in range(meta.chunks)):
                 yield f"the snapshot {at} has lost a chunk"

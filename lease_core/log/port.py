@@ -122,11 +122,13 @@ class Batch:
     """One atomic append, ready to send; `writer.build` makes it.
 
     `records` and `after` are what the log will hold once it is appended. `cursor` "" leaves the
-    command cursor where it is.
+    command cursor where it is. `by` writes it for those who read version `reads` of leases.
     """
 
     before: Head
     after: Head
+    by: str
+    reads: int
     cursor: str
     commit_ms: int
     records: tuple[Record, ...]

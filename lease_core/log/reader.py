@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lease_core.domain.events import Record
+from lease_core.log.hashes import chain
 from lease_core.log.port import ZERO_HASH, Head
-from lease_core.log.wire import chain
 
 
 class GapError(Exception):

@@ -8,6 +8,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from lease_core.log.errors import ForeignLogError, TrimRefusedError
+from lease_core.log.hashes import forms_of
 from lease_core.log.keys import Keys
 from lease_core.log.redis_client import awaited, load_script, translated
 from lease_core.log.snapshot_port import (
@@ -98,7 +99,8 @@ class RedisSnapshots:
         with translated():
             edges = sorted(map(bytes.decode, await awaited(self._writer.smembers(keys.edges))))
             arguments: list[Any] = [
-                *(cut.genesis, cut.seq, cut.entry_id, cut.taken_id, cut.verified_id),
+                *(cut.genesis, cut.seq, *forms_of(cut.h)),
+                *(cut.entry_id, cut.taken_id, cut.verified_id),
                 *(int(dry_run), len(edges), *edges, len(LOST_THE_LOG), *LOST_THE_LOG),
                 *sorted(lost),
             ]

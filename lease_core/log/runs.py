@@ -22,15 +22,14 @@ from lease_core.log.layout import (
     read_mac,
     read_word,
 )
-from lease_core.log.wire import decode_event, event_shape
+from lease_core.log.tables import EVENTS, shape_of
+from lease_core.log.wire import decode_event
 
 Entry = tuple[bytes, Flat]
 Column = Sequence[bytes]
 
 SHORTEST: Final = 8
 """Fewer events are decoded one by one: that is as fast."""
-_HASH_DIGITS: Final = 16
-_NO_HEX: Final = re.compile(rb"[^0-9a-f]")
 _NO_MAC_PART: Final = re.compile(rb"[^0-9a-f:]")
 _COLONS: Final = b":" * 5
 
@@ -63,7 +62,7 @@ def _decode_run(run: Sequence[Entry]) -> list[Record]:
     ids = [entry_id for entry_id, _ in run]
     rows = [flat[1::2] for _, flat in run]
     columns = list(zip(*rows, strict=True))
-    shape = event_shape(tuple(run[0][1][::2]), rows[0])
+    shape = shape_of(tuple(run[0][1][::2]), rows[0], EVENTS)
     octets = list(map(shape.hashed, ids, rows))
     if max(map(len, octets)) > MAX_VALUE_OCTETS:  # perhaps of several values together
         raise InvalidValueError("a field may be too long")
@@ -72,8 +71,8 @@ def _decode_run(run: Sequence[Entry]) -> list[Record]:
     events = map(shape.make, *(_read(columns[place], read) for place, read in shape.reads))
     commits_ms, seqs = _split_ids(ids)
     epochs = _read(columns[2], read_int)
-    writers = _read(columns[shape.h_at - 1], read_word)
-    hashes = _hashes(columns[shape.h_at])
+    writers = _read(columns[shape.by_at], read_word) if shape.by_at else repeat("")
+    hashes = list(map(shape.h.read, columns[shape.h_at]))
     return list(map(Record, seqs, commits_ms, epochs, writers, hashes, events, octets))
 
 
@@ -114,12 +113,6 @@ def _ips(column: Column) -> tuple[int, ...]:
     except KeyError:
         raise InvalidValueError("an address is malformed") from None
     return struct.unpack(f">{len(column)}I", octets)
-
-
-def _hashes(column: Column) -> list[str]:
-    if set(map(len, column)) != {_HASH_DIGITS} or _NO_HEX.search(b"".join(column)):
-        raise InvalidValueError("a hash is malformed")
-    return list(map(bytes.decode, column))
 
 
 def _split_ids(ids: Sequence[bytes]) -> tuple[Iterable[int], list[int]]:

@@ -44,13 +44,14 @@ class Archived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """Where to cut a log: every event before `seq`, which a snapshot covers.
+    """Where to cut a log: every event before `seq`, which a snapshot covers and whose hash is `h`.
 
     `taken_id` and `verified_id` are the entries that tell of the snapshot, "" where none does.
     """
 
     genesis: str
     seq: int
+    h: str
     commit_ms: int
     taken_id: str
     verified_id: str

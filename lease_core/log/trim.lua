@@ -9,11 +9,13 @@
 --
 -- ARGV[1] genesis   the log that the caller means
 -- ARGV[2] seq       the snapshot covers everything up to it
--- ARGV[3] id        its entry, the first that stays
--- ARGV[4] taken     entry that tells of the snapshot, or ''
--- ARGV[5] verified  entry that tells of its verification, or ''
--- ARGV[6] dry       1: only say what would go
--- ARGV[7] edges     how many names follow, in the order of their KEYS
+-- ARGV[3] h         its hash, 16 hex digits
+-- ARGV[4] decimal   the same as a signed number, as entries of version 2 show it
+-- ARGV[5] id        its entry, the first that stays
+-- ARGV[6] taken     entry that tells of the snapshot, or ''
+-- ARGV[7] verified  entry that tells of its verification, or ''
+-- ARGV[8] dry       1: only say what would go
+-- ARGV[9] edges     how many names follow, in the order of their KEYS
 -- ARGV[..] states   how many names follow: what an edge reports that follows another log
 -- ARGV[..]          names of edges that are lost
 --
@@ -24,7 +26,7 @@
 --
 -- Every check stands before the one write.
 
-local genesis, seq, id = ARGV[1], ARGV[2], ARGV[3]
+local genesis, seq, h, decimal, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local reasons = {}
 
 local function refuse(reason)
@@ -77,7 +79,8 @@ end
 if not meta[5] then
     refuse('there is no snapshot at event ' .. seq)
 else
-    if meta[1] ~= genesis or meta[2] ~= seq or meta[3] ~= own['h'] then
+    if meta[1] ~= genesis or meta[2] ~= seq or meta[3] ~= h
+        or own['h'] ~= h and own['h'] ~= decimal then
         refuse('the snapshot at event ' .. seq .. ' is not of this log')
     end
     for number = 0, tonumber(meta[5]) - 1 do
@@ -87,7 +90,7 @@ else
         end
     end
 end
-local taken, verified = entry(ARGV[4], 'SnapshotTaken'), entry(ARGV[5], 'SnapshotVerified')
+local taken, verified = entry(ARGV[6], 'SnapshotTaken'), entry(ARGV[7], 'SnapshotVerified')
 if taken['covers'] ~= seq or taken['digest'] ~= meta[4] then
     refuse('the log does not tell of that snapshot')
 end
@@ -102,7 +105,7 @@ if archive[1] ~= genesis or not at_least(archive[2], seq) then
         .. (archive[1] == genesis and archive[2] or '0') .. ' only; run: leasectl archive')
 end
 
-local count, at, known, foreign, lost = tonumber(ARGV[7]), 7, {}, {}, {}
+local count, at, known, foreign, lost = tonumber(ARGV[9]), 9, {}, {}, {}
 local names = {}
 for i = 1, count do
     names[i] = ARGV[at + i]
@@ -136,7 +139,7 @@ if #reasons > 0 then
 end
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', '1')[1][1]
 local gone = tonumber(seq) - tonumber(string.match(first, '%-(%d+)$'))
-if ARGV[6] ~= '1' then
+if ARGV[8] ~= '1' then
     gone = redis.call('XTRIM', KEYS[1], 'MINID', id)
 end
 return {'OK', string.format('%.0f', gone)}

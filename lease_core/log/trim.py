@@ -30,6 +30,7 @@ async def find_cut(log: SiteLog) -> Cut:
     return Cut(
         genesis=head.genesis,
         seq=meta.seq,
+        h=meta.h,
         commit_ms=meta.commit_ms,
         taken_id=taken.get(meta.seq, ""),
         verified_id=verified.get(meta.seq, ""),

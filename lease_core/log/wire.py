@@ -1,170 +1,84 @@
 """Events, commands and answers as flat, readable Redis stream fields, and the hash chain.
 
 Flow: dataclass -> ordered `Fields` -> Redis -> `Flat` -> dataclass. A changed meaning gets a new
-`VERSION`; `former` keeps the old layout and what it means today. Only the present one is written.
-An attribute with a default is left out with it, so a class may grow by one and older programs read
-what does not use it.
+`VERSION`; `former` keeps the old layout and what it means today. Only the present one is written;
+events about leases are also written as version 1, for edges that read no other. An attribute with
+a default is left out with it, so a class may grow by one and older programs read what does not use
+it.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
-from lease_core.domain import commands, events
 from lease_core.domain.commands import Answer, Command, Sent
-from lease_core.domain.events import Event, Record
+from lease_core.domain.events import LEASE_VERSION, Event, Record
 from lease_core.domain.values import InvalidValueError, printable
-from lease_core.log import former
 from lease_core.log.errors import UnreadableEntryError
-from lease_core.log.forms import Form, Writer
-from lease_core.log.layout import (
-    MAX_VALUE_OCTETS,
-    Envelope,
-    Fields,
-    Flat,
-    Layout,
-    Shape,
-    layout_of,
-    read_int,
-    read_word,
-    write_int,
+from lease_core.log.forms import Form
+from lease_core.log.hashes import HashForm, chain
+from lease_core.log.layout import Fields, Flat, read_int, read_word, write_int
+from lease_core.log.tables import (
+    ANSWER_WRITERS,
+    ANSWERS,
+    COMMAND_WRITERS,
+    COMMANDS,
+    EVENTS,
+    event_writers,
+    shape_of,
 )
-
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
-_Table = dict[tuple[bytes, bytes], Layout[T]]
 
 _ENTRY_ID: Final = re.compile(rb"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")
-_HASH: Final = re.compile(rb"[0-9a-f]{16}")
 
 
-class Former(Protocol[T_co]):
-    """A value of a former version."""
-
-    def today(self) -> T_co: ...
-
-
-def _table(classes: Iterable[type[T]], before: Iterable[type[Former[T]]] = ()) -> _Table[T]:
-    layouts = [*map(layout_of, classes), *map(_upcast, before)]
-    return {(layout.kind, layout.version): layout for layout in layouts}
-
-
-def _upcast(cls: type[Former[T]]) -> Layout[T]:
-    """The layout of a former version, read as what it means today."""
-    layout = layout_of(cls)
-    return Layout(
-        lambda *values: layout.make(*values).today(),
-        *(layout.kind, layout.version, layout.first, layout.rest, layout.names),
-    )
-
-
-EVENTS: Final[_Table[Event]] = _table(
-    (
-        events.EpochStarted,
-        events.PoolAdded,
-        events.PoolOptionsSet,
-        events.HorizonGranted,
-        events.LeaseAssigned,
-        events.LeaseReleased,
-        events.LeaseExpired,
-        events.LeaseRevoked,
-        events.AddressDeclined,
-        events.RemovalAcked,
-        events.AddressFreed,
-        events.RecoveryStarted,
-        events.LeaseAdopted,
-        events.RecoveryEnded,
-        events.SnapshotTaken,
-        events.SnapshotVerified,
-        events.SiteAdded,
-        events.PrefixPlanned,
-        events.OptionsPlanned,
-    )
-)
-COMMANDS: Final[_Table[Command]] = _table(
-    (
-        commands.RequestOffer,
-        commands.RequestLease,
-        commands.ReleaseLease,
-        commands.DeclineAddress,
-        commands.ReportExpiry,
-        commands.AckRemoval,
-        commands.RevokeLease,
-        commands.Heartbeat,
-        commands.ReportLoss,
-        commands.ReportBinding,
-        commands.StartRecovery,
-        commands.EndRecovery,
-        commands.ConfirmSnapshot,
-    ),
-    former.COMMANDS,
-)
-ANSWERS: Final[_Table[Answer]] = _table((commands.Offered, commands.Held, commands.Refused))
-
-_EVENT_ENVELOPE: Final = ((b"v", b"type", b"ep"), (b"by", b"h"))
-_COMMAND_ENVELOPE: Final = ((b"v", b"cmd", b"by"), ())
-_ANSWER_ENVELOPE: Final = ((b"v", b"answer"), ())
-
-
-def _writers(table: _Table[T], envelope: Envelope) -> dict[object, Writer[T]]:
-    """Writers by class; a former version is only read."""
-    return {layout.make: Writer(layout, envelope) for layout in table.values()}
-
-
-_EVENT_WRITERS: Final = _writers(EVENTS, _EVENT_ENVELOPE)
-_COMMAND_WRITERS: Final = _writers(COMMANDS, _COMMAND_ENVELOPE)
-_ANSWER_WRITERS: Final = _writers(ANSWERS, _ANSWER_ENVELOPE)
-
-
-def chain(previous: bytes, octets: bytes) -> bytes:
-    """Hash the octets of an event onto the hash before it: 8 octets."""
-    return blake2b(previous + octets, digest_size=8).digest()
-
-
-def event_shape(names: tuple[bytes, ...], values: Sequence[bytes]) -> Shape[Event]:
-    """What the values of an event are that has these names. Raises InvalidValueError: nothing."""
-    return _shape(names, values, EVENTS, _EVENT_ENVELOPE)
-
-
-def encode_event(event: Event, *, epoch: int, by: str, h: str) -> Fields:
-    """Write an event with its envelope.
+def encode_event(
+    event: Event, *, epoch: int, by: str, h: str, reads: int = LEASE_VERSION
+) -> Fields:
+    """Write an event with its envelope, see `EventEncoder`.
 
     Raises:
         ValueError: a value that no reader would accept; the fault of whoever made the event.
     """
-    form, values, _ = _EVENT_WRITERS[type(event)].write(event, (write_int(epoch),), (by.encode(),))
-    return _with_hash(form, values, h)
+    writer = event_writers(reads)[type(event)]
+    behind = (by.encode(),) if writer.says_by else ()
+    form, values, _ = writer.write(event, (write_int(epoch),), behind)
+    return _with_hash(form, values, writer.h, bytes.fromhex(h))
 
 
 class EventEncoder:
     """Writes and chains the events of one batch: all by the same writer, in one millisecond."""
 
-    def __init__(self, h: str, *, epoch: int, by: str, commit_ms: int) -> None:
-        """`h` is the hash before the first event.
+    def __init__(self, h: str, *, epoch: int, by: str, commit_ms: int, reads: int) -> None:
+        """`h` is the hash before the first event, `reads` the version of leases that is read.
 
         Raises:
             ValueError: a value that no reader would accept.
         """
         self._before, self._behind = (write_int(epoch),), (by.encode(),)
+        self._epoch, self._by, self._ms = epoch, by, commit_ms
         self._commit_ms = write_int(commit_ms)
         self._previous = bytes.fromhex(h)
+        self._writers = event_writers(reads)
 
-    def encode(self, seq: int, event: Event) -> tuple[bytes, str, Fields]:
-        """What the hash of the event is over but for the hash before, the hash, and the entry.
+    def encode(self, seq: int, event: Event) -> tuple[Record, Fields]:
+        """The event as it will be read, and its entry.
 
         Raises:
             ValueError: a value that no reader would accept; the fault of whoever made the event.
         """
-        form, values, told = _EVENT_WRITERS[type(event)].write(event, self._before, self._behind)
+        writer = self._writers[type(event)]
+        by, behind = (self._by, self._behind) if writer.says_by else ("", ())
+        form, values, told = writer.write(event, self._before, behind)
         octets = b"%b-%d\0%b\0%b" % (self._commit_ms, seq, form.hashed_names, told)
         self._previous = chain(self._previous, octets)
         h = self._previous.hex()
-        return octets, h, _with_hash(form, values, h)
+        record = Record(
+            seq=seq, commit_ms=self._ms, epoch=self._epoch, by=by, h=h, event=event, octets=octets
+        )
+        return record, _with_hash(form, values, writer.h, self._previous)
 
 
-def _with_hash(form: Form, values: list[bytes], h: str) -> Fields:
-    values.insert(form.h_at, h.encode())
+def _with_hash(form: Form, values: list[bytes], h: HashForm, digest: bytes) -> Fields:
+    values.insert(form.h_at, h.write(digest))
     return dict(zip(form.names, values, strict=True))
 
 
@@ -176,19 +90,16 @@ def decode_event(entry_id: bytes, flat: Flat) -> Record:
     """
     try:
         values = flat[1::2]
-        shape = event_shape(tuple(flat[::2]), values)
+        shape = shape_of(tuple(flat[::2]), values, EVENTS)
         octets = shape.hashed(entry_id, values)
         event = shape.read(values)
-        h = values[shape.h_at]
-        if not _HASH.fullmatch(h):
-            raise InvalidValueError(f"{printable(h)!r} is no hash")
+        h = shape.h.read(values[shape.h_at])
         commit_ms, seq = parse_id(entry_id)
-        epoch, by = read_int(values[2]), read_word(values[shape.h_at - 1])
+        epoch = read_int(values[2])
+        by = read_word(values[shape.by_at]) if shape.by_at else ""
     except ValueError as error:
         raise _unreadable(entry_id, flat, error) from error
-    return Record(
-        seq=seq, commit_ms=commit_ms, epoch=epoch, by=by, h=h.decode(), event=event, octets=octets
-    )
+    return Record(seq=seq, commit_ms=commit_ms, epoch=epoch, by=by, h=h, event=event, octets=octets)
 
 
 def encode_command(command: Command, by: str) -> Fields:
@@ -197,7 +108,7 @@ def encode_command(command: Command, by: str) -> Fields:
     Raises:
         ValueError: a value that no reader would accept; the fault of the sender.
     """
-    form, values, _ = _COMMAND_WRITERS[type(command)].write(command, (by.encode(),))
+    form, values, _ = COMMAND_WRITERS[type(command)].write(command, (by.encode(),))
     return dict(zip(form.names, values, strict=True))
 
 
@@ -209,7 +120,7 @@ def decode_command(entry_id: bytes, flat: Flat) -> Sent:
     """
     try:
         values = flat[1::2]
-        command = _shape(tuple(flat[::2]), values, COMMANDS, _COMMAND_ENVELOPE).read(values)
+        command = shape_of(tuple(flat[::2]), values, COMMANDS).read(values)
         return Sent(entry_id=entry_id.decode(), by=read_word(values[2]), command=command)
     except ValueError as error:
         raise _unreadable(entry_id, flat, error) from error
@@ -221,7 +132,7 @@ def encode_answer(answer: Answer) -> Fields:
     Raises:
         ValueError: a value that no reader would accept; the fault of the allocator.
     """
-    form, values, _ = _ANSWER_WRITERS[type(answer)].write(answer)
+    form, values, _ = ANSWER_WRITERS[type(answer)].write(answer)
     return dict(zip(form.names, values, strict=True))
 
 
@@ -233,7 +144,7 @@ def decode_answer(entry_id: bytes, flat: Flat) -> Answer:
     """
     try:
         values = flat[1::2]
-        return _shape(tuple(flat[::2]), values, ANSWERS, _ANSWER_ENVELOPE).read(values)
+        return shape_of(tuple(flat[::2]), values, ANSWERS).read(values)
     except ValueError as error:
         raise _unreadable(entry_id, flat, error) from error
 
@@ -244,18 +155,6 @@ def parse_id(entry_id: bytes) -> tuple[int, int]:
     if not match:
         raise InvalidValueError(f"{printable(entry_id)!r} is no entry id")
     return int(match[1]), int(match[2])
-
-
-def _shape(
-    names: tuple[bytes, ...], values: Sequence[bytes], table: _Table[T], envelope: Envelope
-) -> Shape[T]:
-    """Look up what the fields of an entry are: by version and kind, with which it begins."""
-    layout = table.get((values[1], values[0])) if len(values) > 1 else None
-    if layout is None:
-        raise InvalidValueError("this program does not know it; it was written by a newer one")
-    if max(map(len, values)) > MAX_VALUE_OCTETS:
-        raise InvalidValueError(f"a field has more than {MAX_VALUE_OCTETS} octets")
-    return layout.shape(names, envelope)
 
 
 def _unreadable(entry_id: bytes, flat: Flat, error: ValueError) -> UnreadableEntryError:

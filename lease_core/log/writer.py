@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lease_core.domain.commands import Answer
-from lease_core.domain.events import Event, Record
+from lease_core.domain.events import LEASE_VERSION, Event
 from lease_core.log.errors import ClockError
-from lease_core.log.layout import Fields
 from lease_core.log.port import Appended, Batch, Head, SiteLog
 from lease_core.log.wire import EventEncoder, encode_answer
 
@@ -23,18 +22,22 @@ def build(
     batch_id: str,
     answers: Sequence[Answer] = (),
     cursor: str = "",
+    reads: int = LEASE_VERSION,
 ) -> Batch:
     """Chain `events` onto `head`, all committed at `commit_ms` of the log's clock.
 
     `batch_id` names this append and no other, ever. `cursor` is the last command whose effect
-    the batch holds; "" leaves the cursor.
+    the batch holds; "" leaves the cursor. `reads` is the newest version of events about leases
+    that whoever follows this log reads.
 
     Raises:
         ValueError: a value that no reader would accept; the fault of whoever decided it.
     """
     if not batch_id:
         raise ValueError("a batch needs an id that no other batch has")
-    records, event_fields = _chained(head, events, by=by, epoch=epoch, commit_ms=commit_ms)
+    encoder = EventEncoder(head.h, epoch=epoch, by=by, commit_ms=commit_ms, reads=reads)
+    written = [encoder.encode(seq, event) for seq, event in enumerate(events, head.seq + 1)]
+    records = tuple(record for record, _ in written)
     after = replace(
         head,
         epoch=epoch,
@@ -47,10 +50,12 @@ def build(
     return Batch(
         before=head,
         after=after,
+        by=by,
+        reads=reads,
         cursor=cursor,
         commit_ms=commit_ms,
         records=records,
-        event_fields=event_fields,
+        event_fields=tuple(entry for _, entry in written),
         answer_fields=tuple(map(encode_answer, answers)),
     )
 
@@ -59,15 +64,15 @@ def restamp(batch: Batch, commit_ms: int) -> Batch:
     """The same batch (same id) committed at another time, so with other ids and hashes."""
     if not batch.records:
         return replace(batch, commit_ms=commit_ms)
-    first = batch.records[0]
     moved = build(
         batch.before,
         [record.event for record in batch.records],
-        by=first.by,
-        epoch=first.epoch,
+        by=batch.by,
+        epoch=batch.after.epoch,
         commit_ms=commit_ms,
         batch_id=batch.batch_id,
         cursor=batch.cursor,
+        reads=batch.reads,
     )
     return replace(moved, answer_fields=batch.answer_fields)
 
@@ -87,25 +92,3 @@ async def commit(log: SiteLog, batch: Batch) -> tuple[Batch, Appended]:
         except ClockError as error:
             batch = restamp(batch, error.commit_ms)
     return batch, await log.append(batch)
-
-
-def _chained(
-    head: Head, events: Sequence[Event], *, by: str, epoch: int, commit_ms: int
-) -> tuple[tuple[Record, ...], tuple[Fields, ...]]:
-    encoder = EventEncoder(head.h, epoch=epoch, by=by, commit_ms=commit_ms)
-    records, entries = [], []
-    for seq, event in enumerate(events, head.seq + 1):
-        octets, h, entry = encoder.encode(seq, event)
-        entries.append(entry)
-        records.append(
-            Record(
-                seq=seq,
-                commit_ms=commit_ms,
-                epoch=epoch,
-                by=by,
-                h=h,
-                event=event,
-                octets=octets,
-            )
-        )
-    return tuple(records), tuple(entries)

@@ -341,6 +341,7 @@ class SiteLeader:
             answers=draft.answers,
             cursor=draft.cursor,
             batch_id=draft.batch_id,
+            reads=site.reads,
         )
 
     async def _give_up(self) -> None:

@@ -64,6 +64,8 @@ class SiteAllocator:
         """The log that edges have to follow; "" = not asked."""
         self.outrun_by = 0
         """A newer epoch that an edge has seen; only under one above it edges come over."""
+        self.reads = 1
+        """The newest version of events about leases that the edge reads; no other is written."""
         self.refusals: Counter[str] = Counter()
         self._log = audit.bind(site=site)
         self._quota = Quota(REFUSALS_PER_MINUTE)
@@ -154,6 +156,8 @@ class SiteAllocator:
         return bool(genesis and self.genesis and genesis != self.genesis)
 
     def _decide(self, draft: Draft, sent: Sent, now_ns: int) -> None:
+        if isinstance(sent.command, Heartbeat):
+            self.reads = sent.command.reads
         decision = decide(self.ledger, self.desk, sent.command, now_ns)
         try:
             for event in decision.events:

@@ -24,6 +24,7 @@ from edge_agent.sync.upstream import Upstream
 from lease_core import audit
 from lease_core.domain.commands import Heartbeat, RequestLease
 from lease_core.domain.events import (
+    LEASE_VERSION,
     Event,
     HorizonGranted,
     LeaseAssigned,
@@ -208,7 +209,7 @@ class LightEdge:
             nonce = secrets.token_hex(6)
             self._upstream.send(
                 Heartbeat(edge=self._edge, incarnation=f"{self._number:016x}", nonce=nonce,
-                          applied=self._follower.position.seq)
+                          applied=self._follower.position.seq, reads=LEASE_VERSION)
             )  # fmt: skip
             if self.granted:
                 await asyncio.sleep(HEARTBEAT_S * random.uniform(0.9, 1.1))

@@ -103,6 +103,10 @@ async def another_hash(ready: Ready) -> None:
     await ready.log.publish_snapshot(replace(ready.meta, h="00" * 8))
 
 
+async def another_event(ready: Ready) -> None:
+    await ready.backend.edit_event(ready.meta.seq - 1, lambda entry: entry.update({b"h": b"7"}))
+
+
 async def a_chunk_missing(ready: Ready) -> None:
     await ready.log.publish_snapshot(replace(ready.meta, chunks=ready.meta.chunks + 1))
 
@@ -124,6 +128,7 @@ REFUSALS: dict[str, tuple[Callable[[Ready], Awaitable[None]], str]] = {
     "the archive is of another log": (archive_of_another_log, "archived up to event 0 only"),
     "another digest": (another_digest, "the log does not tell of that snapshot"),
     "another hash": (another_hash, "is not of this log"),
+    "another event": (another_event, "is not of this log"),
     "a chunk is missing": (a_chunk_missing, "has lost a chunk"),
     "no snapshot": (no_snapshot, "there is no snapshot at event"),
     "no event": (no_own_event, "is not in the log"),
@@ -143,6 +148,17 @@ async def test_what_somebody_needs_stays(backend: Backend, log: SiteLog, what: s
             await log.trim(cut, dry_run=dry_run)
         assert any(reason in each for each in refused.value.reasons), refused.value.reasons
     assert before == await backend.dump()
+
+
+async def test_an_event_of_the_former_version_is_the_snapshots_own(
+    backend: Backend, log: SiteLog
+) -> None:
+    """It shows its hash in hex digits as the snapshot does, not as a number."""
+    ready = await site(backend, log)
+    h = ready.meta.h.encode()
+    await backend.edit_event(ready.meta.seq - 1, lambda entry: entry.update({b"h": h}))
+
+    assert await log.trim(await ready.cut(), dry_run=True) == ready.meta.seq - 1
 
 
 @pytest.mark.parametrize("verifier", ["", "one#1"])

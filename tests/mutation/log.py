@@ -8,6 +8,7 @@ TRIMMING = ("tests/contract/test_trim.py", "-k", "fakeredis")
 CALLS = ("tests/contract/test_scripts.py",)
 READING = ("tests/unit/log/test_reader.py",)
 OCTETS = ("tests/unit/log/test_wire.py",)
+VERSIONS = ("tests/unit/log/test_versions.py",)
 SETTING = ("tests/unit/service/test_leader.py", "-k", "Settings")
 LEADING = ("tests/unit/service/test_leader.py", "-k", "Damage or has_not_won or nothing_to_say")
 
@@ -42,7 +43,8 @@ MUTANTS = (
     ),
     *broken("lease_core/log/trim.lua", TRIMMING,
         ("trim-any-genesis", "I3", "if head[1] ~= genesis then", "if false then"),
-        ("trim-at-another-events-snapshot", "I3", " or meta[3] ~= own['h']", ""),
+        ("trim-at-another-events-snapshot", "I3", " or meta[3] ~= h\n", "\n"),
+        ("trim-at-another-event", "I3", "own['h'] ~= h and own['h'] ~= decimal", "false"),
         ("trim-at-a-torn-snapshot", "I3", "number)) == 0 then", "number)) == 2 then"),
         ("trim-at-an-untold-digest", "I3", " or taken['digest'] ~= meta[4]", ""),
         ("trim-by-an-older-verification", "I3", "verified['covers'] ~= seq or ", ""),
@@ -56,7 +58,7 @@ MUTANTS = (
          "elseif not at_least(report[1], seq) then", "elseif false then"),
         ("trim-compares-texts", "I4", "tonumber(text) >= tonumber(wanted)", "text >= wanted"),
         ("trim-one-too-far", "I4", "'MINID', id)", "'MINID', '(' .. id)"),
-        ("trim-in-a-dry-run", "I3", "if ARGV[6] ~= '1' then", "if true then"),
+        ("trim-in-a-dry-run", "I3", "if ARGV[8] ~= '1' then", "if true then"),
     ),
     *broken("lease_core/log/trim.lua", CALLS,
         ("trim-past-a-newcomer", "I4", "if not known[name] then", "if false then"),
@@ -72,8 +74,12 @@ MUTANTS = (
          "record.seq != seq + 1 or record.epoch < epoch:", "record.seq != seq + 1:"),
         ("reader-any-hash", "I3", "if record.h != h.hex():", "if False:"),
     ),
-    *broken("lease_core/log/wire.py", OCTETS,
+    *broken("lease_core/log/hashes.py", OCTETS,
         ("chain-without-previous", "I3", "blake2b(previous + octets,", "blake2b(octets,"),
+    ),
+    *broken("lease_core/log/tables.py", VERSIONS,
+        ("leases-in-a-version-unread", "I2",
+         "_EVENT_WRITERS if reads >= LEASE_VERSION else _FORMER_EVENT_WRITERS", "_EVENT_WRITERS"),
     ),
     *broken("lease_core/service/warm.py", LEADING,
         ("leader-decides-on-a-regressed-log", "I1",

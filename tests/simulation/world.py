@@ -244,7 +244,7 @@ class World:
                 self.loop.later(0.0, replay_for, self, site, record.event.ip)
         oracle.appended(batch, router, now_s, is_known=site not in self.only_edge)
         if batch.records:
-            self._check_states(site, batch.records[-1].by)
+            self._check_states(site, batch.by)
 
     def _check_states(self, site: str, by: str) -> None:
         """I3, I10: whoever appended holds the state that the log tells, at every append."""

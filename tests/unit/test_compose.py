@@ -40,6 +40,7 @@ def test_redis_keeps_what_it_acknowledged(services: dict[str, Any]) -> None:
         "--maxmemory-policy": "noeviction",
         "--save": "",
         "--stream-node-max-bytes": "16384",
+        "--stream-node-max-entries": "1000",
     }
     assert services["redis"]["volumes"] == ["log:/data"]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lease_core.domain.events import LeaseAssigned, Record
+from lease_core.domain.events import LEASE_VERSION, LeaseAssigned, Record
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.decoding import records_of
 from lease_core.log.errors import UnreadableEntryError
@@ -27,19 +27,24 @@ BAD: dict[bytes, tuple[bytes, ...]] = {
     b"req": (b"\xff", b"a\0b", b"x" * (MAX_VALUE_OCTETS + 1)),
     b"host": (b"", b"\xff"),
     b"by": (b"\xff", b"\0"),
-    b"h": (b"", b"0" * 15, b"0" * 17, b"0" * 15 + b"G", b"0" * 15 + b"A", b"0" * 15 + b"\n"),
+    b"h": (b"", b"-", b"-0", b"00", b"+1", b"1 ", b"1_0", b"x", b"9" * 19, b"-" + b"9" * 19,
+           b"1" * 20, b"1\n", "\u0661".encode()),
 }  # fmt: skip
 """Values that an event must not have, by field."""
+FORMER_BAD = BAD | {
+    b"h": (b"", b"0" * 15, b"0" * 17, b"0" * 15 + b"G", b"0" * 15 + b"A", b"0" * 15 + b"\n"),
+}
+CASES = [*((LEASE_VERSION, name) for name in BAD if name != b"by"), *((1, name) for name in BAD)]
 BAD_IDS = (b"", b"5", b"5-", b"-5", b"5-6-7", b"05-6", b"5-06", b"5-x", b"5-" + b"1" * 19)
 
 
-def flat_of(number: int, host: str = "host") -> Entry:
+def flat_of(number: int, host: str = "host", reads: int = LEASE_VERSION) -> Entry:
     event = LeaseAssigned(
         mac=Mac(number * 0x10305), ip=Ipv4(number * 0x10203), pool="res-1",
         line=f"access0:{number}",
         cause="selecting", req=f"r{number}", host=host,
     )  # fmt: skip
-    fields = encode_event(event, epoch=1, by="allocator", h=f"{number:016x}")
+    fields = encode_event(event, epoch=1, by="allocator", h=f"{number:016x}", reads=reads)
     return b"1700-%d" % number, [part for pair in fields.items() for part in pair]
 
 
@@ -66,7 +71,8 @@ def test_a_history_is_read_alike() -> None:
     ]
     entries = []
     for number, event in enumerate(events, 1):
-        fields = encode_event(event, epoch=number // 50, by="a", h=f"{number:016x}")
+        reads = 1 + number // 100 % 2
+        fields = encode_event(event, epoch=number // 50, by="a", h=f"{number:016x}", reads=reads)
         flat = [part for pair in fields.items() for part in pair]
         entries.append((b"%d-%d" % (number // 9, number), flat))
     expected = one_by_one(entries)
@@ -77,11 +83,11 @@ def test_a_history_is_read_alike() -> None:
 
 
 @pytest.mark.parametrize("at", [0, 5, 19])
-@pytest.mark.parametrize("name", BAD)
-def test_every_value_of_a_run_is_checked(name: bytes, at: int) -> None:
+@pytest.mark.parametrize(("reads", "name"), CASES)
+def test_every_value_of_a_run_is_checked(reads: int, name: bytes, at: int) -> None:
     """A malformed value anywhere in a run ends the reading right before it, as it does alone."""
-    whole = [flat_of(number) for number in range(1, 21)]
-    for bad in BAD[name]:
+    whole = [flat_of(number, reads=reads) for number in range(1, 21)]
+    for bad in (BAD if reads > 1 else FORMER_BAD)[name]:
         entries = [(entry_id, [*flat]) for entry_id, flat in whole]
         flat = entries[at][1]
         flat[2 * flat[::2].index(name) + 1] = bad

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lease_core.domain import commands
+from lease_core.domain import commands, events
 from lease_core.domain.commands import Answer, Command
 from lease_core.domain.desk import Timing
 from lease_core.domain.ledger import Ledger
@@ -47,6 +47,7 @@ COMMANDS: tuple[Command, ...] = (
     commands.RevokeLease(req="r", ip=IP, cause="operator"),
     commands.Heartbeat(**LIFE, nonce="a1b2", applied=0),
     commands.Heartbeat(**LIFE, nonce="a1b2", applied=9, epoch=3, genesis="0123abcd"),
+    commands.Heartbeat(**LIFE, nonce="a1b2", applied=9, elapsed_ms=86400123, reads=2),
     commands.ReportLoss(**LIFE, req="r", epoch=3, applied=9),
     commands.ReportBinding(
         **LIFE, req="r", mac=MAC, line=LINE, ip=IP, state="bound", remaining_s=1800
@@ -132,7 +133,9 @@ class TestAllocatorsFirst:
         site = SiteAllocator("ams01", Ledger(), Timing(), 1, 0)
         sent = [decode_command(f"{n}-0".encode(), flat(line)) for n, line in enumerate(lines, 1)]
         draft = site.handle(sent, 0)
-        return site, [encode_event(e, epoch=1, by="allocator-1", h="") for e in draft.events]
+        return site, [
+            encode_event(e, epoch=1, by="allocator-1", h="", reads=site.reads) for e in draft.events
+        ]
 
     @pytest.mark.parametrize("index", [2, 3])
     def test_an_old_edge_gets_its_horizon(self, index: int) -> None:
@@ -142,6 +145,29 @@ class TestAllocatorsFirst:
         golden = next(line for line in lines_of("events-v1.txt") if "HorizonGranted" in line)
         assert [*granted] == flat(golden.partition(" ")[2])[::2]
         assert granted[b"v"] == b"1"
+
+    def test_leases_are_written_as_the_edge_reads_them(self) -> None:
+        """Version 1 until the edge that serves says that it reads more; the newest where it reads
+        even newer ones. An edge that goes back is written for again."""
+        *_, old, _ = lines_of("commands-former.txt")
+        beat = commands.Heartbeat(**LIFE, nonce="n", applied=0, reads=9)
+        new = shown(encode_command(beat, "bng1"))
+        site, _ = self.handle(old)
+        former = self.assigned(site)
+        site.handle([decode_command(b"8-0", flat(new))], 0)
+        today = self.assigned(site)
+        site.handle([decode_command(b"9-0", flat(old))], 0)
+
+        assert former == self.assigned(site) == (b"1", True)
+        assert today == (str(events.LEASE_VERSION).encode(), False)
+
+    def assigned(self, site: SiteAllocator) -> tuple[bytes, bool]:
+        """The version of an entry about a lease, and whether it says who wrote it."""
+        lease = events.LeaseAssigned(
+            mac=MAC, ip=IP, pool="res-1", line=LINE, cause="selecting", req="r"
+        )
+        entry = encode_event(lease, epoch=1, by="a", h="", reads=site.reads)
+        return entry[b"v"], b"by" in entry
 
     def test_what_an_old_edge_says_of_its_promises_is_left(self) -> None:
         """It does not say of which life it speaks, so nothing is freed by it: its successor

@@ -1,5 +1,6 @@
 """The wire format: round trips, strictness, and a golden file that notices every change."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lease_core.domain.commands import (
     RequestOffer,
 )
 from lease_core.domain.events import (
+    LEASE_VERSION,
     AddressDeclined,
     AddressFreed,
     EpochStarted,
@@ -37,13 +39,12 @@ from lease_core.domain.events import (
 )
 from lease_core.domain.values import Ipv4, Mac, ip_from_text, mac_from_text
 from lease_core.log.errors import UnreadableEntryError
+from lease_core.log.hashes import chain
 from lease_core.log.layout import MAX_VALUE_OCTETS, Fields
-from lease_core.log.port import Head
+from lease_core.log.port import Batch, Head
+from lease_core.log.reader import Position, advance
+from lease_core.log.tables import ANSWERS, COMMANDS, EVENTS
 from lease_core.log.wire import (
-    ANSWERS,
-    COMMANDS,
-    EVENTS,
-    chain,
     decode_answer,
     decode_command,
     decode_event,
@@ -62,9 +63,12 @@ from tests.unit.log.strategies import (
     instances,
 )
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "events-v1.txt"
+GOLDEN = Path(__file__).parents[2] / "golden"
+READS = (1, LEASE_VERSION)
+"""What edges read of events about leases."""
 ID = b"1763900000000-7"
 H = "0123456789abcdef"
+HASHES = st.binary(min_size=8, max_size=8).map(bytes.hex)
 
 MAC = mac_from_text("02:00:00:00:00:17")
 IP = ip_from_text("100.64.0.23")
@@ -139,8 +143,8 @@ def hashed_octets(entry_id: bytes, entry: Fields) -> bytes:
     return b"\0".join((entry_id, *shown, *shown.values()))
 
 
-def stored(event: Event) -> Fields:
-    return encode_event(event, epoch=3, by="allocator-1", h=H)
+def stored(event: Event, reads: int = LEASE_VERSION) -> Fields:
+    return encode_event(event, epoch=3, by="allocator-1", h=H, reads=reads)
 
 
 def test_tables_know_every_class() -> None:
@@ -150,23 +154,24 @@ def test_tables_know_every_class() -> None:
     assert set(ANSWER_CLASSES) == {layout.make for layout in ANSWERS.values()}
 
 
+@pytest.mark.parametrize("reads", READS)
 @pytest.mark.parametrize("cls", EVENT_CLASSES)
 @given(data=st.data())
-def test_events_round_trip(cls: type[Any], data: st.DataObject) -> None:
+def test_events_round_trip(cls: type[Any], reads: int, data: st.DataObject) -> None:
     """Every event comes back equal, with its envelope, and encodes to the same octets again."""
-    event, by = data.draw(instances(cls)), data.draw(TEXT)
-    entry = encode_event(event, epoch=3, by=by, h=H)
+    event, by, h = data.draw(instances(cls)), data.draw(TEXT), data.draw(HASHES)
+    entry = encode_event(event, epoch=3, by=by, h=h, reads=reads)
     record = decode_event(ID, flat(entry))
 
     assert event == record.event
-    assert (7, 1763900000000, 3, by, H) == (
+    assert (7, 1763900000000, 3, by if b"by" in entry else "", h) == (
         record.seq,
         record.commit_ms,
         record.epoch,
         record.by,
         record.h,
     )
-    again = encode_event(record.event, epoch=record.epoch, by=record.by, h=record.h)
+    again = encode_event(record.event, epoch=record.epoch, by=record.by, h=record.h, reads=reads)
     assert list(entry.items()) == list(again.items())
 
 
@@ -190,21 +195,68 @@ def as_shown(entry_id: str, entry: Fields) -> str:
     return " ".join((entry_id, *pairs))
 
 
-def test_golden_file() -> None:
-    """The stored form of every event type stands in a file; a change of format shows there."""
-    batch = build(HEAD, SAMPLES, by="allocator-1", epoch=3, commit_ms=1763900000000, batch_id="b")
-    lines = [
+def golden_batch(reads: int) -> Batch:
+    return build(
+        HEAD,
+        SAMPLES,
+        by="allocator-1",
+        epoch=3,
+        commit_ms=1763900000000,
+        batch_id="b",
+        reads=reads,
+    )
+
+
+def golden_lines(reads: int) -> list[str]:
+    batch = golden_batch(reads)
+    return [
         as_shown(record.entry_id, entry)
         for record, entry in zip(batch.records, batch.event_fields, strict=True)
     ]
 
+
+@pytest.mark.parametrize("reads", READS)
+def test_golden_files(reads: int) -> None:
+    """The stored form of every event type stands in a file; a change of format shows there."""
+    lines = (GOLDEN / f"events-v{reads}.txt").read_text().splitlines()
+
     assert {type(sample) for sample in SAMPLES} == set(EVENT_CLASSES)
-    assert GOLDEN.read_text().splitlines() == lines
+    assert lines == golden_lines(reads)
+
+
+@pytest.mark.parametrize("reads", READS)
+def test_golden_files_are_read(reads: int) -> None:
+    """What was ever written is read, and its chain holds: another file is another form of it."""
+    records = []
+    for line in (GOLDEN / f"events-v{reads}.txt").read_text().splitlines():
+        entry_id, _, fields = line.partition(" ")
+        told = [part for pair in re.findall(r'([a-z_]+) "([^"]*)"', fields) for part in pair]
+        records.append(decode_event(entry_id.encode(), [part.encode() for part in told]))
+
+    assert [record.event for record in records] == list(SAMPLES)
+    assert records == list(golden_batch(reads).records)
+    assert advance(Position("g"), *records).seq == len(SAMPLES)
+
+
+def test_versions_of_a_log_mix() -> None:
+    """A log goes on in another version where it is, and its chain with it (I3)."""
+    head, records = HEAD, []
+    for number, reads in enumerate((2, 1, 2, 1)):
+        batch = build(
+            head, SAMPLES, by="a", epoch=3, commit_ms=5, batch_id=f"{number}", reads=reads
+        )
+        for record, entry in zip(batch.records, batch.event_fields, strict=True):
+            records.append(decode_event(record.entry_id.encode(), flat(entry)))
+        head = batch.after
+
+    assert advance(Position("g"), *records).h == head.h
 
 
 def test_order_of_fields() -> None:
     """Envelope and subject come first for every type, then what the type needs."""
-    assert b"v type ep mac ip pool line cause req by h host".split() == list(stored(SAMPLES[3]))
+    assert b"v type ep mac ip pool line cause req h host".split() == list(stored(SAMPLES[3]))
+    former = list(stored(SAMPLES[3], reads=1))
+    assert b"v type ep mac ip pool line cause req by h host".split() == former
     offer = RequestOffer(req="r", mac=MAC, line="access0", wanted=IP)
     assert b"v cmd by mac line req wanted".split() == list(encode_command(offer, "bng1"))
     answer = Offered(req="r", ip=IP, pool="res-1")
@@ -236,7 +288,7 @@ def test_hostile_text_stays_in_its_field(host: str, cause: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [(b"type", b"LeaseGranted"), (b"v", b"2"), (b"v", b""), (b"type", b"Heartbeat")],
+    [(b"type", b"LeaseGranted"), (b"v", b"3"), (b"v", b""), (b"type", b"Heartbeat")],
 )
 def test_unknown_type_or_version(field: bytes, value: bytes) -> None:
     """An event of a newer writer is unreadable, and the error names entry, type and version."""
@@ -268,7 +320,12 @@ def test_unknown_type_or_version(field: bytes, value: bytes) -> None:
         (b"ep", b"9" * 19),
         (b"h", b"0123456789ABCDEF"),
         (b"h", b"0123"),
-        (b"by", b"\xff"),
+        (b"h", b"-0"),
+        (b"h", b" 1"),
+        (b"h", b"1_0"),
+        (b"h", b"+1"),
+        (b"h", b"9223372036854775808"),
+        (b"h", b"-9223372036854775809"),
         (b"cause", b"x" * (MAX_VALUE_OCTETS + 1)),
         (b"host", b""),
         (b"host", b"a\0b"),
@@ -281,14 +338,28 @@ def test_malformed_fields(field: bytes, value: bytes) -> None:
         decode_event(ID, flat(stored(SAMPLES[3]) | {field: value}))
 
 
-@pytest.mark.parametrize("field", [b"v", b"type", b"ep", b"mac", b"req", b"by", b"h"])
-def test_missing_or_misplaced_fields(field: bytes) -> None:
-    """A field that is missing or stands elsewhere makes the entry unreadable."""
-    entry = stored(SAMPLES[3])
-    value = entry.pop(field)
-
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(b"h", b"0123456789ABCDEF"), (b"h", b"0123"), (b"h", b"81985529216486895"), (b"by", b"\xff")],
+)
+def test_malformed_former_fields(field: bytes, value: bytes) -> None:
+    """What version 1 says has one form too."""
     with pytest.raises(UnreadableEntryError):
-        decode_event(ID, flat(entry))
+        decode_event(ID, flat(stored(SAMPLES[3], reads=1) | {field: value}))
+
+
+@pytest.mark.parametrize("reads", READS)
+@pytest.mark.parametrize("field", [b"v", b"type", b"ep", b"mac", b"req", b"by", b"h"])
+def test_missing_or_misplaced_fields(field: bytes, reads: int) -> None:
+    """A field that is missing or stands elsewhere makes the entry unreadable."""
+    entry = stored(SAMPLES[3], reads)
+    value = entry.pop(field, None)
+
+    if value is None:
+        value = b"allocator-1"
+    else:
+        with pytest.raises(UnreadableEntryError):
+            decode_event(ID, flat(entry))
     with pytest.raises(UnreadableEntryError):
         decode_event(ID, flat(entry | {field: value}))
 
