@@ -32,7 +32,7 @@ from lease_core.log.reader import (
     standing,
 )
 
-BLOCK_MS = 10_000
+BLOCK_MS = 6_000
 COMPARE_S = 5.0
 RETRY_S = 0.5
 REJOIN_S = 1.0

@@ -30,7 +30,7 @@ from lease_core.log.locating import Address, Ask, Locator, SentinelMaster, SlotO
 from lease_core.log.port import MAX_BLOCK_MS
 
 WRITER_TIMEOUT_S: Final = 3.0
-READ_MARGIN_S: Final = 4.0
+READ_MARGIN_S: Final = 3.0
 """A reply is given up so long after the server had to send it: black holes send no reset."""
 
 READER_TIMEOUT_S: Final = MAX_BLOCK_MS / 1000 + READ_MARGIN_S

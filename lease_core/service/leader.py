@@ -50,7 +50,7 @@ SHARED_LEADERSHIP_MS = 180_000
 SHARED_RENEW_S = 60.0
 """Who shares sites is known to live by other means; see `SiteLeader.share`."""
 STAND_BY_MS = 500
-IDLE_S = 9.0
+IDLE_S = 6.0
 """So long one waits for news at most; reading again now and then finds a dead connection."""
 TICK_S = 0.5
 PAUSE_S = 0.2
