@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final, TextIO
 
@@ -17,6 +17,7 @@ import structlog
 
 from lease_core.domain.events import Event, Record
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+from lease_core.log.runs import kinds_of
 from lease_core.outlet import Outlet
 
 LINES_A_BATCH = 16
@@ -78,7 +79,8 @@ def tell_events(
     A line costs more than deciding what it tells, and the log has every event anyway.
     """
     if len(told) > LINES_A_BATCH:
-        _tell_many(log, stage, [event for event, _ in told], told[0][1], told[-1][1])
+        kinds = Counter(type(event) for event, _ in told)
+        _tell_many(log, stage, kinds, told[0][1], told[-1][1])
         return
     for event, number in told:
         log.info(event_name(event), **(fields_of(event) | {"stage": stage, key: number}))
@@ -89,8 +91,8 @@ def tell_records(
 ) -> None:
     """`tell_events` of records, with their entry ids."""
     if len(records) > LINES_A_BATCH:
-        events = [record.event for record in records]
-        _tell_many(log, stage, events, records[0].entry_id, records[-1].entry_id)
+        kinds = kinds_of(records)
+        _tell_many(log, stage, kinds, records[0].entry_id, records[-1].entry_id)
         return
     tell_events(log, stage, [(record.event, record.entry_id) for record in records])
 
@@ -98,11 +100,10 @@ def tell_records(
 def _tell_many(
     log: structlog.typing.FilteringBoundLogger,
     stage: str,
-    events: Sequence[Event],
+    kinds: Mapping[type[Event], int],
     first: int | str,
     last: int | str,
 ) -> None:
-    kinds = Counter(map(type, events))
     counts = {_name_of(kind.__name__): count for kind, count in kinds.items()}
     log.info("events", stage=stage, first=first, last=last, **counts)
 

@@ -23,10 +23,21 @@ from lease_core.domain.events import (
 )
 from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import Ipv4, Mac
-from lease_core.log.wire import chain
+from lease_core.log.hashes import chain
+from lease_core.log.port import Batch
+from lease_core.log.runs import Records, records_of
 from tests.site import FIRST, Site, pool_added
 
 LINES = ("access0", "access1", "access0:100", "access0:100.7")
+
+
+def read_back(batch: Batch, edited: int = -1) -> Records:
+    """The events of a batch as they are read from a log, one of them edited."""
+    entries = []
+    for number, (record, fields) in enumerate(zip(batch.records, batch.event_fields, strict=True)):
+        told = fields | {b"cause": b"edited"} if number == edited else fields
+        entries.append((record.entry_id.encode(), [part for pair in told.items() for part in pair]))
+    return records_of(entries)
 
 
 def folded(events: Sequence[Event], ledger: Ledger | None = None) -> Ledger:

@@ -5,7 +5,7 @@ time is told to it. `runtime` drives it with sockets and Redis, tests with their
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -28,6 +28,7 @@ from lease_core.domain.commands import Command, Heartbeat, ReportBinding, Report
 from lease_core.domain.events import (
     LEASE_VERSION,
     HorizonGranted,
+    LeaseAssigned,
     Record,
     RecoveryEnded,
     RecoveryStarted,
@@ -35,6 +36,7 @@ from lease_core.domain.events import (
 from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.log.port import Answered
 from lease_core.log.reader import Position
+from lease_core.log.runs import Run, parts_of
 
 MISSED_BEATS = 3
 CURRENT_NS = 5_000_000_000
@@ -200,13 +202,13 @@ class Edge:
         self._state = replace(self._state, cursor_hi=end.seq)
         self.datapath.set_state(self._state)
         fault, done = None, 0
-        while done < len(records):
-            try:
-                done += self._apply_first(records, done, now)
-            except LedgerError as error:
-                end = _end_of(records[:done], self.position() or end)
-                records = records[:done]
-                fault = ContradictionError(end, str(error))
+        try:
+            for applied in self._applying(records, now):
+                done += applied
+        except LedgerError as error:
+            records = records[:done]
+            end = _end_of(records, self.position() or end)
+            fault = ContradictionError(end, str(error))
         self._move_to(end)
         tell_records(self._audit, "applied", records)
         for record in records if self.slow_path.waiting else ():
@@ -215,14 +217,23 @@ class Edge:
         if fault:
             raise fault
 
-    def _apply_first(self, records: Sequence[Record], start: int, now: Now) -> int:
-        applied = self.projection.apply_first(records, start, now.boot_ns)
-        event = records[start].event
+    def _applying(self, records: Sequence[Record], now: Now) -> Iterator[int]:
+        """Apply records step by step; after each, how many went with it."""
+        for part in parts_of(records):
+            if isinstance(part, Run) and part.kind is LeaseAssigned:
+                yield from self.projection.apply_run(part, now.boot_ns)
+            else:
+                for record in part:
+                    self._apply_one(record, now)
+                    yield 1
+
+    def _apply_one(self, record: Record, now: Now) -> None:
+        self.projection.apply(record, now.boot_ns)
+        event = record.event
         if isinstance(event, HorizonGranted):
-            self._grant(event, records[start].epoch, now)
+            self._grant(event, record.epoch, now)
         elif isinstance(event, RecoveryStarted | RecoveryEnded):
             self.recovers(isinstance(event, RecoveryStarted))
-        return applied
 
     def recovers(self, is_so: bool) -> None:
         """Whether the log lost events and may not know yet all that was promised."""

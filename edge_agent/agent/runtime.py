@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import structlog
 
@@ -31,6 +32,7 @@ from lease_core.log.port import (
 )
 from lease_core.log.reader import Position
 from lease_core.log.replay import replay
+from lease_core.log.runs import kinds_of
 from lease_core.log.wire import parse_id
 
 audit = structlog.get_logger("edge")
@@ -202,11 +204,11 @@ class Runtime:
                 told = True
             await asyncio.sleep(TICK_S)
 
-    def _apply(self, records: list[Record], end: Position, answers: list[Answered]) -> None:
+    def _apply(self, records: Sequence[Record], end: Position, answers: list[Answered]) -> None:
         moment = now()
         if records:
             self.edge.apply(records, end, moment)
-            if any(isinstance(record.event, RecoveryStarted) for record in records):
+            if RecoveryStarted in kinds_of(records):
                 self._is_asked = True
         if answers:
             self.edge.answer(answers, moment)

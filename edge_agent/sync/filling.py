@@ -6,12 +6,8 @@ events behind the snapshot are followed as always.
 
 import asyncio
 
-import numpy as np
-
-from edge_agent.sync.newcomers import are_strangers, put_strangers
 from edge_agent.sync.projection import Projection
-from edge_agent.sync.reconcile import put_one, settle_removals
-from lease_core.domain.columns import Bindings
+from edge_agent.sync.reconcile import put_all, settle_removals
 from lease_core.domain.ledger import Ledger
 from lease_core.log.port import SiteLog
 from lease_core.log.reader import Position
@@ -38,16 +34,6 @@ async def fill(
         projection.pools.put(pool)
     settle_removals(projection, ledger, now_boot_ns)
     while columns:
-        _put(projection, columns.pop(0), ledger, now_boot_ns)
+        put_all(projection, columns.pop(0), ledger, now_boot_ns)
         await asyncio.sleep(0)
     return ledger, position
-
-
-def _put(projection: Projection, bindings: Bindings, ledger: Ledger, now_boot_ns: int) -> None:
-    """Newcomers together, whoever is left one by one."""
-    are_new = np.flatnonzero(are_strangers(projection, bindings))
-    written = put_strangers(projection, bindings[are_new], now_boot_ns)
-    are_left = np.ones(len(bindings), np.bool_)
-    are_left[are_new[:written]] = False
-    for number in np.flatnonzero(are_left).tolist():
-        put_one(projection, bindings.row(number), ledger, now_boot_ns)

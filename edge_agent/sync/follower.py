@@ -5,7 +5,7 @@ It never skips. What it cannot follow is a state with an action, not an error to
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 
 import structlog
@@ -28,7 +28,7 @@ from lease_core.log.reader import (
     GapError,
     Position,
     Standing,
-    advance,
+    advance_all,
     standing,
 )
 
@@ -66,7 +66,7 @@ class ContradictionError(Exception):
         self.position = position
 
 
-Apply = Callable[[list[Record], Position, list[Answered]], None]
+Apply = Callable[[Sequence[Record], Position, list[Answered]], None]
 """Apply records, which end at the position, then answers. May raise ContradictionError."""
 Rebuild = Callable[[], Awaitable[Position]]
 """Bring the tables to the log's end by other means; returns that end.
@@ -154,7 +154,7 @@ class Follower:
             self.position.entry_id, self._answers_after, BLOCK_MS, READ_COUNT
         )
         came = await self._held(came)
-        position = advance(self.position, *came.records)
+        position = advance_all(self.position, came.records)
         if came.answers:
             self._answers_after = came.answers[-1].entry_id
         answers = [answer for answer in came.answers if not isinstance(answer, Unreadable)]
@@ -180,11 +180,12 @@ class Follower:
         if not (self._mark and came.records):
             return came
         seq, h = self._mark
-        held = [record for record in came.records if record.seq <= seq]
+        is_all = came.records[-1].seq <= seq
+        held = came.records if is_all else [each for each in came.records if each.seq <= seq]
         if held and held[-1].seq == seq and held[-1].h != h:  # told by two servers
             await self._log.reconnect()
             raise BrokenChainError(f"replicas hold another event {held[-1].entry_id}")
-        return came if len(held) == len(came.records) else Followed(records=held, answers=[])
+        return came if is_all else Followed(records=held, answers=[])
 
     async def _read_mark(self) -> None:
         head = await self._log.head()
@@ -192,7 +193,7 @@ class Follower:
             raise LostLogError("its head is gone")
         self._mark = _mark_of(head)
 
-    def _is_beyond_mark(self, records: list[Record]) -> bool:
+    def _is_beyond_mark(self, records: Sequence[Record]) -> bool:
         return bool(records and self._mark and records[-1].seq > self._mark[0])
 
     async def _compare(self) -> bool:

@@ -4,9 +4,8 @@ Most of a log is made of them, and all of a table that is rebuilt. They need not
 must: no entry of their MAC is there and no removal of their address is owed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from mmap import MAP_PRIVATE, mmap
 from typing import TYPE_CHECKING, Final
 
@@ -15,19 +14,13 @@ from numpy.typing import NDArray
 
 from edge_agent.datapath.columns import PLACE, ROW, Slots, pack
 from edge_agent.dhcp.tables import KeyMode, Line, subscriber_key
-from lease_core.domain.columns import Bindings, Place, bindings_of
-from lease_core.domain.events import LeaseAssigned, Record
-from lease_core.domain.ledger import Binding
+from lease_core.domain.columns import Bindings, Place
 from lease_core.domain.mixing import Words
-from lease_core.domain.values import Ipv4, Mac
+from lease_core.domain.values import Mac
 
 if TYPE_CHECKING:
     from edge_agent.sync.projection import Projection
 
-Lease = tuple[Mac, str, Ipv4, str, int]
-"""MAC, line, address, pool and event of a binding."""
-
-AT_ONCE: Final = 4096
 _BITS: Final = 24
 _SPREAD: Final = 0x9E3779B97F4A7C15
 """2**64 divided by the golden ratio: neighbours among MACs fall far apart."""
@@ -49,11 +42,8 @@ class KnownMacs:
         """`in`, for each."""
         return np.frombuffer(self._seen, np.bool_)[_places(macs)]
 
-    def add(self, mac: Mac) -> bool:
-        """Whether it was not `in` before."""
-        place = (mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS
-        was_seen, self._seen[place] = self._seen[place], 1
-        return not was_seen
+    def add(self, mac: Mac) -> None:
+        self._seen[(mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS] = 1
 
     def add_all(self, macs: Words) -> None:
         np.frombuffer(self._seen, np.bool_)[_places(macs)] = True
@@ -70,39 +60,6 @@ class _Placed:
     line: Line
     pool_id: int
     lease_time_s: int
-
-
-def leases(records: Sequence[Record], start: int) -> Iterator[Lease]:
-    """The leases from `start` up to the first other event."""
-    for record in islice(records, start, None):
-        event = record.event
-        if not isinstance(event, LeaseAssigned):
-            return
-        yield event.mac, event.line, event.ip, event.pool, record.seq
-
-
-def lease_of(binding: Binding) -> Lease:
-    return binding.mac, binding.line, binding.ip, binding.pool, binding.seq
-
-
-def put_newcomers(projection: "Projection", found: Iterable[Lease], now_boot_ns: int) -> int:
-    """Put bindings up to the first one of somebody who is no newcomer; return how many."""
-    places: dict[Place, _Placed | None] = {}
-    run: list[Lease] = []
-    macs: set[Mac] = set()
-    add, owed = projection.known.add, projection.removals.of
-    for lease in islice(found, AT_ONCE):
-        mac, line, ip, pool, _ = lease
-        place = (line, pool)
-        if place not in places:
-            places[place] = _placed(projection, place)
-        if places[place] is None or owed(ip):
-            break
-        if not add(mac) and (mac in macs or projection.datapath.lookup(subscriber_key(mac))):
-            break
-        macs.add(mac)
-        run.append(lease)
-    return put_strangers(projection, bindings_of(run), now_boot_ns) if run else 0
 
 
 def put_strangers(projection: "Projection", bindings: Bindings, now_boot_ns: int) -> int:
@@ -129,8 +86,7 @@ def are_strangers(projection: "Projection", bindings: Bindings) -> NDArray[np.bo
     are &= firsts
     for at in np.flatnonzero(are & projection.known.which(bindings.mac)).tolist():
         are[at] = projection.datapath.lookup(subscriber_key(Mac(int(bindings.mac[at])))) is None
-    owed = [removal.ip for removal in projection.removals.all()]
-    return are & ~np.isin(bindings.ip, np.array(owed, np.uint32))
+    return are & ~np.array(projection.removals.among(bindings.ip.tolist()), np.bool_)
 
 
 def _placed(projection: "Projection", place: Place) -> _Placed | None:

@@ -5,8 +5,9 @@ discriminators 0, 1, ... without holes, and the kernel looks at 0 alone; on the 
 under a key of its own. A removed binding leaves a tombstone, see `removals`.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import structlog
@@ -27,7 +28,7 @@ from edge_agent.dhcp.tables import (
 )
 from edge_agent.sync.census import Census, found_under
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.newcomers import KnownMacs, leases, put_newcomers
+from edge_agent.sync.newcomers import KnownMacs, are_strangers, put_strangers
 from edge_agent.sync.pools import Pools
 from edge_agent.sync.removals import (
     NO_LINE,
@@ -54,10 +55,9 @@ from lease_core.domain.events import (
 )
 from lease_core.domain.ledger import Binding
 from lease_core.domain.values import Ipv4, Mac, mac_text
+from lease_core.log.runs import Run
 
 MAX_LINES_PER_MAC = 8
-FEWEST_AT_ONCE = 5
-"""Fewer newcomers cost less one by one."""
 SECOND_NS = 1_000_000_000
 
 
@@ -156,18 +156,21 @@ class Projection:
 
     # --- events ---
 
-    def apply_first(self, records: Sequence[Record], start: int, now_boot_ns: int) -> int:
-        """Apply the record at `start`, with those behind that cost little with it; how many.
+    def apply_run(self, run: Run, now_boot_ns: int) -> Iterator[int]:
+        """Apply leases step by step, newcomers together; after each, how many went with it.
 
         Raises:
-            LedgerError: it contradicts what the log said before; nothing was written.
+            LedgerError: the next one contradicts what the log said before.
         """
-        applied = 0
-        if len(records) - start >= FEWEST_AT_ONCE:
-            applied = put_newcomers(self, leases(records, start), now_boot_ns)
-        if not applied:
-            self.apply(records[start], now_boot_ns)
-        return applied or 1
+        bindings = run.bindings()
+        are_new = are_strangers(self, bindings)
+        turns = np.flatnonzero(are_new[1:] != are_new[:-1]) + 1
+        for start, stop in pairwise((0, *turns.tolist(), len(run))):
+            put = put_strangers(self, bindings[start:stop], now_boot_ns) if are_new[start] else 0
+            yield put
+            for record in run[start + put : stop]:
+                self.apply(record, now_boot_ns)
+                yield 1
 
     def apply(self, record: Record, now_boot_ns: int) -> None:
         """Bring the tables to the state after `record`; applying it again changes nothing.

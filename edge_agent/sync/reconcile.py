@@ -8,6 +8,8 @@ entry is carried over to whatever takes its place.
 from collections import defaultdict
 from dataclasses import replace
 
+import numpy as np
+
 from edge_agent.dhcp.tables import (
     Assignment,
     KeyMode,
@@ -19,10 +21,11 @@ from edge_agent.dhcp.tables import (
     key_of,
     subscriber_key,
 )
-from edge_agent.sync.newcomers import lease_of, put_newcomers
+from edge_agent.sync.newcomers import are_strangers, put_strangers
 from edge_agent.sync.projection import MAX_LINES_PER_MAC, SECOND_NS, Projection
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
 from edge_agent.sync.removals import Removal as Owed
+from lease_core.domain.columns import Bindings, bindings_of
 from lease_core.domain.ledger import Binding, Ledger, Removal
 from lease_core.domain.rows import PORTION
 from lease_core.domain.values import Mac
@@ -141,14 +144,21 @@ def _close_holes(projection: Projection, mac: Mac, entries: list[Entry]) -> None
 
 
 def _put_missing(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
-    missing, done, bindings = 0, 0, list(ledger.bound.values())
-    while done < len(bindings):
-        portion = range(done, min(done + PORTION, len(bindings)))
-        new = (lease_of(bindings[at]) for at in portion)
-        put = put_newcomers(projection, new, now_boot_ns)
-        missing += put or put_one(projection, bindings[done], ledger, now_boot_ns)
-        done += put or 1
+    missing, bound = 0, list(ledger.bound.values())
+    for start in range(0, len(bound), PORTION):
+        rows = [(b.mac, b.line, b.ip, b.pool, b.seq) for b in bound[start : start + PORTION]]
+        missing += put_all(projection, bindings_of(rows), ledger, now_boot_ns)
     return missing
+
+
+def put_all(projection: Projection, bindings: Bindings, ledger: Ledger, now_boot_ns: int) -> int:
+    """Put bindings that may be there, newcomers together; return how many were missing."""
+    are_new = np.flatnonzero(are_strangers(projection, bindings))
+    written = put_strangers(projection, bindings[are_new], now_boot_ns)
+    are_left = np.ones(len(bindings), np.bool_)
+    are_left[are_new[:written]] = False
+    left = map(bindings.row, np.flatnonzero(are_left).tolist())
+    return written + sum(put_one(projection, each, ledger, now_boot_ns) for each in left)
 
 
 def put_one(projection: Projection, binding: Binding, ledger: Ledger, now_boot_ns: int) -> bool:

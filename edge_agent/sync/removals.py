@@ -97,6 +97,10 @@ class Removals:
     def of(self, ip: Ipv4) -> Removal | None:
         return self._owed.get(ip)
 
+    def among(self, ips: Iterable[Ipv4]) -> list[bool]:
+        """Of which addresses there is one."""
+        return list(map(self._owed.__contains__, ips))
+
     def owe(self, mac: Mac, tombstone: Assignment) -> bool:
         """Remember a removal; False = the table is full, so it is remembered in memory only."""
         standing = self._owed.get(tombstone.ip)

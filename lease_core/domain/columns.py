@@ -62,8 +62,18 @@ class Bindings:
 
 
 def bindings_of(rows: Sequence[tuple[Mac, str, Ipv4, str, int]]) -> Bindings:
-    """Columns of MAC, line, address, pool and event."""
-    macs, lines, ips, pools, seqs = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+    """Rows of MAC, line, address, pool and event as columns."""
+    return columns_of(*zip(*rows, strict=True) if rows else ((), (), (), (), ()))
+
+
+def columns_of(
+    macs: Sequence[int],
+    lines: Sequence[str],
+    ips: Sequence[int],
+    pools: Sequence[str],
+    seqs: Sequence[int],
+) -> Bindings:
+    """Bindings of what is told column by column."""
     places: dict[Place, int] = {}
     numbers = [places.setdefault(place, len(places)) for place in zip(lines, pools, strict=True)]
     return Bindings(

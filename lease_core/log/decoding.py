@@ -3,31 +3,17 @@
 from collections.abc import Sequence
 
 from lease_core.domain.commands import Sent
-from lease_core.domain.events import Record
 from lease_core.domain.values import printable
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.layout import Flat
 from lease_core.log.port import Answered, Unreadable
-from lease_core.log.runs import decode_events
+from lease_core.log.runs import Entry, records_of
 from lease_core.log.wire import decode_answer, decode_command
 
-Entries = Sequence[tuple[bytes, Flat]]
+__all__ = ["Entries", "answered_of", "records_of", "sent_of"]
+
+Entries = Sequence[Entry]
 """Entry ids, each with its fields, in order."""
-
-
-def records_of(entries: Entries) -> list[Record]:
-    """Decode events up to the first unreadable one, so that what stands before it is applied.
-
-    Raises:
-        UnreadableEntryError: the first cannot be read.
-    """
-    records: list[Record] = []
-    try:
-        records.extend(decode_events(entries))
-    except UnreadableEntryError:
-        if not records:
-            raise
-    return records
 
 
 def sent_of(entries: Entries) -> list[Sent | Unreadable]:

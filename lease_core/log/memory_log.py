@@ -146,7 +146,7 @@ class MemoryLog(MemorySnapshots):
         site.wake()
         return ids
 
-    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> list[Record]:
+    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> Sequence[Record]:
         await self._wait(block_ms, lambda site: bool(site.events.after(after_id, 1)))
         return records_of(self._site.events.after(after_id, count))
 

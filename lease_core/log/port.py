@@ -175,7 +175,7 @@ class Unreadable:
 class Followed:
     """What came on both streams; either may be empty."""
 
-    records: list[Record]
+    records: Sequence[Record]
     answers: list[Answered | Unreadable]
 
 
@@ -223,7 +223,7 @@ class SiteLog(SnapshotStore, Protocol):
             ValueError: the batch is inconsistent in itself; our bug.
         """
 
-    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> list[Record]:
+    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> Sequence[Record]:
         """Read events in order. Gaps and hashes are the reader's to check.
 
         Raises:

@@ -4,12 +4,14 @@ A reader keeps a `Position`. Redis itself gives no error for a trimmed or lost p
 position is compared with the head on every (re)connect and every few seconds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lease_core.domain.events import Record
 from lease_core.log.hashes import chain
 from lease_core.log.port import ZERO_HASH, Head
+from lease_core.log.runs import Run, parts_of
 
 
 class GapError(Exception):
@@ -49,32 +51,53 @@ class Position:
         return Position(self.genesis, record.seq, record.h, record.commit_ms, record.epoch)
 
 
-def advance(position: Position, *records: Record) -> Position:
+def advance(position: Position, record: Record) -> Position:
+    """The position after `record`. Raises as `advance_all`."""
+    if record.seq != position.seq + 1 or record.epoch < position.epoch:
+        raise _misplaced(record, position)
+    if record.h != chain(bytes.fromhex(position.h), record.octets).hex():
+        raise _unchained(record)
+    return position.behind(record)
+
+
+def advance_all(position: Position, records: Sequence[Record]) -> Position:
     """The position after `records`.
 
     Raises:
         GapError: records between are missing.
         BrokenChainError: a record does not continue the log that was read so far.
     """
-    seq, epoch, h = position.seq, position.epoch, bytes.fromhex(position.h)
-    for record in records:
-        if record.seq != seq + 1 or record.epoch < epoch:
-            raise _misplaced(record, seq, epoch)
-        h = chain(h, record.octets)
-        if record.h != h.hex():
-            raise BrokenChainError(
-                f"entry {record.entry_id} carries hash {record.h}, which does not continue "
-                f"event {seq}"
-            )
-        seq, epoch = record.seq, record.epoch
-    return position.behind(records[-1]) if records else position
+    for part in parts_of(records):
+        if isinstance(part, Run):
+            position = _advance_run(position, part)
+        else:
+            for record in part:
+                position = advance(position, record)
+    return position
 
 
-def _misplaced(record: Record, seq: int, epoch: int) -> GapError | BrokenChainError:
-    if record.seq > seq + 1:
-        return GapError(f"entry {record.entry_id} follows event {seq}")
+def _advance_run(position: Position, run: Run) -> Position:
+    if run.seq != position.seq + 1 or run.epoch < position.epoch:
+        raise _misplaced(run[0], position)
+    whole = run.following(bytes.fromhex(position.h))
+    if whole < len(run):
+        raise _unchained(run[whole])
+    return position.behind(run[-1])
+
+
+def _misplaced(record: Record, position: Position) -> GapError | BrokenChainError:
+    if record.seq > position.seq + 1:
+        return GapError(f"entry {record.entry_id} follows event {position.seq}")
     return BrokenChainError(
-        f"entry {record.entry_id} of epoch {record.epoch} follows event {seq} of epoch {epoch}"
+        f"entry {record.entry_id} of epoch {record.epoch} follows event {position.seq} of epoch "
+        f"{position.epoch}"
+    )
+
+
+def _unchained(record: Record) -> BrokenChainError:
+    return BrokenChainError(
+        f"entry {record.entry_id} carries hash {record.h}, which does not continue event "
+        f"{record.seq - 1}"
     )
 
 

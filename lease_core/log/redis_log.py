@@ -190,7 +190,7 @@ class RedisLog(RedisSnapshots):
             raise LogUnavailableError(f"{MAX_COMMANDS} commands wait for an allocator already")
         return [entry_id.decode() for entry_id in ids]
 
-    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> list[Record]:
+    async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> Sequence[Record]:
         got = await self._xread({self._keys.events: after_id}, count, block_ms)
         return records_of(got[self._keys.events])
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from lease_core.domain.events import Record
 from lease_core.domain.ledger import Ledger
 from lease_core.log.port import MAX_COUNT, ForeignLogError, Head, LostLogError, SiteLog
-from lease_core.log.reader import GapError, Position, advance
+from lease_core.log.reader import GapError, Position, advance_all
 from lease_core.log.snapshot import newest_snapshot, still_holds
 
 Visit = Callable[[Ledger, Record], None]
@@ -70,10 +70,12 @@ async def fold(
     Raises as `replay`.
     """
     while records := await log.read(position.entry_id, MAX_COUNT):
+        if until is not None and records[-1].seq > until:
+            records = [record for record in records if record.seq <= until]
+            if not records:
+                break
+        position = advance_all(position, records)
         for record in records:
-            if until is not None and record.seq > until:
-                return position
-            position = advance(position, record)
             ledger.evolve(record.seq, record.epoch, record.event)
             if visit:
                 visit(ledger, record)

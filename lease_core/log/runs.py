@@ -1,130 +1,217 @@
-"""Runs: events with the same fields are decoded field by field, a thousand at a time.
+"""Runs: events with the same fields are read field by field, a thousand at a time.
 
-What a run is refused for, its events are refused for one by one; nobody but `wire` says why.
+Everything that an event is refused for is looked for when its run is made, but the objects are made
+when somebody asks for them: who puts a thousand leases into tables needs columns. What a run is
+refused for, its events are refused for one by one; nobody but `wire` says why.
 """
 
-import re
-import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby, repeat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain, groupby, repeat
 from operator import methodcaller
-from typing import Any, Final
+from typing import Any, Final, overload
 
-from lease_core.domain.events import Record
+import numpy as np
+
+from lease_core.domain.columns import Bindings, columns_of
+from lease_core.domain.events import Event, LeaseAssigned, Record
 from lease_core.domain.values import InvalidValueError
-from lease_core.log.layout import (
-    MAX_DIGITS,
-    MAX_VALUE_OCTETS,
-    OCTETS,
-    Flat,
-    read_int,
-    read_ip,
-    read_mac,
-    read_word,
-)
+from lease_core.log.column_reading import Column, is_one, read_all, split_ids
+from lease_core.log.errors import UnreadableEntryError
+from lease_core.log.hashes import OCTETS, chained
+from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, Flat, Shape, read_int, read_word
 from lease_core.log.tables import EVENTS, shape_of
 from lease_core.log.wire import decode_event
 
 Entry = tuple[bytes, Flat]
-Column = Sequence[bytes]
 
 SHORTEST: Final = 8
 """Fewer events are decoded one by one: that is as fast."""
-_NO_MAC_PART: Final = re.compile(rb"[^0-9a-f:]")
-_COLONS: Final = b":" * 5
 
 
-def decode_events(entries: Iterable[Entry]) -> Iterator[Record]:
-    """Read events of the log, in order.
+class Run(Sequence[Record]):
+    """Events of one kind and epoch without a gap between them."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        """Raises ValueError: one of the entries is malformed, or does not belong to the run."""
+        ids = [entry_id for entry_id, _ in entries]
+        names, values = _fields([flat for _, flat in entries])
+        shape = shape_of(names, [column[0] for column in values], EVENTS)
+        self._octets = _hashed(shape, ids, values)
+        if any(default in values[place] for place, default in shape.defaults):
+            raise InvalidValueError("a field spells out its default")
+        self.seq, self._commits_ms = split_ids(ids)
+        self.epoch = read_int(values[2][0])
+        self._writers = read_all(values[shape.by_at], read_word) if shape.by_at else [""] * len(ids)
+        self._digests = shape.h.read_all(values[shape.h_at])
+        self._make: Any = shape.make
+        self._columns: list[Any] = [read_all(values[place], read) for place, read in shape.reads]
+
+    def __len__(self) -> int:
+        return len(self._octets)
+
+    @overload
+    def __getitem__(self, at: int) -> Record: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Record]: ...
+    def __getitem__(self, at: int | slice) -> Record | Sequence[Record]:
+        numbers = range(len(self))[at]
+        if isinstance(numbers, int):
+            return next(self._records(numbers, numbers + 1))
+        is_whole = numbers.step == 1
+        return list(self._records(numbers.start, numbers.stop)) if is_whole else list(self)[at]
+
+    def __iter__(self) -> Iterator[Record]:
+        return self._records(0, len(self))
+
+    def _records(self, start: int, stop: int) -> Iterator[Record]:
+        part = slice(start, stop)
+        columns = [
+            c[part].tolist() if isinstance(c, np.ndarray) else c[part] for c in self._columns
+        ]
+        told = self._digests[OCTETS * start : OCTETS * stop].hex()
+        make: Any = Record  # values in their order: names cost time
+        return map(
+            make,
+            range(self.seq + start, self.seq + stop),
+            self._commits_ms[part],
+            repeat(self.epoch),
+            self._writers[part],
+            (told[at : at + 2 * OCTETS] for at in range(0, len(told), 2 * OCTETS)),
+            map(self._make, *columns),
+            self._octets[part],
+        )
+
+    @property
+    def kind(self) -> type[Event]:
+        return self._make  # type: ignore[no-any-return]
+
+    def following(self, h: bytes) -> int:
+        """How many of the events continue the chain behind hash `h`."""
+        found = chained(h, self._octets)
+        if found == self._digests:
+            return len(self)
+        ends = range(OCTETS, len(found) + 1, OCTETS)
+        return next(n for n, end in enumerate(ends) if found[:end] != self._digests[:end])
+
+    def bindings(self) -> Bindings:
+        """What its events bind, which are `LeaseAssigned`."""
+        assert self.kind is LeaseAssigned
+        shown = dict(zip(LeaseAssigned.__match_args__, self._columns, strict=True))
+        seqs = range(self.seq, self.seq + len(self))
+        return columns_of(shown["mac"], shown["line"], shown["ip"], shown["pool"], seqs)
+
+
+class Records(Sequence[Record]):
+    """Events in their order: runs, and others between them."""
+
+    def __init__(self, parts: Sequence[Sequence[Record]]) -> None:
+        self.parts = [part for part in parts if part]
+        self._length = sum(map(len, self.parts))
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, at: int) -> Record: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Record]: ...
+    def __getitem__(self, at: int | slice) -> Record | Sequence[Record]:
+        if isinstance(at, slice):
+            return list(self)[at]
+        number = range(len(self))[at]
+        for part in self.parts:
+            if number < len(part):
+                return part[number]
+            number -= len(part)
+        raise AssertionError(at)
+
+    def __iter__(self) -> Iterator[Record]:
+        return chain.from_iterable(self.parts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def parts_of(records: Sequence[Record]) -> Sequence[Sequence[Record]]:
+    """The runs among records, and what stands between them."""
+    return records.parts if isinstance(records, Records) else (records,)
+
+
+def kinds_of(records: Sequence[Record]) -> Counter[type[Event]]:
+    """How many events there are of each kind."""
+    kinds: Counter[type[Event]] = Counter()
+    for part in parts_of(records):
+        if isinstance(part, Run):
+            kinds[part.kind] += len(part)
+        else:
+            kinds.update(type(record.event) for record in part)
+    return kinds
+
+
+def records_of(entries: Sequence[Entry]) -> Records:
+    """Decode events up to the first unreadable one, so that what stands before it is applied.
 
     Raises:
-        UnreadableEntryError: the next one cannot be read.
+        UnreadableEntryError: the first cannot be read.
     """
-    for _, group in groupby(entries, _kind):
-        run = list(group)
-        if len(run) >= SHORTEST:
-            try:
-                yield from _decode_run(run)
-                continue
-            except ValueError:
-                pass
-        for entry_id, flat in run:
-            yield decode_event(entry_id, flat)
+    if whole := _run_of(entries):
+        return Records([whole])
+    parts: list[Sequence[Record]] = []
+    singles: list[Record] = []
+    try:
+        for _, group in groupby(entries, _kind):
+            found = list(group)
+            run = _run_of(found)
+            if run:
+                parts += [singles, run]
+                singles = []
+            else:
+                singles.extend(decode_event(entry_id, flat) for entry_id, flat in found)
+    except UnreadableEntryError:
+        if not (parts or singles):
+            raise
+    return Records([*parts, singles])
 
 
-def _kind(entry: Entry) -> tuple[Flat, Flat]:
-    """The names of the fields, and the values that say version and class."""
-    return entry[1][::2], entry[1][1:5:2]
+def _run_of(entries: Sequence[Entry]) -> Run | None:
+    """None where the entries are to be read one by one."""
+    try:
+        return Run(entries) if len(entries) >= SHORTEST else None
+    except ValueError:
+        return None
 
 
-def _decode_run(run: Sequence[Entry]) -> list[Record]:
-    """Read events that have the same fields. Raises ValueError: one of them is malformed."""
-    ids = [entry_id for entry_id, _ in run]
-    rows = [flat[1::2] for _, flat in run]
-    columns = list(zip(*rows, strict=True))
-    shape = shape_of(tuple(run[0][1][::2]), rows[0], EVENTS)
-    octets = list(map(shape.hashed, ids, rows))
+def _kind(entry: Entry) -> tuple[int, Flat]:
+    """How many fields there are, and what says class and epoch."""
+    return len(entry[1]), entry[1][3:6:2]
+
+
+def _fields(flats: Sequence[Flat]) -> tuple[tuple[bytes, ...], list[Column]]:
+    """The names of fields that all have, and what each says; the first three say one thing.
+
+    Raises:
+        InvalidValueError: they differ.
+    """
+    width = len(flats[0])
+    every = list(chain.from_iterable(flats))
+    names = flats[0][::2]
+    values: list[Column] = [every[at::width] for at in range(1, width, 2)]
+    if NUL.join(every[::2]) + NUL != (NUL.join(names) + NUL) * len(flats):
+        raise InvalidValueError("a field has another name")
+    if set(map(len, flats)) != {width} or not all(map(is_one, values[:3])):
+        raise InvalidValueError("an entry is of another kind or epoch")
+    return tuple(names), values
+
+
+def _hashed(shape: Shape[Any], ids: Column, values: Sequence[Column]) -> list[bytes]:
+    """See `Shape.hashed`."""
+    told = [*values[: shape.h_at], *values[shape.h_at + 1 :]]
+    octets = list(map(NUL.join, zip(ids, repeat(shape.names), *told, strict=False)))
+    if sum(map(methodcaller("count", NUL), octets)) != 2 * (len(values) - 1) * len(ids):
+        raise InvalidValueError("a field holds NUL")
     if max(map(len, octets)) > MAX_VALUE_OCTETS:  # perhaps of several values together
         raise InvalidValueError("a field may be too long")
-    if any(default in columns[place] for place, default in shape.defaults):
-        raise InvalidValueError("a field spells out its default")
-    events = map(shape.make, *(_read(columns[place], read) for place, read in shape.reads))
-    commits_ms, seqs = _split_ids(ids)
-    epochs = _read(columns[2], read_int)
-    writers = _read(columns[shape.by_at], read_word) if shape.by_at else repeat("")
-    hashes = list(map(shape.h.read, columns[shape.h_at]))
-    return list(map(Record, seqs, commits_ms, epochs, writers, hashes, events, octets))
-
-
-def _read(column: Column, read: Callable[[bytes], Any]) -> Iterable[Any]:
-    """What `read` gives for each value, and raises for any."""
-    if column.count(column[0]) == len(column):
-        return repeat(read(column[0]), len(column))
-    read_all = _READ_ALL.get(read)
-    return read_all(column) if read_all else map(read, column)
-
-
-def _ints(column: Column) -> list[int]:
-    are_plain = all(map(bytes.isdigit, column)) and max(map(len, column)) <= MAX_DIGITS
-    if not are_plain or any(map(methodcaller("startswith", b"0"), column)):
-        return list(map(read_int, column))
-    return list(map(int, column))
-
-
-def _macs(column: Column) -> list[int]:
-    joined = b"".join(column)
-    colons = [value[2::3] for value in column]
-    if (
-        set(map(len, column)) != {17}
-        or colons.count(_COLONS) != len(colons)
-        or joined.count(b":") != 5 * len(column)
-        or _NO_MAC_PART.search(joined)
-    ):
-        raise InvalidValueError("a MAC address is malformed")
-    octets = bytes.fromhex(joined.replace(b":", b"").decode())
-    return [high << 32 | low for high, low in struct.iter_unpack(">HI", octets)]
-
-
-def _ips(column: Column) -> tuple[int, ...]:
-    if set(map(methodcaller("count", b"."), column)) != {3}:
-        raise InvalidValueError("an address is malformed")
-    try:
-        octets = bytes(map(OCTETS.__getitem__, b".".join(column).split(b".")))
-    except KeyError:
-        raise InvalidValueError("an address is malformed") from None
-    return struct.unpack(f">{len(column)}I", octets)
-
-
-def _split_ids(ids: Sequence[bytes]) -> tuple[Iterable[int], list[int]]:
-    """Times and numbers, see `wire.parse_id`."""
-    if set(map(methodcaller("count", b"-"), ids)) != {1}:
-        raise InvalidValueError("an entry id is malformed")
-    parts = b"-".join(ids).split(b"-")
-    return _read(parts[::2], read_int), _ints(parts[1::2])
-
-
-_READ_ALL: Final[dict[Callable[[bytes], Any], Callable[[Column], Iterable[Any]]]] = {
-    read_int: _ints,
-    read_mac: _macs,
-    read_ip: _ips,
-}
+    return octets

@@ -1,7 +1,7 @@
 """A bell ends a wait for the log before its time: something else has to be looked at."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ class Bell:
         if wait:
             wait.reschedule(asyncio.get_running_loop().time())
 
-    async def or_ring(self, news: Awaitable[list[T]]) -> list[T]:
+    async def or_ring(self, news: Awaitable[Sequence[T]]) -> Sequence[T]:
         """What comes, or nothing if the bell rings first."""
         try:
             async with asyncio.timeout(None) as self._wait:

@@ -5,7 +5,7 @@ deleting the file loses nothing that the logs still hold.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lease_core.domain.events import Record
@@ -62,7 +62,7 @@ class Historian:
             position = self._take(log.site, position, records)
         return position
 
-    def _take(self, site: str, position: Position, records: list[Record]) -> Position:
+    def _take(self, site: str, position: Position, records: Sequence[Record]) -> Position:
         """Keep records that follow `position`, unless another process did so meanwhile."""
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")

@@ -6,7 +6,7 @@ The append script is what makes two allocators safe; the leadership only saves t
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -259,7 +259,7 @@ class SiteLeader:
         due_s = (site.desk.next_due_ns() - self._elapsed_ns()) / SECOND
         return min(max(due_s, tick_at - time.monotonic()), IDLE_S)
 
-    async def _commands(self, cursor: str, wait_s: float) -> list[Sent | Unreadable]:
+    async def _commands(self, cursor: str, wait_s: float) -> Sequence[Sent | Unreadable]:
         block_ms = max(1, int(wait_s * 1000))
         return await self.bell.or_ring(self.log.commands(cursor, READ_COUNT, block_ms))
 

@@ -4,6 +4,7 @@ It remembers what it saw before it started over, so it notices a log that went b
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from lease_core.domain.events import Record, RecoveryStarted
@@ -80,7 +81,7 @@ class WarmLedger:
                 self.position = position
             block_ms = 0
 
-    async def _read(self, block_ms: int) -> list[Record]:
+    async def _read(self, block_ms: int) -> Sequence[Record]:
         reading = self._log.read(self.position.entry_id, READ_COUNT, block_ms)
         return await self._bell.or_ring(reading) if block_ms else await reading
 

@@ -21,12 +21,13 @@ from lease_core.domain.ledger import Ledger
 from lease_core.domain.state import Binding
 from lease_core.domain.values import Ipv4, Mac, ip_text
 from lease_core.log.port import ZERO_HASH, ZERO_ID, Batch, Head
-from lease_core.log.reader import Position, advance
+from lease_core.log.reader import Position, advance_all
 from lease_core.log.writer import build
 from lease_core.service.site_allocator import SiteAllocator
 from scripts.benchmark.bare import FIRST_ADDRESS, FIRST_MAC, LINE, POOL, assigned, pool_added
 from scripts.benchmark.harness import IFINDEX, PORT_MAC, datapath_of
 from scripts.benchmark.measure import Table, at_least, run_rounds, say
+from tests.histories import read_back
 
 LEASES = (1_000, 10_000, 100_000, 1_000_000)
 NEW = 5_000
@@ -186,9 +187,10 @@ class _Applier:
     def _apply(self, events: Sequence[Event]) -> float:
         batch = self._built(events)
         self._head = batch.after
+        records = read_back(batch)
         start = time.process_time()
-        self._position = advance(self._position, *batch.records)
-        self._edge.apply(batch.records, self._position, now())
+        self._position = advance_all(self._position, records)
+        self._edge.apply(records, self._position, now())
         return time.process_time() - start
 
     def _built(self, events: Sequence[Event]) -> Batch:

@@ -12,7 +12,7 @@ import redis
 from lease_core.domain.events import Event, LeaseAssigned
 from lease_core.log.keys import Keys
 from lease_core.log.port import MAX_COUNT, Head, SiteLog
-from lease_core.log.reader import Position, advance
+from lease_core.log.reader import Position, advance_all
 from lease_core.log.redis_log import connect
 from lease_core.log.writer import build, commit
 from scripts.benchmark.bare import BareAppend, assigned, redis_server, xread
@@ -154,6 +154,4 @@ async def _read(log: SiteLog, position: Position) -> Position:
 
 
 async def _read_checked(log: SiteLog, position: Position) -> Position:
-    for record in await log.read(position.entry_id, MAX_COUNT):
-        position = advance(position, record)
-    return position
+    return advance_all(position, await log.read(position.entry_id, MAX_COUNT))

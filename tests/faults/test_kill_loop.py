@@ -37,7 +37,7 @@ LEADER = "lease_core.service.leader:SiteLeader."
 
 AGENT_POINTS = [
     *(f"{when}:{EDGE}{name}"
-      for name in ("apply", "_apply_first", "_move_to", "touch", "_take_over")
+      for name in ("apply", "_apply_one", "_move_to", "touch", "_take_over")
       for when in ("before", "after")),
     *(f"{when}:{PROJECTION}{name}" for name in ("remove", "_take_out", "entomb")
       for when in ("before", "after")),

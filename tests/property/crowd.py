@@ -34,7 +34,7 @@ from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer
 from lease_core.log.port import Claimed, Unreadable
-from lease_core.log.reader import Position, advance
+from lease_core.log.reader import Position, advance_all
 from lease_core.log.writer import build
 from lease_core.service.site_allocator import Draft, SiteAllocator
 
@@ -175,7 +175,7 @@ class Place:
             )
             if not came.records and not came.answers:
                 return
-            self._position = advance(self._position, *came.records)
+            self._position = advance_all(self._position, came.records)
             for record in came.records:
                 self.ledger.evolve(record.seq, record.epoch, record.event)
                 self._learn(record.event)

@@ -17,7 +17,7 @@ async def test_the_cursor_moves_behind_the_tables(monkeypatch: pytest.MonkeyPatc
     """I4: an agent that dies before an event is in the tables applies it after its restart."""
     town = await Town().begin()
     before = town.edge.position()
-    monkeypatch.setattr(town.edge.projection, "apply_first", _die)
+    monkeypatch.setattr(town.edge.projection, "apply", _die)
     with pytest.raises(Died):
         await town.lease(1)
     monkeypatch.undo()

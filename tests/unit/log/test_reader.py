@@ -5,16 +5,19 @@ from dataclasses import replace
 import pytest
 
 from lease_core.domain.events import EpochStarted, Record
-from lease_core.log.port import ZERO_HASH, ZERO_ID, Head
+from lease_core.log.port import ZERO_HASH, ZERO_ID, Batch, Head
 from lease_core.log.reader import (
     BrokenChainError,
     GapError,
     Position,
     Standing,
     advance,
+    advance_all,
     standing,
 )
+from lease_core.log.runs import Records, Run
 from lease_core.log.writer import build
+from tests.histories import read_back
 
 GENESIS = "0c" * 16
 EMPTY = Head(
@@ -29,8 +32,8 @@ EMPTY = Head(
 )
 
 
-def written(head: Head, epoch: int, count: int = 1) -> tuple[Head, tuple[Record, ...]]:
-    batch = build(
+def written_batch(head: Head, epoch: int, count: int) -> Batch:
+    return build(
         head,
         [EpochStarted(cause="takeover")] * count,
         by="one",
@@ -38,11 +41,15 @@ def written(head: Head, epoch: int, count: int = 1) -> tuple[Head, tuple[Record,
         commit_ms=1_700_000_000_000,
         batch_id="b",
     )
+
+
+def written(head: Head, epoch: int, count: int = 1) -> tuple[Head, tuple[Record, ...]]:
+    batch = written_batch(head, epoch, count)
     return batch.after, batch.records
 
 
 HEAD, RECORDS = written(EMPTY, 2, 3)
-END = advance(Position(GENESIS), *RECORDS)
+END = advance_all(Position(GENESIS), RECORDS)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +85,45 @@ def test_what_is_not_the_next_record(what: str) -> None:
     record, error = CHANGED[what]
     with pytest.raises(error):
         advance(END, record)
+
+
+def _run(position: Position, epoch: int, count: int = 20, edited: int = -1) -> Records:
+    """So many events behind a position as they are read, all in one run."""
+    head = replace(HEAD, seq=position.seq, h=position.h, last_id=position.entry_id)
+    records = read_back(written_batch(head, epoch, count), edited)
+    assert [type(part) for part in records.parts] == [Run]
+    return records
+
+
+RUNS = {
+    "the last ones again": _run(Position(GENESIS), 2),
+    "those after the next": _run(replace(END, seq=END.seq + 1), 2),
+    "an older epoch": _run(END, 1),
+    "another past": _run(replace(END, h="ff" * 8), 2),
+    "an edited first one": _run(END, 2, edited=0),
+    "an edited one": _run(END, 2, edited=11),
+    "an edited last one": _run(END, 2, edited=19),
+}
+
+
+@pytest.mark.parametrize("what", sorted(RUNS))
+def test_a_run_is_refused_as_its_records_are(what: str) -> None:
+    """I3, I4, I5: many together are held against the log before them as one is, with its words."""
+    run = RUNS[what]
+    with pytest.raises((GapError, BrokenChainError)) as alone:
+        advance_all(END, list(run))
+    with pytest.raises(type(alone.value)) as together:
+        advance_all(END, run)
+
+    assert str(together.value) == str(alone.value)
+
+
+def test_a_run_leads_where_its_records_do() -> None:
+    """The position behind a run is that of its last record."""
+    run = _run(END, 3)
+
+    assert advance_all(END, run) == advance_all(END, list(run))
+    assert advance_all(END, run).seq == END.seq + 20
 
 
 def test_a_newer_epoch_goes_on() -> None:

@@ -1,15 +1,17 @@
 """Events decoded by the run are what they are one by one, and are refused for the same."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from lease_core.domain.columns import bindings_of
 from lease_core.domain.events import LEASE_VERSION, LeaseAssigned, Record
 from lease_core.domain.values import Ipv4, Mac
-from lease_core.log.decoding import records_of
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.layout import MAX_VALUE_OCTETS, Flat
+from lease_core.log.runs import Run, records_of
 from lease_core.log.wire import decode_event, encode_event
 from tests.histories import random_history
 
@@ -59,7 +61,7 @@ def one_by_one(entries: list[Entry]) -> list[Record]:
     return records
 
 
-def octets_of(records: list[Record]) -> list[bytes]:
+def octets_of(records: Sequence[Record]) -> list[bytes]:
     return [record.octets for record in records]
 
 
@@ -100,6 +102,33 @@ def test_every_value_of_a_run_is_checked(reads: int, name: bytes, at: int) -> No
         assert len(one_by_one(entries)) == at
         if at:
             assert records_of(entries) == one_by_one(entries)
+
+
+def test_events_of_a_run_are_found_by_number() -> None:
+    """Singly, from behind and by parts they are what they are in their order."""
+    read = records_of([*map(flat_of, range(1, 21)), flat_of(21, host="")])
+    expected = list(read)
+
+    assert [*map(read.__getitem__, range(21))] == expected
+    assert [read[at - 21] for at in range(21)] == expected
+    assert [type(part) for part in read.parts] == [Run, list]
+    for part in (slice(3), slice(3, 20), slice(-4, -2), slice(30, 40), slice(None, None, -3)):
+        assert read[part] == expected[part]
+        assert read.parts[0][part] == expected[:20][part]
+    with pytest.raises(IndexError):
+        read[21]
+
+
+def test_a_run_of_leases_tells_what_it_binds() -> None:
+    """Its columns are those of its events; several lines and pools among them."""
+    [run] = records_of(list(map(flat_of, range(1, 21)))).parts
+    assert isinstance(run, Run)
+    events = [(record.event, record.seq) for record in run]
+    rows = [(e.mac, e.line, e.ip, e.pool, seq) for e, seq in events if isinstance(e, LeaseAssigned)]
+
+    assert len(rows) == len(run)
+    assert list(run.bindings().rows("bound")) == list(bindings_of(rows).rows("bound"))
+    assert [(row[1], row[2], row[3], row[4], row[5]) for row in run.bindings().rows("")] == rows
 
 
 @pytest.mark.parametrize("bad", BAD_IDS)

@@ -42,7 +42,7 @@ from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.hashes import chain
 from lease_core.log.layout import MAX_VALUE_OCTETS, Fields
 from lease_core.log.port import Batch, Head
-from lease_core.log.reader import Position, advance
+from lease_core.log.reader import Position, advance_all
 from lease_core.log.tables import ANSWERS, COMMANDS, EVENTS
 from lease_core.log.wire import (
     decode_answer,
@@ -235,7 +235,7 @@ def test_golden_files_are_read(reads: int) -> None:
 
     assert [record.event for record in records] == list(SAMPLES)
     assert records == list(golden_batch(reads).records)
-    assert advance(Position("g"), *records).seq == len(SAMPLES)
+    assert advance_all(Position("g"), records).seq == len(SAMPLES)
 
 
 def test_versions_of_a_log_mix() -> None:
@@ -249,7 +249,7 @@ def test_versions_of_a_log_mix() -> None:
             records.append(decode_event(record.entry_id.encode(), flat(entry)))
         head = batch.after
 
-    assert advance(Position("g"), *records).h == head.h
+    assert advance_all(Position("g"), records).h == head.h
 
 
 def test_order_of_fields() -> None:

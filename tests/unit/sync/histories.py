@@ -13,8 +13,9 @@ from lease_core.domain.commands import DeclineAddress, Heartbeat, ReleaseLease, 
 from lease_core.domain.events import Event, Record
 from lease_core.domain.ledger import Ledger
 from lease_core.domain.values import Ipv4, Mac
-from lease_core.log.port import ZERO_HASH, ZERO_ID, Head
+from lease_core.log.port import ZERO_HASH, ZERO_ID, Batch, Head
 from lease_core.log.writer import build
+from tests.histories import read_back
 from tests.site import Site
 
 SECOND = 10**9
@@ -34,11 +35,18 @@ START = Head(
 )
 
 
-def records_of(events: Sequence[Event], head: Head = START) -> tuple[Record, ...]:
+def batch_of(events: Sequence[Event], head: Head = START) -> Batch:
     """The events as an allocator would write them at once."""
-    return build(
-        head, events, by="allocator", epoch=1, commit_ms=1_700_000_000_000, batch_id="b"
-    ).records
+    return build(head, events, by="allocator", epoch=1, commit_ms=1_700_000_000_000, batch_id="b")
+
+
+def records_of(events: Sequence[Event], head: Head = START) -> tuple[Record, ...]:
+    return batch_of(events, head).records
+
+
+def read_of(events: Sequence[Event]) -> Sequence[Record]:
+    """The events as an edge reads them."""
+    return read_back(batch_of(events))
 
 
 def random_events(seed: int, steps: int, size: int = 6, macs: int = 4) -> list[Event]:
