@@ -188,7 +188,7 @@ def pack_circuit(line: Line) -> bytes:
 def unpack_circuit(octets: bytes, line: Line) -> Line:
     """The line with what relays say of it."""
     giaddr_be, length, circuit = CIRCUIT.layout.unpack(octets)
-    return replace(line, giaddr=_ip(giaddr_be), circuit=circuit[:length])
+    return line._replace(giaddr=_ip(giaddr_be), circuit=circuit[:length])
 
 
 def pack_pool(pool: PoolOptions) -> bytes:

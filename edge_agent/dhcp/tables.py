@@ -1,8 +1,8 @@
 """What the fast path reads: the Python side of the records of `bpf/maps.h`.
 
-Addresses are numbers in host order here; the wire order lives in the map ABI. Lines, assignments
-and states are never changed; they are not frozen because making them would take three times as
-long, and a frame makes several.
+Addresses are numbers in host order here; the wire order lives in the map ABI. Assignments and
+states are never changed; they are not frozen because making them would take three times as long,
+and a frame makes several.
 """
 
 from dataclasses import dataclass
@@ -33,8 +33,7 @@ class KeyMode(IntEnum):
     CIRCUIT = 2
 
 
-@dataclass(slots=True, unsafe_hash=True)
-class Line:
+class Line(NamedTuple):
     """Where a subscriber is connected: interface and VLAN ids (0 = none).
 
     On a port in mode `CIRCUIT` it is the interface and what the relay says: giaddr and the

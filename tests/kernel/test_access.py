@@ -235,18 +235,18 @@ def test_by_circuit_every_line_of_a_mac_is_answered(
     for n, line in enumerate(CIRCUITS):
         packet = Ether(lab.judge(on_circuit(OFFERED, line).but(tags=tags)).frame)
         assert packet[BOOTP].yiaddr == ip_text(Ipv4(ADDRESS + n))
-    unknown = on_circuit(OFFERED, replace(CIRCUITS[0], circuit=b"d"))
+    unknown = on_circuit(OFFERED, CIRCUITS[0]._replace(circuit=b"d"))
     assert lab.judge(unknown).counter == "pass_unknown_client"
 
 
 STRANGERS = {
     "another MAC": {"mac": Mac(CLIENT_MAC + 1)},
     "no MAC": {"mac": Mac(0)},
-    "another interface": {"line": replace(CIRCUITS[2], ifindex=IFINDEX + 1)},
-    "another relay": {"line": replace(CIRCUITS[2], giaddr=Ipv4(RELAY + 1))},
+    "another interface": {"line": CIRCUITS[2]._replace(ifindex=IFINDEX + 1)},
+    "another relay": {"line": CIRCUITS[2]._replace(giaddr=Ipv4(RELAY + 1))},
     "another octet": {"line": CIRCUITS[3]},
-    "a zero octet more": {"line": replace(CIRCUITS[2], circuit=CIRCUITS[2].circuit + b"\0")},
-    "a VLAN": {"line": replace(CIRCUITS[2], s_vlan=7)},
+    "a zero octet more": {"line": CIRCUITS[2]._replace(circuit=CIRCUITS[2].circuit + b"\0")},
+    "a VLAN": {"line": CIRCUITS[2]._replace(s_vlan=7)},
     "a slot without circuit": {"slot": 1 << 20},
 }
 

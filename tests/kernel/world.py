@@ -82,7 +82,7 @@ def by_line(number: int, line: Line, mode: KeyMode) -> tuple[SubscriberKey, Assi
     own = Assignment(
         Ipv4(ADDRESS + number), 1 + at % 3, 200 + at * 9 + number, line, seq=9, mac=mac
     )
-    near = replace(line, circuit=line.circuit[:-1] + b"!") if line.circuit else Line(IFINDEX, 9)
+    near = line._replace(circuit=line.circuit[:-1] + b"!") if line.circuit else Line(IFINDEX, 9)
     flaws = {
         6: replace(own, mac=Mac(mac + 1)),
         7: replace(own, line=near),

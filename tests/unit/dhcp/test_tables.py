@@ -52,7 +52,7 @@ def test_a_key_depends_on_all_of_the_line(mac: Mac, line: Line, mac2: Mac, line2
 def test_zeros_behind_a_circuit_count(mac: Mac, line: Line) -> None:
     """A circuit id and the same with a zero octet more are two lines."""
     circuit = line.circuit[:63]
-    short, long = replace(line, circuit=circuit), replace(line, circuit=circuit + b"\0")
+    short, long = line._replace(circuit=circuit), line._replace(circuit=circuit + b"\0")
     assert key_of(mac, short, KeyMode.CIRCUIT) != key_of(mac, long, KeyMode.CIRCUIT)
 
 

@@ -1,7 +1,6 @@
 """Entries by the thousand are octet for octet what they are one by one."""
 
 import random
-from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +24,7 @@ COUNT = 300
 def entry(chance: random.Random, mode: KeyMode) -> tuple[SubscriberKey, Assignment]:
     mac, line = Mac(chance.getrandbits(48)), Line(chance.getrandbits(32), 4094, 17)
     if mode is KeyMode.CIRCUIT:
-        line = replace(line, giaddr=Ipv4(9), circuit=b"port")
+        line = line._replace(giaddr=Ipv4(9), circuit=b"port")
     owner = Mac(0) if mode is KeyMode.MAC else mac
     numbers = [chance.getrandbits(32) for _ in range(3)]
     found = Assignment(Ipv4(numbers[0]), *numbers[1:], line, chance.getrandbits(64), mac=owner)
