@@ -1,7 +1,7 @@
 """Measure against a peer or a ceiling in the same run.
 
-scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | start | service | fleet |
-storm | growth | all
+scripts/bench fastpath [--wire] | log | allocator | edge | coldstart | start | service | sockets |
+fleet | storm | growth | all
 """
 
 import argparse
@@ -23,6 +23,7 @@ COMMANDS = {
     "coldstart": "an edge and an allocator that start from a snapshot, up to a million leases",
     "start": "an allocator that starts with a million leases, and its memory",
     "service": "new subscribers through everything, against Kea",
+    "sockets": "receiving a request and sending a reply, one by one and many a call",
     "fleet": "many sites: idle ones, and leases spread over them",
     "growth": "what an operation costs as leases and pools become more",
     "storm": "all known subscribers at once after a power cut, and new ones among them",

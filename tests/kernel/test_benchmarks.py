@@ -17,6 +17,7 @@ TINY: dict[str, dict[str, Any]] = {
     "coldstart": {"SIZES": (10, 30)},
     "growth": {"LEASES": (10, 20), "NEW": 20, "POOLS": (1, 2), "PER_POOL": 20, "REPEATS": 1},
     "start": {"LEASES": 40, "TAIL": 10},
+    "sockets": {"REQUESTS": 64},
 }
 """Sizes, by the names that they have in the modules."""
 
