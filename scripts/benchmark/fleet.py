@@ -39,7 +39,7 @@ from lease_core.log.reader import Position
 from lease_core.log.redis_log import RedisLog, connect
 from scripts.benchmark.bare import FIRST_MAC, LINE, POOL, redis_server
 from scripts.benchmark.log import fill
-from scripts.benchmark.measure import Series, Table, at_most, say
+from scripts.benchmark.measure import Series, Table, at_most, say, spent_s
 from scripts.lab import LabError
 from tests.redis_server import RedisServer
 
@@ -56,7 +56,6 @@ LIMIT_S = 180.0
 LEASES = 20_000
 UNDER_WAY = 512
 LEASECTL = str(Path(sys.executable).with_name("leasectl"))
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def measure(rounds: int) -> list[Table]:
@@ -313,12 +312,7 @@ async def _killed(edges: list[LightEdge], leader: "subprocess.Popen[bytes]") -> 
 
 def _cpu_s(pids: dict[str, list[int]]) -> dict[str, float]:
     """Processor time that processes took until now, by group."""
-    return {who: sum(map(_spent_s, group)) for who, group in pids.items()}
-
-
-def _spent_s(pid: int) -> float:
-    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(stat[11]) + int(stat[12])) / TICKS_PER_S
+    return {who: sum(map(spent_s, group)) for who, group in pids.items()}
 
 
 def _octets(server: RedisServer) -> int:

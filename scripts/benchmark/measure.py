@@ -1,9 +1,13 @@
 """Figures of several rounds, and ratios taken within one round: speeds drift, ratios hardly do."""
 
+import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def say(text: str) -> None:
@@ -114,3 +118,9 @@ def run_rounds(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[st
             found[name].append(value)
             say(f"round {number}/{rounds}  {name}: {value:,.0f}")
     return {name: Series(tuple(values)) for name, values in found.items()}
+
+
+def spent_s(pid: int) -> float:
+    """Processor time that a process took until now."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / TICKS_PER_S

@@ -25,15 +25,17 @@ class Edge:
 
     wire: Wire
     relayed: Wire
+    pids: Mapping[str, int]
+    """Its processes."""
 
 
 def add_edge(lab: BenchLab) -> Edge:
     """Start the service and wait until it answers."""
-    lab.start_redis()
-    lab.start_allocator()
+    redis, allocator = lab.start_redis(), lab.start_allocator()
     site, wire, relayed = lab.add_quiet_site("ams01", EDGE_PREFIX, MAX_SUBSCRIBERS, EDGE_RELAY)
-    lab.start_edge(site)
-    return Edge(wire, relayed)
+    agent = lab.start_edge(site)
+    pids = {"agent": agent.pid, "allocator": allocator.pid, "Redis": redis.pid}
+    return Edge(wire, relayed, pids)
 
 
 @dataclass(frozen=True, slots=True)

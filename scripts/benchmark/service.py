@@ -1,10 +1,11 @@
 """New subscribers through agent, Redis (every write on disk) and allocator, against Kea."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
 
-from scripts.benchmark import perfdhcp
-from scripts.benchmark.measure import Series, Table, at_least, at_most, run_rounds
+from scripts.benchmark import kea, perfdhcp
+from scripts.benchmark.measure import Series, Table, at_least, at_most, run_rounds, spent_s
 from scripts.benchmark.network import BenchLab, Wire, is_installed, require
 from scripts.benchmark.peers import (
     Edge,
@@ -22,18 +23,56 @@ SECONDS_MAX = 60.0
 DELAY_RATE = 1000
 DELAY_GOAL_US = 2000
 TIMES_KEA = 1.5
+KEA = "Kea"
 FIRST_RATE = 500
 """Low enough for both."""
+
+
+@dataclass(slots=True)
+class Newcomers:
+    """Runs of new subscribers over a wire; `spent` is what each took of the processes, us."""
+
+    lab: BenchLab
+    wire: Wire
+    pids: Mapping[str, int]
+    spent: dict[str, list[float]] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=lambda: count(step=NEWCOMERS))
+
+    def run(self) -> float:
+        """Exchanges per second."""
+        before = {name: spent_s(pid) for name, pid in self.pids.items()}
+        found = self.lab.blast(
+            self.wire, "new", clients=NEWCOMERS, window=WINDOW, seconds=SECONDS_MAX,
+            first=next(self._numbers),
+        )  # fmt: skip
+        for name, pid in self.pids.items():
+            each_us = 1e6 * (spent_s(pid) - before[name]) / found.done
+            self.spent.setdefault(name, []).append(each_us)
+        return found.per_s
 
 
 def measure(rounds: int) -> list[Table]:
     require("redis-server", "cc")
     with BenchLab("xdp") as lab:
-        edge = add_edge(lab)
-        cases = _cases(lab, edge, add_kea(lab))
-        found = run_rounds(cases, rounds)
+        edge, peer = add_edge(lab), add_kea(lab)
+        ours = Newcomers(lab, edge.wire, edge.pids)
+        keas = Newcomers(lab, peer.wire, {KEA: peer.pid}) if peer else None
+        found = run_rounds(_cases(ours, keas, edge, peer), rounds)
     title = f"New subscribers over veth ({WINDOW} under way in the closed loop)"
-    return [compared(title, found, at_least(TIMES_KEA)), _delays(found)]
+    return [compared(title, found, at_least(TIMES_KEA)), _spent(ours, keas), _delays(found)]
+
+
+def _spent(ours: Newcomers, keas: Newcomers | None) -> Table:
+    table = Table("Processor time of a new subscriber in the closed loop", "us")
+    if keas:
+        table.add(KEA, Series(tuple(keas.spent[KEA])), note="memfile, persist")
+    else:
+        table.skip(KEA, kea.WHY_ABSENT)
+    for name, spent in ours.spent.items():
+        table.add(name, Series(tuple(spent)))
+    together = Series(tuple(map(sum, zip(*ours.spent.values(), strict=True))))
+    table.add("agent, allocator and Redis", together, KEA if keas else "")
+    return table
 
 
 def _delays(found: Mapping[str, Series]) -> Table:
@@ -47,21 +86,16 @@ def _delays(found: Mapping[str, Series]) -> Table:
     return table
 
 
-def _cases(lab: BenchLab, edge: Edge, peer: Kea | None) -> dict[str, Callable[[], float]]:
-    numbers = count(step=NEWCOMERS)
-
-    def new(wire: Wire) -> float:
-        return lab.blast(
-            wire, "new", clients=NEWCOMERS, window=WINDOW, seconds=SECONDS_MAX, first=next(numbers)
-        ).per_s
-
-    cases = {"edge": lambda: new(edge.wire)}
+def _cases(
+    ours: Newcomers, keas: Newcomers | None, edge: Edge, peer: Kea | None
+) -> dict[str, Callable[[], float]]:
+    cases = {"edge": ours.run}
     if is_installed(perfdhcp.PROGRAM):
         edge_load = load_on_edge(edge)
         cases["edge delay"] = lambda: edge_load.mean_delay_us(DELAY_RATE)
         cases["edge perfdhcp"] = lambda: edge_load.highest_rate(FIRST_RATE)
-    if peer:
-        cases["kea"] = lambda: new(peer.wire)
+    if keas:
+        cases["kea"] = keas.run
     if peer and is_installed(perfdhcp.PROGRAM):
         kea_load = load_on_kea(peer)
         cases["kea delay"] = lambda: kea_load.mean_delay_us(DELAY_RATE)
