@@ -81,7 +81,8 @@ local tail = {}
 local events_type = type_of(KEYS[1])
 if events_type == 'stream' then
     tail = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', '1')
-elseif events_type ~= 'none' or seq ~= '0' then
+end
+if not tail[1] and (seq ~= '0' or events_type ~= 'none' and events_type ~= 'stream') then
     return {'FOREIGN', 'its events are gone'}
 end
 if tail[1] and tail[1][1] ~= last_id then

@@ -2,6 +2,7 @@
 --
 -- KEYS[1] leader   string with a time to live: who leads
 -- KEYS[2] head     hash: genesis epoch ... owner
+-- KEYS[3] events   stream; what does not end where the head says is led by nobody
 --
 -- ARGV[1] owner    names one life of one process
 -- ARGV[2] ttl      ms until the leadership lapses unless it is renewed
@@ -14,7 +15,7 @@
 -- Returns one of
 --   OK epoch is_new   the caller leads; is_new is 1 or 0
 --   HELD owner ttl    another leads, for so many ms more (-1: without end)
---   FOREIGN what      another log, or none
+--   FOREIGN what      another log, none, or one that has lost its last event
 --
 -- Every check stands before the first write.
 
@@ -22,12 +23,24 @@ local kind = redis.call('TYPE', KEYS[2])
 if (kind.ok or kind) ~= 'hash' then
     return {'FOREIGN', 'there is no log'}
 end
-local head = redis.call('HMGET', KEYS[2], 'genesis', 'epoch', 'owner', 'committed', 'seq', 'hash')
-if not (head[1] and head[2] and head[3]) then
+local head = redis.call('HMGET', KEYS[2], 'genesis', 'epoch', 'owner', 'committed', 'seq', 'hash',
+    'last_id')
+if not (head[1] and head[2] and head[3] and head[5] and head[7]) then
     return {'FOREIGN', 'its head is damaged'}
 end
 if head[1] ~= ARGV[3] then
     return {'FOREIGN', 'it has genesis ' .. head[1]}
+end
+if head[5] ~= '0' then
+    kind = redis.call('TYPE', KEYS[3])
+    local tail = (kind.ok or kind) == 'stream'
+        and redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', '1')[1]
+    if not tail then
+        return {'FOREIGN', 'its events are gone'}
+    end
+    if tail[1] ~= head[7] then
+        return {'FOREIGN', 'its last event is ' .. tail[1] .. ' where the head says ' .. head[7]}
+    end
 end
 local leader = redis.call('GET', KEYS[1])
 if leader == ARGV[5] then

@@ -86,6 +86,7 @@ class MemoryLog(MemorySnapshots):
     ) -> Claimed | HeldBy:
         site, now_ms = self._site, self._server.now_ms()
         head = _known(site.head, genesis)
+        _check_tail(site, head)
         is_held = site.leader and site.leader[1] > now_ms and site.leader[0] != dead
         held = site.leader if is_held else None
         if held and held[0] != owner:
@@ -122,9 +123,8 @@ class MemoryLog(MemorySnapshots):
             raise FencedError(head.epoch)
         if (head.seq, head.h) != (batch.before.seq, batch.before.h):
             raise ConflictError(head.seq, head.h)
-        if head.seq and site.events.last == (0, 0):
-            raise ForeignLogError("its events are gone")
-        if site.events.ids and id_text(site.events.ids[-1]) != head.last_id:
+        _check_tail(site, head)
+        if site.events.ids and not head.seq:
             raise ForeignLogError("its last event is not what the head says")
         last_ms = parse_id(head.last_id.encode())[0]
         wanted_ms = max(self._server.now_ms(), last_ms)
@@ -210,6 +210,13 @@ def _known(head: Head | None, genesis: str) -> Head:
     if head.genesis != genesis:
         raise ForeignLogError(f"it has genesis {head.genesis}")
     return head
+
+
+def _check_tail(site: Site, head: Head) -> None:
+    if head.seq and not site.events.ids:
+        raise ForeignLogError("its events are gone")
+    if head.seq and id_text(site.events.ids[-1]) != head.last_id:
+        raise ForeignLogError("its last event is not what the head says")
 
 
 def _appended(head: Head, *, is_duplicate: bool) -> Appended:

@@ -141,7 +141,7 @@ class RedisLog(RedisSnapshots):
     ) -> Claimed | HeldBy:
         with translated():
             reply = await self._claim(
-                [self._keys.leader, self._keys.head],
+                [self._keys.leader, self._keys.head, self._keys.events],
                 [owner, ttl_ms, genesis, above, dead, self._replicas],
             )
         match list(map(bytes.decode, reply)):

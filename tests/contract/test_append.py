@@ -121,6 +121,16 @@ async def test_a_log_that_ends_elsewhere_than_its_head_says_is_not_written(
     assert before == await backend.dump()
 
 
+async def test_a_log_without_one_event_is_not_written(backend: Backend, log: SiteLog) -> None:
+    """I3: where each event was deleted the stream is there and empty, and still no beginning."""
+    head = (await written(log, await begun(log), [lease(1), lease(2)], "a")).after
+    await backend.drop_events({1, 2})
+    before = await backend.dump()
+    with pytest.raises(ForeignLogError, match="its events are gone"):
+        await log.append(await batch_of(log, head, [lease(3)], "b"))
+    assert before == await backend.dump()
+
+
 async def test_refusals_say_where_the_log_stands(log: SiteLog) -> None:
     """A refused writer learns the epoch, or the seq and hash, that stand."""
     head = (await written(log, await begun(log), [lease(1)], "a")).after

@@ -137,6 +137,21 @@ async def test_claim_of_a_foreign_log_is_refused(log: SiteLog) -> None:
     assert (await known_head(log)).epoch == 0
 
 
+@pytest.mark.parametrize("gone", [{2}, {1, 2}])
+async def test_a_log_without_its_last_event_is_led_by_nobody(
+    backend: Backend, log: SiteLog, gone: set[int]
+) -> None:
+    """I3: a leader that can append nothing would keep the others from saying what is wrong."""
+    await written(log, await begun(log, "a"), [lease(1), lease(2)], "x")
+    await backend.drop_events(gone)
+
+    for owner in ("a", "b"):
+        with pytest.raises(ForeignLogError, match="event"):
+            await log.claim(owner, LONG_MS, GENESIS, dead="a")
+    head = await known_head(log)
+    assert (head.epoch, head.owner) == (1, "a")
+
+
 async def test_many_claimants_one_leader(backend: Backend, log: SiteLog) -> None:
     """Of many that claim at once exactly one leads, under exactly one epoch."""
     await log.create(GENESIS)

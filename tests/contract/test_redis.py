@@ -227,14 +227,6 @@ async def test_lost_events_are_noticed(log: RedisLog, raw: Redis) -> None:
         await written(log, batch.after, [lease(2)], "b")
 
 
-async def test_log_trimmed_to_nothing_goes_on(log: RedisLog, raw: Redis) -> None:
-    """Trimming archived events away, even all of them, stops no writer."""
-    batch = await written(log, await begun(log), [lease(1)], "a")
-    await raw.xtrim(Keys(SITE).events, maxlen=0, approximate=False)
-
-    assert (await written(log, batch.after, [lease(2)], "b")).after.seq == 2
-
-
 async def test_damaged_head_is_a_foreign_log(log: RedisLog, raw: Redis) -> None:
     """A head that misses a field is no head."""
     batch = await batch_of(log, await begun(log), [lease(1)], "a")

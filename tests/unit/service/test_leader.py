@@ -473,7 +473,9 @@ class TestPoison:
 
 @pytest.mark.usefixtures("steady")
 class TestDamage:
-    @pytest.mark.parametrize("how", ["unreadable", "gap", "forged", "contradiction", "foreign"])
+    @pytest.mark.parametrize(
+        "how", ["unreadable", "gap", "forged", "contradiction", "foreign", "no tail", "empty"]
+    )
     async def test_a_damaged_log_is_not_led_and_harms_nobody_else(
         self, server: MemoryServer, how: str
     ) -> None:
@@ -507,6 +509,11 @@ class TestDamage:
             del site.events.ids[0], site.events.entries[0]
         elif how == "forged":
             site.events.entries[1][b"gateway"] = b"10.6.6.6"
+        elif how == "no tail":
+            del site.events.ids[-1], site.events.entries[-1]
+        elif how == "empty":
+            site.events.ids.clear()
+            site.events.entries.clear()
         elif how == "foreign":
             site.head = replace(site.head, genesis="ee" * 16)
         else:
