@@ -19,7 +19,7 @@ _READ = (
 )
 _WRITE = (
     *("xadd", "xtrim", "hset", "hincrby", "del", "unlink", "sadd", "srem", "set", "get"),
-    *("pttl", "type", "exists", "hexists", "config|get"),
+    *("pttl", "type", "exists", "hexists", "config|get", "info"),
     *("zadd", "zrange", "zremrangebyscore", "wait", "pexpire", "hdel"),
 )
 

@@ -1,7 +1,7 @@
 -- The only way into the log of one site: append a whole batch of events, or nothing.
 --
 -- KEYS[1] events    stream, entry id <commit ms>-<seq>, fields as wire.py writes them
--- KEYS[2] head      hash: genesis epoch seq hash last_id batch cursor owner
+-- KEYS[2] head      hash: genesis epoch server seq hash last_id batch cursor owner
 -- KEYS[3] answers   stream, capped, ids by Redis
 -- KEYS[4] commands  stream, read here only up to the cursor and trimmed below it
 --
@@ -22,7 +22,7 @@
 --   OK seq hash last_id         written
 --   DUPLICATE seq hash last_id  this batch was the last one written
 --   FOREIGN what                another log, none, or one changed past this script
---   FENCED epoch                a newer epoch began
+--   FENCED epoch                a newer epoch began, or this one did on another server
 --   CONFLICT seq hash           the log ends elsewhere
 --   CLOCK ms                    commit time is off; the writer uses this one
 --   INVALID what                the arguments contradict themselves
@@ -47,6 +47,12 @@ local function is_before(a, b)
     return a_ms < b_ms or (a_ms == b_ms and a_number < b_number)
 end
 
+-- Another one after each restart and promotion; '' where it does not say.
+local function server_id()
+    local info = redis.pcall('INFO', 'replication')
+    return type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
+end
+
 local function type_of(key)
     local kind = redis.call('TYPE', key)
     return kind.ok or kind
@@ -56,7 +62,7 @@ if type_of(KEYS[2]) ~= 'hash' then
     return {'FOREIGN', 'there is no log'}
 end
 local head = redis.call('HMGET', KEYS[2], 'genesis', 'epoch', 'seq', 'hash', 'last_id', 'batch',
-    'cursor')
+    'cursor', 'server')
 for i = 1, 7 do
     if not head[i] then
         return {'FOREIGN', 'its head is damaged'}
@@ -70,7 +76,7 @@ if batch ~= '' and head[6] == batch then
     redis.call('HSET', KEYS[2], 'batch', batch)  -- so that WAIT behind it speaks of the batch
     return {'DUPLICATE', head[3], head[4], last_id}
 end
-if head[2] ~= epoch then
+if head[2] ~= epoch or head[8] ~= server_id() then
     return {'FENCED', head[2]}
 end
 if head[3] ~= seq or head[4] ~= hash then

@@ -1,7 +1,10 @@
 -- Take or renew the leadership of one site; whoever newly takes it begins a new epoch.
 --
+-- A leadership ends with the server that it was taken on: a promoted replica has a copy of it, and
+-- others may be led to the old master still.
+--
 -- KEYS[1] leader   string with a time to live: who leads
--- KEYS[2] head     hash: genesis epoch ... owner
+-- KEYS[2] head     hash: genesis epoch server ... owner
 -- KEYS[3] events   stream; what does not end where the head says is led by nobody
 --
 -- ARGV[1] owner    names one life of one process
@@ -19,12 +22,18 @@
 --
 -- Every check stands before the first write.
 
+-- Another one after each restart and promotion; '' where it does not say.
+local function server_id()
+    local info = redis.pcall('INFO', 'replication')
+    return type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
+end
+
 local kind = redis.call('TYPE', KEYS[2])
 if (kind.ok or kind) ~= 'hash' then
     return {'FOREIGN', 'there is no log'}
 end
 local head = redis.call('HMGET', KEYS[2], 'genesis', 'epoch', 'owner', 'committed', 'seq', 'hash',
-    'last_id')
+    'last_id', 'server')
 if not (head[1] and head[2] and head[3] and head[5] and head[7]) then
     return {'FOREIGN', 'its head is damaged'}
 end
@@ -43,7 +52,8 @@ if head[5] ~= '0' then
     end
 end
 local leader = redis.call('GET', KEYS[1])
-if leader == ARGV[5] then
+local server = server_id()
+if leader == ARGV[5] or head[8] ~= server then
     leader = false
 end
 if leader and leader ~= ARGV[1] then
@@ -56,7 +66,7 @@ if leader and head[3] == ARGV[1] and tonumber(head[2]) > above then
     return {'OK', head[2], '0'}
 end
 local epoch = string.format('%.0f', math.max(tonumber(head[2]), above) + 1)
-redis.call('HSET', KEYS[2], 'epoch', epoch, 'owner', ARGV[1])
+redis.call('HSET', KEYS[2], 'epoch', epoch, 'owner', ARGV[1], 'server', server)
 if ARGV[6] == '0' and head[4] then
     redis.call('HDEL', KEYS[2], 'committed', 'committed_hash')
 elseif ARGV[6] ~= '0' and not head[4] then

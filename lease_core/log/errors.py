@@ -6,10 +6,13 @@ class LogError(Exception):
 
 
 class FencedError(LogError):
-    """A newer epoch began (I5): this writer must stop deciding. Nothing was written."""
+    """A newer epoch began, or this one did on another server (I5): this writer must stop deciding.
+
+    Nothing was written.
+    """
 
     def __init__(self, current_epoch: int) -> None:
-        super().__init__(f"the log is written under epoch {current_epoch} now; claim anew")
+        super().__init__(f"the log is written under epoch {current_epoch} here; claim anew")
         self.current_epoch = current_epoch
 
 

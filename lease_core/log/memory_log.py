@@ -88,14 +88,14 @@ class MemoryLog(MemorySnapshots):
         head = _known(site.head, genesis)
         _check_tail(site, head)
         is_held = site.leader and site.leader[1] > now_ms and site.leader[0] != dead
-        held = site.leader if is_held else None
+        held = site.leader if is_held and site.led_on == site.server else None
         if held and held[0] != owner:
             return HeldBy(owner=held[0], ttl_ms=held[1] - now_ms)
         site.leader = (owner, now_ms + ttl_ms)
         if held and head.owner == owner and head.epoch > above:
             return Claimed(epoch=head.epoch, is_new=False)
         epoch = max(head.epoch, above) + 1
-        site.head = replace(head, epoch=epoch, owner=owner)
+        site.head, site.led_on = replace(head, epoch=epoch, owner=owner), site.server
         return Claimed(epoch=epoch, is_new=True)
 
     async def append(self, batch: Batch) -> Appended:
@@ -119,7 +119,7 @@ class MemoryLog(MemorySnapshots):
 
     def _check(self, site: Site, head: Head, batch: Batch) -> None:
         """The refusals of append.lua, in its order."""
-        if head.epoch != batch.after.epoch:
+        if head.epoch != batch.after.epoch or site.led_on != site.server:
             raise FencedError(head.epoch)
         if (head.seq, head.h) != (batch.before.seq, batch.before.h):
             raise ConflictError(head.seq, head.h)

@@ -71,6 +71,10 @@ class Site:
 
     head: Head | None = None
     leader: tuple[str, int] | None = None
+    server: int = 0
+    """Who keeps it: another number after each restart and promotion."""
+    led_on: int = -1
+    """The server that the epoch began on."""
     events: Stream = field(default_factory=Stream)
     commands: Stream = field(default_factory=Stream)
     answers: Stream = field(default_factory=Stream)

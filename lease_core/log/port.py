@@ -205,7 +205,8 @@ class SiteLog(SnapshotStore, Protocol):
         """Take or renew the leadership for `ttl_ms`; a new one begins a new epoch.
 
         The epoch will be newer than `above`, one that was seen before the log lost it (I5). If
-        `dead` leads, its leadership is taken as lapsed; should it live, the epoch fences it.
+        `dead` leads, its leadership is taken as lapsed; should it live, the epoch fences it. So is
+        one that was taken on another server: before a restart or a promotion.
 
         `owner` must name this process and no other, not even its own next life. A renewal with
         a `ttl_ms` of 1 gives the leadership up.

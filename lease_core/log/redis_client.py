@@ -17,6 +17,7 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     MovedError,
+    NoPermissionError,
     ReadOnlyError,
     RedisError,
     ResponseError,
@@ -232,7 +233,8 @@ async def settings_faults(client: Redis, replicas: int) -> list[str]:
             found = await client.config_get(*SETTINGS, LEAST_REPLICAS)
         except ResponseError:
             return []
-    faults = [
+        faults = await _identity_faults(client)
+    faults += [
         _fault(name, found[name], wanted, risk)
         for name, (wanted, risk) in SETTINGS.items()
         if found.get(name, wanted) != wanted
@@ -242,6 +244,15 @@ async def settings_faults(client: Redis, replicas: int) -> list[str]:
         risk = "a master that lost its replicas would go on alone"
         faults.append(_fault(LEAST_REPLICAS, least, replicas, risk))
     return faults
+
+
+async def _identity_faults(client: Redis) -> list[str]:
+    try:
+        await client.info("replication")
+    except NoPermissionError:
+        risk = "a leader would go on at a promoted replica as if nothing had been"
+        return [f"INFO is not allowed: {risk}; do ACL SETUSER ... +info, see leasectl acl"]
+    return []
 
 
 def _fault(name: str, found: object, wanted: object, risk: str) -> str:

@@ -65,6 +65,10 @@ class Backend(ABC):
         """XADD to `events`, `commands` or `answers` past the log."""
 
     @abstractmethod
+    async def move(self) -> None:
+        """The same data on another server, as after a promotion."""
+
+    @abstractmethod
     def fail(self) -> None:
         """Begin an outage."""
 
@@ -111,6 +115,9 @@ class MemoryBackend(Backend):
             store.add_now(self.server.now_ms(), entry)
         else:
             store.add(parse_id(entry_id.encode()), entry)
+
+    async def move(self) -> None:
+        self.server.site(SITE).server += 1
 
     def fail(self) -> None:
         self.server.is_down = True
@@ -174,6 +181,10 @@ class FakeBackend(RedisBackend):
         client = fakeredis.FakeAsyncRedis(server=self.server)
         return RedisLog(client, client, site)
 
+    async def move(self) -> None:
+        raw: Any = self.raw  # it has no id
+        await raw.hset(Keys(SITE).head, "server", "another")
+
     def fail(self) -> None:
         self.server.connected = False
 
@@ -189,6 +200,10 @@ class RealBackend(RedisBackend):
 
     def _open(self, site: str) -> SiteLog:
         return connect(self.server.url, site)
+
+    async def move(self) -> None:
+        self.server.restart()
+        await self.raw.connection_pool.disconnect()
 
     def fail(self) -> None:
         self.server.kill()

@@ -18,6 +18,7 @@ ALLOWED = [
     ("allocator", "EVALSHA", FOREVER, "2", EVENTS, "lease:{ams01}:head"),
     ("allocator", "XADD", EVENTS, "*", "f", "v"),
     ("allocator", "CONFIG", "GET", "appendonly"),
+    ("allocator", "INFO", "replication"),
     (EDGE, "XREAD", "STREAMS", EVENTS, "lease:{ams01}:answers", "0", "0"),
     (EDGE, "HGETALL", "lease:{ams01}:head"),
     (EDGE, "HGET", "lease:{ams01}:snapshot:100", "0"),

@@ -39,7 +39,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
 
 
 async def test_a_site_is_found_and_followed(cluster: RedisCluster) -> None:
-    """Reads, scripts and pipelines go to the slot's node, and go on where the slot goes."""
+    """Reads, scripts and pipelines go to the slot's node, and go on where the slot goes; there the
+    site is claimed anew (I5)."""
     log = connect(cluster.endpoint, "moving")
     batch = await written(log, await begun(log), [lease(1)], "a")
     await log.report("bng1", {"applied": "1"})
@@ -49,7 +50,8 @@ async def test_a_site_is_found_and_followed(cluster: RedisCluster) -> None:
     assert cluster.owner("moving") is not before
     assert (await known_head(log)).seq == 1
     assert (await log.reports())["bng1"] == {"applied": "1"}
-    second = await written(log, batch.after, [lease(2)], "b")
+    second = await written(log, await begun(log), [lease(2)], "b")
+    assert second.after.epoch == batch.after.epoch + 1
     assert await log.read(ZERO_ID) == [*batch.records, *second.records]
     await log.close()
 
@@ -61,7 +63,7 @@ async def test_waiting_reader_follows_the_slot(cluster: RedisCluster) -> None:
     reading = asyncio.create_task(log.read(batch.after.last_id, block_ms=10_000))
     await asyncio.sleep(0.2)
     await asyncio.to_thread(cluster.reshard, "waiting")
-    second = await written(log, batch.after, [lease(2)], "b")
+    second = await written(log, await begun(log), [lease(2)], "b")
     try:
         found = await reading
     except LogError:

@@ -19,6 +19,7 @@ from tests.contract.backends import SITE
 from tests.contract.story import (
     GENESIS,
     LONG_MS,
+    OWNER,
     batch_of,
     begun,
     known_head,
@@ -156,7 +157,8 @@ async def settled(log: RedisLog, replica: RedisServer) -> None:
 async def test_sentinels_lead_to_the_master_and_to_the_next(
     guarded: tuple[RedisServer, RedisServer, Endpoint],
 ) -> None:
-    """The same client finds the promoted replica after the master's death, and goes on."""
+    """The same client finds the promoted replica after the master's death, and goes on under an
+    epoch that began there (I5)."""
     master, replica, endpoint = guarded
     log = connect(endpoint, SITE)
     first = await written(log, await begun(log), [lease(1)], "a")
@@ -166,11 +168,13 @@ async def test_sentinels_lead_to_the_master_and_to_the_next(
 
     for _ in range(300):
         try:
-            second = await batch_of(log, first.after, [lease(2)], "b")
+            await log.claim(OWNER, LONG_MS, GENESIS)
+            second = await batch_of(log, await known_head(log), [lease(2)], "b")
             await log.append(second)
             break
         except LogError:
             await asyncio.sleep(0.1)
+    assert second.after.epoch == first.after.epoch + 1
     assert await log.read(ZERO_ID) == [*first.records, *second.records]
     await log.close()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lease_core.log.errors import ForeignLogError
+from lease_core.log.errors import FencedError, ForeignLogError
 from lease_core.log.port import ZERO_HASH, ZERO_ID, Claimed, Head, HeldBy, SiteLog
 from tests.contract.backends import Backend
 from tests.contract.story import GENESIS, LONG_MS, begun, known_head, lease, written
@@ -115,6 +115,26 @@ async def test_a_dead_leader_is_replaced_at_once(backend: Backend, log: SiteLog)
     assert claimed == Claimed(epoch=2, is_new=True)
     assert isinstance(await log.claim("a", LONG_MS, GENESIS), HeldBy)
     assert claimed.epoch == (await known_head(log)).epoch
+
+
+async def test_a_leadership_ends_with_its_server(backend: Backend, log: SiteLog) -> None:
+    """I5, I6: on a promoted replica whoever led goes on in no epoch that another may have been led
+    past on the old master: nothing is appended before somebody claimed anew."""
+    head = (await written(log, await begun(log, "a"), [lease(1)], "x")).after
+    await backend.move()
+    before = await backend.dump()
+    log = backend.client()
+    with pytest.raises(FencedError):
+        await written(log, head, [lease(2)], "y")
+    assert before == await backend.dump()
+
+    assert await log.claim("a", LONG_MS, GENESIS) == Claimed(epoch=2, is_new=True)
+    assert await log.claim("a", LONG_MS, GENESIS) == Claimed(epoch=2, is_new=False)
+    assert isinstance(await log.claim("b", LONG_MS, GENESIS), HeldBy)
+    await written(log, await known_head(log), [lease(2)], "y")
+
+    await backend.move()
+    assert await backend.client().claim("b", LONG_MS, GENESIS) == Claimed(epoch=3, is_new=True)
 
 
 async def test_claim_keeps_the_end_of_the_log(log: SiteLog) -> None:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from lease_core.domain.commands import Heartbeat, ReleaseLease
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.errors import (
+    FencedError,
     ForeignLogError,
     LogUnavailableError,
     OutcomeUnknownError,
@@ -69,7 +70,8 @@ async def test_append_survives_a_lost_script_cache(redis_server: RedisServer, ra
 
 
 async def test_refused_connection_loses_no_append(redis_server: RedisServer, log: RedisLog) -> None:
-    """Where nobody listens nothing was sent: the outcome is known, the log unavailable."""
+    """Where nobody listens nothing was sent: the outcome is known, the log unavailable. The server
+    that comes back takes what a leader of its own sends (I5)."""
     batch = await batch_of(log, await begun(log), [lease(1)], "a")
     redis_server.kill()
     fresh = connect(redis_server.url, SITE)
@@ -78,14 +80,17 @@ async def test_refused_connection_loses_no_append(redis_server: RedisServer, log
             await fresh.append(batch)
     finally:
         redis_server.start()
-    assert (await fresh.append(batch)).seq == 1
+    with pytest.raises(FencedError):
+        await fresh.append(batch)
+    assert (await written(fresh, await begun(fresh), [lease(1)], "b")).after.seq == 1
     await fresh.close()
 
 
 async def test_killed_server_leaves_the_head_to_decide(
     redis_server: RedisServer, log: RedisLog
 ) -> None:
-    """An append that meets a dying server may be repeated by its id, and is written once."""
+    """An append that meets a dying server may be repeated by its id: it was written once, or it is
+    refused, because a leadership ends with its server."""
     batch = await batch_of(log, await begun(log), [lease(1), lease(2)], "a")
     redis_server.kill()
     with pytest.raises((OutcomeUnknownError, LogUnavailableError)):
@@ -94,8 +99,12 @@ async def test_killed_server_leaves_the_head_to_decide(
 
     head = await known_head(log)
     assert head.batch in {"", "a"}
-    await log.append(batch)
-    assert list(batch.records) == await log.read(ZERO_ID)
+    if head.batch:
+        assert (await log.append(batch)).is_duplicate
+    else:
+        with pytest.raises(FencedError):
+            await log.append(batch)
+    assert await log.read(ZERO_ID) == (list(batch.records) if head.batch else [])
 
 
 async def test_lost_reply_is_an_unknown_outcome(redis_server: RedisServer, raw: Redis) -> None:
@@ -315,6 +324,19 @@ async def test_settings_name_replicas_that_are_not_demanded(
     finally:
         await raw.config_set("min-replicas-to-write", "0")
     await log.close()
+
+
+async def test_a_server_that_may_not_say_who_it_is(redis_server: RedisServer, raw: Redis) -> None:
+    """I5: without the right to INFO a leadership is bound to no server, so the leader is told."""
+    words = "ACL SETUSER shy on >secret ~* +@all -info"
+    await raw.execute_command(*words.split())
+    log = connect(redis_server.url.replace("//", "//shy:secret@"), SITE)
+    try:
+        [fault] = await log.settings_faults()
+    finally:
+        await raw.execute_command("ACL", "DELUSER", "shy")
+        await log.close()
+    assert "+info" in fault
 
 
 async def test_server_without_config_is_believed() -> None:

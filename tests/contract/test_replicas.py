@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from edge_agent.sync import follower
 from edge_agent.sync.follower import Following
 from lease_core.log.errors import FencedError, NotReplicatedError
-from lease_core.log.port import ZERO_ID, Appended, Batch
+from lease_core.log.port import ZERO_ID, Appended, Batch, Claimed
 from lease_core.log.redis_log import RedisLog, connect
 from lease_core.log.replay import replay
 from tests.contract.backends import SITE
@@ -131,6 +131,21 @@ async def test_a_promoted_replica_has_all_that_was_told(pair: Pair, log: RedisLo
         await log.close()
 
     assert edge.applied == held[: len(edge.applied)]
+
+
+async def test_a_leadership_is_not_replicated(pair: Pair, log: RedisLog) -> None:
+    """I5, I6: a leader that lost nothing goes on at a promoted replica only under a new epoch, and
+    nobody waits there for the leadership to lapse."""
+    batch = await written(log, await begun(log), [lease(1)], "a")
+    pair.ask(pair.replica, "REPLICAOF", "NO", "ONE")
+    promoted = connect(pair.replica.url, SITE)
+    assert await known_head(promoted) == await known_head(log)
+    with pytest.raises(FencedError):
+        await written(promoted, batch.after, [lease(2)], "b")
+
+    assert await promoted.claim("allocator-2", LONG_MS, GENESIS) == Claimed(epoch=2, is_new=True)
+    assert (await known_head(log)).epoch == 1
+    await promoted.close()
 
 
 async def test_a_batch_that_was_there_is_waited_for(pair: Pair, log: RedisLog) -> None:

@@ -67,6 +67,7 @@ class Server:
         self.on_append: OnAppend = lambda *_: None
         self.sent: dict[str, deque[Command]] = {}
         self._waiting: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
+        self._lives = 0
         self.lost_at: dict[str, int] = {}
         """Sites whose log lost events and does not say so yet, with the last event it has."""
 
@@ -99,11 +100,18 @@ class Server:
         return False
 
     def crash(self, outage_s: float) -> None:
-        """Everything that was answered survives; leaderships lapse by the wall clock as ever."""
+        """Everything that was answered survives, but no leadership."""
         self.store.is_down = True
+        for site in self.store.sites.values():
+            self._begin_life(site)
         for site, stream in list(self._waiting):
             self.wake(site, stream)
         self.loop.later(outage_s, setattr, self.store, "is_down", False)
+
+    def _begin_life(self, site: Site) -> None:
+        """Another server keeps it from now on, or the same one started again."""
+        self._lives += 1
+        site.server = self._lives
 
     # --- what no Redis should do, and what an operator mends ---
 
@@ -114,6 +122,7 @@ class Server:
         """Another data set stands here from now on: an old copy, or none."""
         self.lost_at[site] = by.head.seq if by and by.head else 0
         self.store.sites[site] = by or Site()
+        self._begin_life(self.store.sites[site])
         self.wake(site, COMMANDS, EVENTS)
 
     def split(self, site: str, by: Site, links: Iterable[Link]) -> None:

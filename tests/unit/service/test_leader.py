@@ -472,6 +472,23 @@ class TestPoison:
 
 
 @pytest.mark.usefixtures("steady")
+class TestAnotherServer:
+    async def test_who_led_leads_anew_at_a_promoted_replica(self, server: MemoryServer) -> None:
+        """I5, I6: a leader that lost nothing begins an epoch there, and so extends A, before it
+        decides anything."""
+        log = Trying(server)
+        async with running(leader_of(log, "one#1")):
+            await until(has(log, PoolAdded))
+            server.site("ams01").server += 1
+            await log.send(request(1), "bng1")
+            await until(has(log, LeaseAssigned))
+
+        begun = await events(log, EpochStarted)
+        [assigned] = [r for r in await records(log) if isinstance(r.event, LeaseAssigned)]
+        assert [event.cause for event in begun] == ["first-start", "takeover"]
+        assert assigned.epoch == 2
+
+
 class TestDamage:
     @pytest.mark.parametrize(
         "how", ["unreadable", "gap", "forged", "contradiction", "foreign", "no tail", "empty"]
