@@ -158,20 +158,20 @@ static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 
 	if (frame->ip->daddr != bpf_htonl(0xffffffff) && frame->ip->daddr != server_be)
 		return DHCP_pass_not_addressed;
-	if (notes->times[SLOT_SERVER_ID] && notes->server_be != server_be)
+	if (has_option(notes, SLOT_SERVER_ID) && notes->server_be != server_be)
 		return DHCP_pass_other_server;
 
 	if (notes->message_type == DHCPDISCOVER)
 		return NO_REASON;
 	if (notes->message_type == DHCPINFORM) /* which asks for no address, 4.4.3 */
-		return !notes->times[SLOT_REQUESTED_ADDRESS] && frame->bootp->ciaddr == bound_be ?
+		return !has_option(notes, SLOT_REQUESTED_ADDRESS) && frame->bootp->ciaddr == bound_be ?
 			       NO_REASON :
 			       DHCP_pass_other_address;
-	if (notes->times[SLOT_REQUESTED_ADDRESS]) { /* SELECTING or INIT-REBOOT */
+	if (has_option(notes, SLOT_REQUESTED_ADDRESS)) { /* SELECTING or INIT-REBOOT */
 		if (frame->bootp->ciaddr || notes->requested_be != bound_be)
 			return DHCP_pass_other_address;
 	} else { /* RENEWING or REBINDING, which name no server */
-		if (notes->times[SLOT_SERVER_ID] || frame->bootp->ciaddr != bound_be)
+		if (has_option(notes, SLOT_SERVER_ID) || frame->bootp->ciaddr != bound_be)
 			return DHCP_pass_other_address;
 	}
 	return NO_REASON;
@@ -181,9 +181,9 @@ static __always_inline __u32 check_addresses(const struct dhcp_frame *frame,
 static __always_inline __be32 claimed_address(const struct dhcp_frame *frame,
 					      const struct request_notes *notes)
 {
-	if (notes->times[SLOT_REQUESTED_ADDRESS])
+	if (has_option(notes, SLOT_REQUESTED_ADDRESS))
 		return frame->bootp->ciaddr ? 0 : notes->requested_be;
-	return notes->times[SLOT_SERVER_ID] ? 0 : frame->bootp->ciaddr;
+	return has_option(notes, SLOT_SERVER_ID) ? 0 : frame->bootp->ciaddr;
 }
 
 /*
@@ -230,28 +230,23 @@ static __always_inline bool set_times(const struct horizon *horizon, __u64 key,
 {
 	__u64 now_boot_ns = horizon->now_boot_ns;
 	__u64 horizon_boot_ns = horizon->end_boot_ns;
-	__u64 lease_s;
+	__u64 lease_s, left_ns, tenth_s;
 
 	if (horizon_boot_ns <= now_boot_ns)
 		return false;
-	lease_s = (horizon_boot_ns - now_boot_ns) / NS_PER_S;
-	if (lease_s > grant->pool->lease_time_s)
-		lease_s = grant->pool->lease_time_s;
+	lease_s = READ_ONCE(grant->pool->lease_time_s);
+	left_ns = horizon_boot_ns - now_boot_ns;
+	if (left_ns < lease_s * NS_PER_S) /* a division takes long */
+		lease_s = left_ns / NS_PER_S;
 	if (lease_s < DHCP_MIN_GRANT_S)
 		return false;
 
 	grant->lease_s = lease_s;
-	grant->t1_s = lease_s / 2 - lease_s / 20 +
-		      ((mix64(key) & 0xffffffff) * (lease_s / 10) >> 32);
+	tenth_s = lease_s * 0xcccccccd >> 35; /* of a number of 32 bits */
+	grant->t1_s = lease_s / 2 - tenth_s / 2 + ((mix64(key) & 0xffffffff) * tenth_s >> 32);
 	grant->t2_s = lease_s * 7 / 8;
 	grant->end_boot_ns = now_boot_ns + lease_s * NS_PER_S;
 	return true;
-}
-
-/* Octets that an option takes in the reply. */
-static __always_inline __u32 echoed_len(const struct echoed *option)
-{
-	return option->len ? 2 + option->len : 0;
 }
 
 /* Octets of the pool's options that every reply of this kind has. */
@@ -276,7 +271,7 @@ static __always_inline bool set_options(const struct dhcp_frame *frame,
 {
 	__u32 accepted = notes->max_size > IP_LEN_ACCEPTED ? notes->max_size : IP_LEN_ACCEPTED;
 	__u32 room = (accepted - HEADERS_TOTAL) & ~3u;
-	__u32 last = echoed_len(&notes->client_id) + echoed_len(&notes->relay_agent) + 1; /* END */
+	__u32 last = notes->client_id.len + notes->relay_agent.len + 1; /* END */
 	__u32 base = base_len(notes, grant);
 	__u32 len;
 
@@ -292,18 +287,31 @@ static __always_inline bool set_options(const struct dhcp_frame *frame,
 	return true;
 }
 
-/* Rule 29: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
-static __always_inline bool raise_promise(struct grant *grant)
+/*
+ * The promise that stands, 0 where there is no such slot. Read as soon as the slot is known and
+ * long before it is needed: of a million slots hardly one is in the processor's caches.
+ */
+static __always_inline void read_promise(struct grant *grant)
 {
 	__u32 slot = grant->binding.slot;
+	const struct promise *promise = bpf_map_lookup_elem(&promises, &slot);
+
+	grant->before = (struct promise){};
+	if (!promise)
+		return;
+	grant->before.kernel_boot_ns = READ_ONCE(promise->kernel_boot_ns);
+	grant->before.agent_boot_ns = READ_ONCE(promise->agent_boot_ns);
+}
+
+/* Rule 29: P is raised before the ACK leaves. One try: whoever else moved it is a doubt (I9). */
+static __always_inline bool raise_promise(const struct grant *grant)
+{
+	__u64 before = grant->before.kernel_boot_ns;
+	__u32 slot = grant->binding.slot;
 	struct promise *promise = bpf_map_lookup_elem(&promises, &slot);
-	__u64 before;
 
 	if (!promise)
 		return false;
-	before = READ_ONCE(promise->kernel_boot_ns);
-	grant->before.kernel_boot_ns = before;
-	grant->before.agent_boot_ns = READ_ONCE(promise->agent_boot_ns);
 	if (before >= grant->end_boot_ns)
 		return true;
 	return __sync_val_compare_and_swap(&promise->kernel_boot_ns, before,

@@ -4,6 +4,9 @@
  *
  * bpf_csum_diff() takes at most 512 octets before Linux 6.13 and a length that the verifier
  * knows, so a reply would need it twice and a loop besides; most of a reply is zero anyway.
+ *
+ * What the program writes it sums up as it goes: a word that is read back before all of its
+ * octets have left the processor's store buffer waits for them.
  */
 #ifndef DHCP_CHECKSUM_H
 #define DHCP_CHECKSUM_H
@@ -41,23 +44,16 @@ static __always_inline __u16 ip_checksum(const struct dhcp_frame *frame)
 	return fold(sum_words(frame->ip, IP_HEADER_LEN));
 }
 
-/*
- * Over the pseudo header, the UDP header and the payload; `options_sum` is the sum of the
- * option area. Returns 0xffff for 0, which would mean "no checksum" (RFC 768).
- */
-static __always_inline __u16 udp_checksum(const struct dhcp_frame *frame, __u64 options_sum)
+/* Of eight octets. */
+static __always_inline __u64 sum_of(__u64 words)
 {
-	__u64 sum = options_sum;
-	__u16 folded;
+	return (words & 0xffffffff) + (words >> 32);
+}
 
-	sum += sum_words(&frame->ip->saddr, 8);
-	sum += (__u64)bpf_htons(IPPROTO_UDP) + frame->udp->len;
-	sum += sum_words(frame->udp, UDP_HEADER_LEN);
-	/* sname and file are zero in a reply */
-	sum += sum_words(frame->bootp, __builtin_offsetof(struct bootp, sname));
-	sum += frame->bootp->cookie;
-	folded = fold(sum);
-	return folded ? folded : 0xffff;
+/* A sum of what begins at `at`: behind an odd number of octets those are swapped, RFC 1071 2 B. */
+static __always_inline __u64 sum_at(__u64 sum, __u32 at)
+{
+	return sum << (at & 1) * 8;
 }
 
 #endif

@@ -52,13 +52,21 @@ static __always_inline __u64 dhcp_circuit_key(__u64 mac, __u32 ifindex, const st
 	return mix64(x) >> 8 | (__u64)DHCP_KEY_TAG_CIRCUIT << 56;
 }
 
+/* Odd, and any will do. */
+#define CHECK_HOLDER 0x9e3779b97f4a7c15ULL
+#define CHECK_ADDRESS 0xbf58476d1ce4e5b9ULL
+#define CHECK_PLACE 0x94d049bb133111ebULL
+#define CHECK_EVENT 0xd6e8feb86659fd93ULL
+
+/* A sum of products, which do not wait for each other. */
 static __always_inline __u32 dhcp_check_word(__u64 key, const struct pool_assignment *a)
 {
 	__u64 x = key ^ mac_of(a->mac) << 16;
 
-	x = mix64(x) ^ ((__u64)a->ip_be | (__u64)a->pool_id << 32);
-	x = mix64(x) ^ ((__u64)a->slot | (__u64)a->ifindex << 32);
-	x = mix64(x) ^ ((__u64)a->s_vlan | (__u64)a->c_vlan << 16 | a->seq << 32);
+	x *= CHECK_HOLDER;
+	x += ((__u64)a->ip_be | (__u64)a->pool_id << 32) * CHECK_ADDRESS;
+	x += ((__u64)a->slot | (__u64)a->ifindex << 32) * CHECK_PLACE;
+	x += ((__u64)a->s_vlan | (__u64)a->c_vlan << 16 | a->seq << 32) * CHECK_EVENT;
 	return (__u32)mix64(x);
 }
 

@@ -9,7 +9,7 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c534106 /* 'L' 'S' 'A', version 6 */
+#define DHCP_ABI_MAGIC 0x4c534107 /* 'L' 'S' 'A', version 7 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
@@ -135,9 +135,9 @@ struct circuit {
  * `options` is the reply's option field as far as it is the same for every client, rendered by
  * the agent. It always begins with
  *     53 1 ?   54 4 <server id>   51 4 ????   58 4 ????   59 4 ????
- * whose ? the program patches (offsets below). Up to always_len follows what every client is
- * sent, and behind it at most DHCP_ON_REQUEST_MAX whole options for those who ask for them
- * (option 55); no END.
+ * whose ? are 0, and patched by the program (offsets below). Up to always_len follows what every
+ * client is sent, and behind it at most DHCP_ON_REQUEST_MAX whole options for those who ask for
+ * them (option 55); no END.
  */
 struct ip_pool {
 	__be32 network_be;

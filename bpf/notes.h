@@ -8,6 +8,7 @@
 #ifndef DHCP_NOTES_H
 #define DHCP_NOTES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -17,11 +18,11 @@
 #include "tables.h"
 
 #define DHCP_OPTION_VALUE_MAX 255
+#define DHCP_OPTION_MAX (2 + DHCP_OPTION_VALUE_MAX) /* with code and length */
 
 /* What the program tells apart; an option that it does not read is OTHER. */
 enum option_slot {
 	SLOT_OTHER,
-	SLOT_PAD,
 	SLOT_REQUESTED_ADDRESS,
 	SLOT_OVERLOAD,
 	SLOT_MESSAGE_TYPE,
@@ -33,10 +34,12 @@ enum option_slot {
 	SLOT_COUNT = 16, /* a power of two, to be masked with */
 };
 
-/* Octets of an option that the reply carries back. */
+/* An option that the reply carries back. */
 struct echoed {
-	__u64 len; /* 0 = absent */
-	__u8 value[DHCP_OPTION_VALUE_MAX + 1 + 8]; /* zero to a whole word; room to read one more */
+	__u32 len; /* with code and length, 0 = absent */
+	__u32 reserved;
+	__u64 sum; /* of its words, see checksum.h */
+	__u8 octets[DHCP_OPTION_MAX + 7 + 8]; /* zero to a whole word; room to read one more */
 };
 
 /* A pool's options without those that a client is not sent, or that a reply does not have. */
@@ -57,7 +60,7 @@ struct frame_place {
 	__u16 c_vlan;
 };
 
-/* Positions count from the end of the cookie. What is up to and with `times` starts as 0. */
+/* Positions count from the end of the cookie. What is in front of `found_at` starts as 0. */
 struct request_notes {
 	struct frame_place place;
 	__u64 mac; /* chaddr; 0 = not read */
@@ -68,18 +71,23 @@ struct request_notes {
 	__u16 max_size; /* option 57, host order; 0 = absent */
 	__u8 message_type;
 	__u8 key_mode; /* of the port, read once: the agent may change it meanwhile */
-	__u32 sub_at;	 /* in the value of option 82 */
-	__u32 subs_seen; /* its sub-options, bit by code */
-	__u16 times[SLOT_COUNT];
-	__u16 found_at[SLOT_COUNT]; /* where times is not 0 */
+	__u64 subs_seen;	    /* sub-options of option 82, bit by code */
+	__u64 end_at;		    /* of END */
+	__u64 seen;		    /* see SEEN_AGAIN */
+	__u16 found_at[SLOT_COUNT]; /* where seen */
 	__u8 sub_found_at[16];	    /* by code, where subs_seen says so */
 	struct echoed client_id;
 	struct echoed relay_agent;
 	struct circuit circuit; /* in mode CIRCUIT; len 0 = not read */
 	__u64 parameters[4];	/* bit by code: what option 55 asks for */
 	struct chosen chosen;
-	struct notice notice; /* for the agent, see notices.h */
+	__u64 sum;		/* of the reply's words so far, see reply.h */
+	struct notice notice;	/* for the agent, see notices.h */
 };
+
+/* `seen` has a bit for each slot, above them one for each that was seen again, and a count. */
+#define SEEN_AGAIN SLOT_COUNT
+#define SEEN_ONE (1ULL << 2 * SLOT_COUNT)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -103,6 +111,11 @@ static __always_inline struct request_notes *new_notes(const struct frame_place 
 	notes->place = *place;
 	barrier();
 	return notes;
+}
+
+static __always_inline bool has_option(const struct request_notes *notes, enum option_slot slot)
+{
+	return READ_ONCE(notes->seen) & 1ULL << slot;
 }
 
 #endif

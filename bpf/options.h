@@ -16,6 +16,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "checksum.h"
 #include "maps.h"
 #include "notes.h"
 #include "parse.h"
@@ -48,7 +49,6 @@ enum dhcp_message_type { /* RFC 2132 9.6 */
 
 /* Code -> slot; a table, because a switch would be a branch for each case. */
 static const __u8 option_slots[256] = {
-	[OPTION_PAD] = SLOT_PAD,
 	[OPTION_REQUESTED_ADDRESS] = SLOT_REQUESTED_ADDRESS,
 	[OPTION_OVERLOAD] = SLOT_OVERLOAD,
 	[OPTION_MESSAGE_TYPE] = SLOT_MESSAGE_TYPE,
@@ -59,38 +59,53 @@ static const __u8 option_slots[256] = {
 	[OPTION_RELAY_AGENT] = SLOT_RELAY_AGENT,
 };
 
+/* Of `seen`: an overload, or an option again that the program reads. */
+#define REFUSED                                                                                   \
+	(1U << SLOT_OVERLOAD |                                                                    \
+	 (~0U << SLOT_REQUESTED_ADDRESS & (1U << SLOT_COUNT) - 1) << SEEN_AGAIN)
+
 /*
  * Note every option from the cookie to END, which has to be inside the UDP payload. Each step
- * waits for the length that the one before read, so there is little between the two.
+ * waits for the length that the one before read, so there is little between the two: padding is
+ * a branch, which the processor foresees. By the mask the verifier takes an option for one that
+ * may be shorter than padding, so whatever holds behind an option holds behind padding too.
  */
 static __always_inline bool walk_options(const __u8 *area, const void *end, __u32 area_len,
 					 struct request_notes *notes)
 {
+	const __u8 *option;
+	__u64 seen = 0;
 	__u32 at = 0;
 
-	for (int step = 0; step < DHCP_OPTIONS_AREA_MAX; step++) {
-		const __u8 *option;
-		__u32 slot, has_len;
+	for (int step = 0; step < DHCP_OPTIONS_AREA_MAX && at < DHCP_OPTIONS_AREA_MAX; step++) {
+		__u64 slot, bit;
+		__u32 len;
 
-		if (at >= area_len || at >= DHCP_OPTIONS_AREA_MAX)
-			return false;
 		option = area + at;
-		if ((const void *)(option + 1) > end)
-			return false;
-		if (option[0] == OPTION_END)
-			return true;
 		/* Nothing but END may stand in the last octet, so there is one to read as length. */
-		if ((const void *)(option + 2) > end)
-			return false;
-
+		if ((const void *)(option + 2) > end || option[0] == OPTION_END)
+			break;
+		if (option[0] == OPTION_PAD) {
+			at++;
+			continue;
+		}
 		slot = option_slots[option[0]] & (SLOT_COUNT - 1);
-		notes->times[slot]++;
 		notes->found_at[slot] = at;
-		has_len = (option[0] + 255u) >> 8; /* all but PAD */
-		asm volatile("" : "+r"(has_len)); /* or clang makes a branch of it */
-		at += 1 + (1 + option[1]) * has_len;
+		bit = 1ULL << slot;
+		seen |= (seen & bit) << SEEN_AGAIN | bit;
+		seen += SEEN_ONE;
+		len = 2 + option[1];
+		asm volatile("" : "+r"(len)); /* or clang leaves the mask out */
+		at += len & 511;
 	}
-	return false;
+	notes->seen = seen;
+	notes->end_at = at;
+	join_paths();
+	at = READ_ONCE(notes->end_at);
+	if (at >= DHCP_OPTIONS_AREA_MAX || at >= area_len)
+		return false;
+	option = area + at;
+	return (const void *)(option + 1) <= end && option[0] == OPTION_END;
 }
 
 /*
@@ -107,49 +122,54 @@ static __always_inline const __u8 *noted(const __u8 *area, const void *end,
 	return option[1] >= min && option[1] <= max ? option : NULL;
 }
 
+/* How long an option is that the reply carries back. */
+static __always_inline bool note_echoed(const __u8 *area, const void *end,
+					const struct request_notes *notes, enum option_slot slot,
+					struct echoed *echoed)
+{
+	const __u8 *option;
+
+	if (!has_option(notes, slot))
+		return true;
+	option = noted(area, end, notes, slot, 1, DHCP_OPTION_VALUE_MAX);
+	if (!option)
+		return false;
+	echoed->len = 2 + option[1];
+	return true;
+}
+
 /* Read what was noted; false if a value has another length than its option may have. */
 static __always_inline bool read_values(const __u8 *area, const void *end,
 					struct request_notes *notes)
 {
 	const __u8 *option;
 
-	if (notes->times[SLOT_MESSAGE_TYPE]) {
+	if (has_option(notes, SLOT_MESSAGE_TYPE)) {
 		option = noted(area, end, notes, SLOT_MESSAGE_TYPE, 1, 1);
 		if (!option)
 			return false;
 		notes->message_type = option[2];
 	}
-	if (notes->times[SLOT_REQUESTED_ADDRESS]) {
+	if (has_option(notes, SLOT_REQUESTED_ADDRESS)) {
 		option = noted(area, end, notes, SLOT_REQUESTED_ADDRESS, 4, 4);
 		if (!option)
 			return false;
 		notes->requested_be = *(const __be32 *)(option + 2);
 	}
-	if (notes->times[SLOT_SERVER_ID]) {
+	if (has_option(notes, SLOT_SERVER_ID)) {
 		option = noted(area, end, notes, SLOT_SERVER_ID, 4, 4);
 		if (!option)
 			return false;
 		notes->server_be = *(const __be32 *)(option + 2);
 	}
-	if (notes->times[SLOT_MAX_SIZE]) {
+	if (has_option(notes, SLOT_MAX_SIZE)) {
 		option = noted(area, end, notes, SLOT_MAX_SIZE, 2, 2);
 		if (!option)
 			return false;
 		notes->max_size = bpf_ntohs(*(const __be16 *)(option + 2));
 	}
-	if (notes->times[SLOT_CLIENT_ID]) {
-		option = noted(area, end, notes, SLOT_CLIENT_ID, 1, DHCP_OPTION_VALUE_MAX);
-		if (!option)
-			return false;
-		notes->client_id.len = option[1];
-	}
-	if (notes->times[SLOT_RELAY_AGENT]) {
-		option = noted(area, end, notes, SLOT_RELAY_AGENT, 1, DHCP_OPTION_VALUE_MAX);
-		if (!option)
-			return false;
-		notes->relay_agent.len = option[1];
-	}
-	return true;
+	return note_echoed(area, end, notes, SLOT_CLIENT_ID, &notes->client_id) &&
+	       note_echoed(area, end, notes, SLOT_RELAY_AGENT, &notes->relay_agent);
 }
 
 /* Rule 9. */
@@ -158,52 +178,49 @@ static __always_inline bool read_options(const struct dhcp_frame *frame, __u32 a
 {
 	const __u8 *area = frame->options;
 	const void *end = frame->end;
-	__u32 count;
+	__u64 seen;
 
 	if (area_len > DHCP_OPTIONS_AREA_MAX)
 		return false;
 	if (!walk_options(area, end, area_len, notes))
 		return false;
-	barrier();
 
-	if (notes->times[SLOT_OVERLOAD])
-		return false;
-	count = notes->times[SLOT_OTHER];
-	for (int slot = SLOT_REQUESTED_ADDRESS; slot <= SLOT_RELAY_AGENT; slot++) {
-		if (notes->times[slot] > 1)
-			return false;
-		count += notes->times[slot];
-	}
-	if (count > DHCP_OPTIONS_COUNT_MAX)
+	seen = READ_ONCE(notes->seen);
+	if ((__u32)seen & REFUSED || seen >= (DHCP_OPTIONS_COUNT_MAX + 1) * SEEN_ONE)
 		return false;
 	return read_values(area, end, notes);
 }
 
 /*
  * Keep an option for the reply, which is written over the request: by words, of which the last
- * is read from in front, because the frame may end behind the value. Zeros fill it up.
+ * is read from in front, because the frame may end behind the option. Zeros fill it up.
  */
 static __always_inline bool save_option(const struct dhcp_frame *frame,
 					const struct request_notes *notes, enum option_slot slot,
 					struct echoed *saved)
 {
 	const __u8 *octet = frame->options, *behind;
-	__u32 len = READ_ONCE(saved->len) & DHCP_OPTION_VALUE_MAX;
-	__u32 i;
+	__u32 len = READ_ONCE(saved->len), i;
+	__u64 sum = 0, word;
 
-	octet += 2 + (notes->found_at[slot] & (DHCP_OPTIONS_AREA_MAX - 1));
-	behind = octet + len;
-	for (i = 0; i + 8 <= len; i += 8, octet += 8) {
+	octet += notes->found_at[slot] & (DHCP_OPTIONS_AREA_MAX - 1);
+	behind = octet + (len & 511);
+	for (i = 0; i + 8 <= len && i < DHCP_OPTION_MAX - 7; i += 8, octet += 8) {
 		if ((const void *)(octet + 8) > frame->end)
 			return false;
-		*(__u64 *)(saved->value + i) = *(const __u64 *)octet;
+		word = *(const __u64 *)octet;
+		*(__u64 *)(saved->octets + i) = word;
+		sum += sum_of(word);
 	}
-	if (!(len & 7))
-		return true;
-	if ((const void *)behind > frame->end)
-		return false;
-	*(__u64 *)(saved->value + (len & ~7u)) =
-		*(const __u64 *)(behind - 8) >> (8 - (len & 7)) * 8;
+	if (len & 7) {
+		if ((const void *)behind > frame->end)
+			return false;
+		word = *(const __u64 *)(behind - 8) >> (8 - (len & 7)) * 8;
+		*(__u64 *)(saved->octets + i) = word;
+		sum += sum_of(word);
+	}
+	saved->sum = sum;
+	join_paths();
 	return true;
 }
 

@@ -23,7 +23,7 @@ static __always_inline void note_parameters(const struct dhcp_frame *frame,
 					    struct request_notes *notes)
 {
 	const __u8 *option = frame->options;
-	__u64 all = notes->times[SLOT_PARAMETERS] ? 0 : ~0ULL;
+	__u64 all = has_option(notes, SLOT_PARAMETERS) ? 0 : ~0ULL;
 	__u32 len = 0;
 
 	for (int i = 0; i < 4; i++)
@@ -36,7 +36,7 @@ static __always_inline void note_parameters(const struct dhcp_frame *frame,
 			break; /* never: the walk has seen that the value is inside */
 		notes->parameters[option[i + 2] >> 6] |= 1ULL << (option[i + 2] & 63);
 	}
-	barrier();
+	join_paths();
 }
 
 /* Copy eight octets of the option that is being taken; those too many are written over next. */
@@ -94,11 +94,11 @@ static __always_inline void choose_options(const struct ip_pool *pool, __u32 bas
 		else if (!next_option(pool, notes->parameters, chosen))
 			break;
 	}
-	barrier();
+	join_paths();
 	len = chosen->len;
 	if (len <= DHCP_POOL_OPTIONS_MAX)
 		*(__u64 *)(chosen->options + len) = 0;
-	barrier();
+	join_paths();
 }
 
 #endif

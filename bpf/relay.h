@@ -30,9 +30,9 @@ enum dhcp_sub_option { /* of option 82 */
 
 /* Bit by code: those that say who and where, and ask for nothing else than a usual reply. */
 #define SUB_OPTIONS_KNOWN                                                              \
-	(1U << SUB_OPTION_CIRCUIT_ID | 1U << SUB_OPTION_REMOTE_ID |                    \
-	 1U << SUB_OPTION_DEVICE_CLASS | 1U << SUB_OPTION_SUBSCRIBER |                 \
-	 1U << SUB_OPTION_VENDOR | 1U << SUB_OPTION_FLAGS | 1U << SUB_OPTION_RELAY_ID)
+	(1ULL << SUB_OPTION_CIRCUIT_ID | 1ULL << SUB_OPTION_REMOTE_ID |                    \
+	 1ULL << SUB_OPTION_DEVICE_CLASS | 1ULL << SUB_OPTION_SUBSCRIBER |                 \
+	 1ULL << SUB_OPTION_VENDOR | 1ULL << SUB_OPTION_FLAGS | 1ULL << SUB_OPTION_RELAY_ID)
 
 /* Each of them once, and the end. */
 #define SUB_OPTION_STEPS 8
@@ -53,49 +53,44 @@ static __always_inline bool is_past_relays(const struct dhcp_frame *frame,
 {
 	__u8 type = notes->message_type;
 	__be32 ciaddr = frame->bootp->ciaddr;
-	bool is_renewal = type == DHCPREQUEST && !notes->times[SLOT_REQUESTED_ADDRESS] &&
-			  !notes->times[SLOT_SERVER_ID];
+	bool is_renewal = type == DHCPREQUEST && !has_option(notes, SLOT_REQUESTED_ADDRESS) &&
+			  !has_option(notes, SLOT_SERVER_ID);
 
 	return (is_renewal || type == DHCPRELEASE || type == DHCPINFORM) &&
-	       !notes->times[SLOT_RELAY_AGENT] && ciaddr && ciaddr == frame->ip->saddr &&
+	       !has_option(notes, SLOT_RELAY_AGENT) && ciaddr && ciaddr == frame->ip->saddr &&
 	       frame->ip->daddr != bpf_htonl(0xffffffff);
 }
 
 /* Rule 13, over the saved option 82: whole sub-options that are known, each once. */
 static __always_inline bool walk_sub_options(struct request_notes *notes)
 {
-	const __u8 *value = notes->relay_agent.value;
-	__u32 len = notes->relay_agent.len;
+	const __u8 *value = notes->relay_agent.octets + 2;
+	__u32 len = READ_ONCE(notes->relay_agent.len) - 2;
+	__u64 refused = ~SUB_OPTIONS_KNOWN;
+	__u32 at = 0;
 
-	for (int step = 0; step < SUB_OPTION_STEPS; step++) {
-		__u32 at = READ_ONCE(notes->sub_at), code, bit;
+	for (int step = 0; step < SUB_OPTION_STEPS && at + 2 <= len; step++) {
+		__u32 code = value[at & DHCP_OPTION_VALUE_MAX];
 
-		if (at == len)
-			return true;
-		if (at + 2 > len)
+		if (code > SUB_OPTION_RELAY_ID || refused >> code & 1)
 			return false;
-		code = value[at & DHCP_OPTION_VALUE_MAX];
-		if (code > SUB_OPTION_RELAY_ID)
-			return false;
-		bit = 1U << code;
-		if (!(SUB_OPTIONS_KNOWN & bit) || (READ_ONCE(notes->subs_seen) & bit))
-			return false;
-		notes->subs_seen |= bit;
+		refused |= 1ULL << code;
 		notes->sub_found_at[code & 15] = at;
-		notes->sub_at = at + 2 + value[(at + 1) & DHCP_OPTION_VALUE_MAX];
-		barrier();
+		at += 2 + value[(at + 1) & DHCP_OPTION_VALUE_MAX];
 	}
-	return false;
+	notes->subs_seen = refused & SUB_OPTIONS_KNOWN;
+	join_paths();
+	return at == len;
 }
 
 /* Rule 14: giaddr and circuit id, the line of a port in mode CIRCUIT. */
 static __always_inline bool save_circuit(__be32 giaddr, struct request_notes *notes)
 {
-	const __u8 *value = notes->relay_agent.value;
+	const __u8 *value = notes->relay_agent.octets + 2;
 	__u32 at = notes->sub_found_at[SUB_OPTION_CIRCUIT_ID];
 	__u32 len;
 
-	if (!(notes->subs_seen & 1U << SUB_OPTION_CIRCUIT_ID))
+	if (!(notes->subs_seen & 1ULL << SUB_OPTION_CIRCUIT_ID))
 		return false;
 	len = value[(at + 1) & DHCP_OPTION_VALUE_MAX];
 	if (!len || len > DHCP_CIRCUIT_MAX)
@@ -124,7 +119,7 @@ static __always_inline __u32 check_speaker(const struct dhcp_frame *frame,
 		return (giaddr ? is_allowed(port, giaddr) : is_past_relays(frame, notes)) ?
 			       NO_REASON :
 			       DHCP_pass_relay_unknown;
-	if (giaddr || (speaker != DHCP_ACCESS_NODE && notes->times[SLOT_RELAY_AGENT]))
+	if (giaddr || (speaker != DHCP_ACCESS_NODE && has_option(notes, SLOT_RELAY_AGENT)))
 		return DHCP_pass_untrusted_relay;
 	return NO_REASON;
 }
@@ -139,12 +134,11 @@ static __always_inline __u32 check_relay(const struct dhcp_frame *frame,
 
 	if (reason != NO_REASON)
 		return reason;
-	if (!notes->times[SLOT_RELAY_AGENT]) /* nobody says what circuit the client is on */
+	if (!has_option(notes, SLOT_RELAY_AGENT)) /* nobody says what circuit the client is on */
 		return READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT ? DHCP_pass_circuit :
 									NO_REASON;
 	if (!save_option(frame, notes, SLOT_RELAY_AGENT, &notes->relay_agent))
 		return DHCP_pass_options;
-	barrier();
 	if (!walk_sub_options(notes))
 		return DHCP_pass_relayed;
 	if (READ_ONCE(notes->key_mode) == DHCP_KEY_CIRCUIT && !save_circuit(giaddr, notes))

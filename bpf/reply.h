@@ -3,7 +3,8 @@
  * The reply, written over the request: "Reply" in docs/replies.md. Nothing here decides.
  *
  * It is written in stages, each of which asks anew where the frame is: so the verifier forgets
- * on which of its many paths through the loops of the stage before it came.
+ * on which of its many paths through the loops of the stage before it came. A function that
+ * writes returns the sum of what it wrote for the UDP checksum, see checksum.h.
  */
 #ifndef DHCP_REPLY_H
 #define DHCP_REPLY_H
@@ -23,8 +24,6 @@
 
 #define REPLY_TTL 64
 #define OPTIONS_LEN_MIN (BOOTP_LEN_MIN - sizeof(struct bootp))
-/* The pool's, 61 and 82 with their longest values, END, to a multiple of 4. */
-#define OPTIONS_LEN_MAX ((DHCP_POOL_OPTIONS_MAX + 2 * (2 + DHCP_OPTION_VALUE_MAX) + 1 + 3) & ~3)
 
 /* Ethernet with two tags, IP, UDP and BOOTP to the end of chaddr, in words of 64 bits. */
 #define KEPT_WORDS ((ETH_HLEN + 8 + HEADERS_LEN + 44 + 7) / 8)
@@ -99,13 +98,33 @@ static __always_inline void write_delivery(const struct dhcp_frame *frame, const
 		address = frame->bootp->ciaddr;
 	} else if (reply == DHCP_nak ||
 		   frame->bootp->flags & bpf_htons(BOOTP_FLAG_BROADCAST)) {
-		to = ~0ULL;
+		to = BROADCAST_MAC;
 		address = bpf_htonl(0xffffffff);
 	}
 	write_mac(frame->eth->h_dest, to);
 	write_mac(frame->eth->h_source, mac_of(port_mac));
 	frame->ip->daddr = address;
 	frame->udp->dest = bpf_htons(port);
+	join_paths();
+}
+
+/* The headers of IP and UDP, but for where it goes and the UDP checksum. */
+static __always_inline __u64 write_ip_udp(const struct dhcp_frame *frame, __be32 server_be,
+					  __u32 bootp_len)
+{
+	__u32 version_len = 0x45 | (__u32)bpf_htons(HEADERS_LEN + bootp_len) << 16;
+	__u32 ttl_protocol = REPLY_TTL | IPPROTO_UDP << 8;
+	__u64 addresses = (__u64)server_be + frame->ip->daddr;
+	__u64 check = fold(version_len + ttl_protocol + addresses);
+	__u16 udp_len = bpf_htons(UDP_HEADER_LEN + bootp_len);
+	__u64 *ip = (__u64 *)frame->ip;
+
+	ip[0] = version_len; /* no id, no fragment */
+	ip[1] = ttl_protocol | check << 16 | (__u64)server_be << 32;
+	frame->udp->source = bpf_htons(DHCP_SERVER_PORT);
+	frame->udp->len = udp_len;
+	return addresses + bpf_htons(IPPROTO_UDP) + bpf_htons(DHCP_SERVER_PORT) +
+	       frame->udp->dest + 2 * udp_len;
 }
 
 /* `octets`, a multiple of 8 known at compile time. */
@@ -118,98 +137,97 @@ static __always_inline void write_zeros(void *start, __u32 octets)
 		at[i] = 0;
 }
 
-static __always_inline void write_bootp(struct bootp *bootp, __be32 yiaddr, __u32 reply)
+static __always_inline __u64 write_bootp(struct bootp *bootp, __be32 yiaddr, __u32 reply)
 {
-	bootp->op = BOOTP_REPLY;
-	bootp->hops = 0;
+	__u32 start = BOOTP_REPLY | 1 << 8 | ETH_ALEN << 16;
+
+	*(__u32 *)bootp = start; /* no hops */
 	bootp->secs = 0;
 	if (reply != DHCP_ack && reply != DHCP_inform_ack)
 		bootp->ciaddr = 0;
 	bootp->yiaddr = reply == DHCP_offer || reply == DHCP_ack ? yiaddr : 0;
 	bootp->siaddr = 0;
 	write_zeros(bootp->sname, sizeof(bootp->sname) + sizeof(bootp->file));
+	barrier();
+	return (__u64)start + bootp->xid + bootp->flags + bootp->ciaddr +
+	       bootp->yiaddr + bootp->giaddr + sum_words(bootp->chaddr, sizeof(bootp->chaddr)) +
+	       bpf_htonl(DHCP_COOKIE);
 }
 
-static __always_inline void write_number(__u8 *at, __u32 number)
+/* At an odd place. */
+static __always_inline __u64 write_number(__u8 *at, __u32 number)
 {
-	*(__be32 *)at = bpf_htonl(number);
+	__be32 number_be = bpf_htonl(number);
+
+	*(__be32 *)at = number_be;
+	return sum_at(number_be, 1);
 }
 
 /*
- * The pool's options, patched, and zeros behind them, to the end of the frame. The part that
- * every reply has is copied without a loop: nearly all replies are no longer.
+ * The pool's options, patched where they are 0. The part that every reply has room for is copied
+ * without a loop, and with it the zeros behind the options: nearly all replies are no longer.
  */
-static __always_inline void write_pool_options(__u8 *options, const void *end,
-					       const __u8 *from_options,
-					       const struct grant *grant, __u32 reply)
+static __always_inline __u64 write_pool_options(__u8 *options, const void *end,
+						const __u8 *from_options,
+						const struct grant *grant, __u32 reply)
 {
 	const __u32 *from = (const __u32 *)from_options;
-	__u32 *to = (__u32 *)(options + OPTIONS_LEN_MIN);
+	__u32 *to = (__u32 *)options;
+	__u32 words = (grant->options_len + 3) / 4;
+	__u8 type = reply == DHCP_offer ? DHCPOFFER : reply == DHCP_nak ? DHCPNAK : DHCPACK;
+	__u64 sum = type;
+	__u32 i;
 
 #pragma unroll
-	for (__u32 i = 0; i < OPTIONS_LEN_MIN / 8; i++)
-		((__u64 *)options)[i] = ((const __u64 *)from)[i];
-	((__u32 *)options)[OPTIONS_LEN_MIN / 4 - 1] = from[OPTIONS_LEN_MIN / 4 - 1];
-	options[DHCP_OPT_AT_TYPE] = reply == DHCP_offer ? DHCPOFFER :
-				    reply == DHCP_nak	? DHCPNAK :
-							  DHCPACK;
-	if (reply == DHCP_offer || reply == DHCP_ack) {
-		write_number(options + DHCP_OPT_AT_LEASE, grant->lease_s);
-		write_number(options + DHCP_OPT_AT_T1, grant->t1_s);
-		write_number(options + DHCP_OPT_AT_T2, grant->t2_s);
+	for (i = 0; i < OPTIONS_LEN_MIN / 4; i++) {
+		to[i] = from[i];
+		sum += from[i];
 	}
-	for (__u32 i = OPTIONS_LEN_MIN / 4; i < OPTIONS_LEN_MAX / 4; i++, to++) {
+	options[DHCP_OPT_AT_TYPE] = type;
+	if (reply == DHCP_offer || reply == DHCP_ack) {
+		sum += write_number(options + DHCP_OPT_AT_LEASE, grant->lease_s);
+		sum += write_number(options + DHCP_OPT_AT_T1, grant->t1_s);
+		sum += write_number(options + DHCP_OPT_AT_T2, grant->t2_s);
+	}
+	for (to += i; i < words && i < DHCP_POOL_OPTIONS_MAX / 4; i++, to++) {
 		if ((const void *)(to + 1) > end)
 			break;
-		*to = i < DHCP_POOL_OPTIONS_MAX / 4 ? from[i] : 0;
+		*to = from[i];
+		sum += from[i];
 	}
-}
-
-static __always_inline void write_ip_udp(const struct dhcp_frame *frame, __be32 server_be,
-					 __u32 bootp_len)
-{
-	__u32 udp_len = sizeof(struct udphdr) + bootp_len;
-
-	frame->ip->tos = 0;
-	frame->ip->tot_len = bpf_htons(IP_HEADER_LEN + udp_len);
-	frame->ip->id = 0;
-	frame->ip->frag_off = 0;
-	frame->ip->ttl = REPLY_TTL;
-	frame->ip->saddr = server_be;
-	frame->ip->check = 0;
-	frame->ip->check = ip_checksum(frame);
-	frame->udp->source = bpf_htons(DHCP_SERVER_PORT);
-	frame->udp->len = bpf_htons(udp_len);
-	frame->udp->check = 0;
+	return sum;
 }
 
 /* First stage: everything but what is echoed and the UDP checksum. */
-static __always_inline bool write_headers(const struct xdp_md *ctx, const __u8 *port_mac,
-					  const struct request_notes *notes,
-					  const struct grant *grant)
+static __always_inline bool write_start(const struct xdp_md *ctx, const __u8 *port_mac,
+					struct request_notes *notes, const struct grant *grant)
 {
 	struct dhcp_frame frame = frame_of(ctx, notes);
 	__u32 reply = READ_ONCE(notes->reply);
 	const __u8 *pool_options = READ_ONCE(notes->chosen.len) ? notes->chosen.options :
 								  grant->pool->options;
+	__u32 *last = (__u32 *)((__u8 *)frame.bootp + ((grant->bootp_len - 4) & 2047));
 
 	/* Never true behind resize(); the verifier has forgotten the length. */
 	if ((const void *)(frame.eth + 1) > frame.end ||
-	    (const void *)(frame.options + OPTIONS_LEN_MIN) > frame.end)
+	    (const void *)(frame.options + OPTIONS_LEN_MIN) > frame.end ||
+	    (const void *)(last + 1) > frame.end)
 		return false;
+	*last = 0; /* what of it nothing else is written to */
 	write_delivery(&frame, port_mac, grant->binding.ip_be, reply);
-	write_bootp(frame.bootp, grant->binding.ip_be, reply);
-	write_ip_udp(&frame, grant->pool->server_id_be, grant->bootp_len);
-	write_pool_options(frame.options, frame.end, pool_options, grant, reply);
+	notes->sum = write_bootp(frame.bootp, grant->binding.ip_be, reply) +
+		     write_ip_udp(&frame, grant->pool->server_id_be, grant->bootp_len);
+	join_paths();
+	notes->sum += write_pool_options(frame.options, frame.end, pool_options, grant, reply);
+	join_paths();
 	return true;
 }
 
 /* An option at `at` of the reply's option area; `at` moves behind it. */
-static __always_inline bool write_echoed(const struct xdp_md *ctx,
-					 const struct request_notes *notes, __u8 code,
+static __always_inline bool write_echoed(const struct xdp_md *ctx, struct request_notes *notes,
 					 const struct echoed *option, __u32 *at)
 {
-	__u32 len = READ_ONCE(option->len) & DHCP_OPTION_VALUE_MAX;
+	__u32 len = READ_ONCE(option->len);
 	struct dhcp_frame frame;
 	__u64 last;
 	__u32 i;
@@ -219,17 +237,12 @@ static __always_inline bool write_echoed(const struct xdp_md *ctx,
 		return true;
 	frame = frame_of(ctx, notes);
 	to = frame.options + (*at & 2047);
-	if ((const void *)(to + 2) > frame.end)
-		return false;
-	to[0] = code;
-	to[1] = len;
-	to += 2;
-	for (i = 0; i + 8 <= len; i += 8, to += 8) {
+	for (i = 0; i + 8 <= len && i < DHCP_OPTION_MAX - 7; i += 8, to += 8) {
 		if ((const void *)(to + 8) > frame.end)
 			return false;
-		*(__u64 *)to = *(const __u64 *)(option->value + i);
+		*(__u64 *)to = *(const __u64 *)(option->octets + i);
 	}
-	last = *(const __u64 *)(option->value + (len & 248));
+	last = *(const __u64 *)(option->octets + i);
 	if (len & 4) {
 		if ((const void *)(to + 4) > frame.end)
 			return false;
@@ -249,62 +262,39 @@ static __always_inline bool write_echoed(const struct xdp_md *ctx,
 			return false;
 		*to = last;
 	}
-	*at += 2 + (READ_ONCE(option->len) & DHCP_OPTION_VALUE_MAX);
+	notes->sum += sum_at(option->sum, *at);
+	join_paths();
+	*at += READ_ONCE(option->len) & 511;
 	return true;
 }
 
 /* Second stage: option 61 as received (RFC 6842), 82 as the last one (RFC 3046 2.2), END. */
-static __always_inline bool write_last_options(const struct xdp_md *ctx,
-					       const struct request_notes *notes,
-					       const struct grant *grant)
+static __always_inline bool write_end(const struct xdp_md *ctx, struct request_notes *notes,
+				      const struct grant *grant)
 {
 	__u32 at = grant->options_len;
 	struct dhcp_frame frame;
+	__u16 check;
 	__u8 *last;
 
-	if (!write_echoed(ctx, notes, OPTION_CLIENT_ID, &notes->client_id, &at) ||
-	    !write_echoed(ctx, notes, OPTION_RELAY_AGENT, &notes->relay_agent, &at))
+	if (!write_echoed(ctx, notes, &notes->client_id, &at) ||
+	    !write_echoed(ctx, notes, &notes->relay_agent, &at))
 		return false;
 	frame = frame_of(ctx, notes);
 	last = frame.options + (at & 2047);
-	if ((const void *)(last + 1) > frame.end)
+	if ((const void *)(last + 1) > frame.end || (const void *)frame.options > frame.end)
 		return false;
 	*last = OPTION_END;
-	return true;
-}
-
-static __always_inline __u64 sum_options(const __u8 *options, const void *end)
-{
-	const __u32 *at = (const __u32 *)(options + OPTIONS_LEN_MIN);
-	__u64 sum = sum_words(options, OPTIONS_LEN_MIN);
-
-	for (__u32 i = OPTIONS_LEN_MIN / 4; i < OPTIONS_LEN_MAX / 4; i++, at++) {
-		if ((const void *)(at + 1) > end)
-			break;
-		sum += *at;
-	}
-	return sum;
-}
-
-/* Third stage. */
-static __always_inline bool write_udp_checksum(const struct xdp_md *ctx,
-					       const struct request_notes *notes)
-{
-	struct dhcp_frame frame = frame_of(ctx, notes);
-
-	if ((const void *)(frame.options + OPTIONS_LEN_MIN) > frame.end)
-		return false;
-	frame.udp->check = udp_checksum(&frame, sum_options(frame.options, frame.end));
+	check = fold(READ_ONCE(notes->sum) + sum_at(OPTION_END, at));
+	frame.udp->check = check ? check : 0xffff; /* 0 would mean "no checksum" (RFC 768) */
 	return true;
 }
 
 /* Write the whole reply into a frame of its length. */
 static __always_inline bool write_reply(const struct xdp_md *ctx, const __u8 *port_mac,
-					const struct request_notes *notes,
-					const struct grant *grant)
+					struct request_notes *notes, const struct grant *grant)
 {
-	return write_headers(ctx, port_mac, notes, grant) &&
-	       write_last_options(ctx, notes, grant) && write_udp_checksum(ctx, notes);
+	return write_start(ctx, port_mac, notes, grant) && write_end(ctx, notes, grant);
 }
 
 #endif

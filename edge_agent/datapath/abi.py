@@ -25,7 +25,7 @@ from edge_agent.dhcp.tables import (
 from lease_core.domain.mixing import MASK_64, mix64
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C534106
+MAGIC: Final = 0x4C534107
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
@@ -36,6 +36,14 @@ ON_REQUEST_MAX: Final = 32
 NOTICES_SIZE: Final = 65_536
 SHARED_RATE: Final = 5_000
 SHARED_BURST: Final = 10_000
+
+CHECK_FACTORS: Final = (
+    0x9E3779B97F4A7C15,
+    0xBF58476D1CE4E5B9,
+    0x94D049BB133111EB,
+    0xD6E8FEB86659FD93,
+)
+"""Of holder, address, place and event in a check word."""
 
 _SECOND_NS: Final = 10**9
 _CLIENTS, _RELAYS, _ACCESS_NODE = range(3)
@@ -133,10 +141,14 @@ def _check_word(key: SubscriberKey, assignment: Assignment, mac_octets: bytes) -
     line = assignment.line
     ip_be = int.from_bytes(assignment.ip.to_bytes(4, "big"), "little")
     mac = int.from_bytes(mac_octets, "little")
-    mixed = mix64(key ^ mac << 16) ^ (ip_be | assignment.pool_id << 32)
-    mixed = mix64(mixed) ^ (assignment.slot | line.ifindex << 32)
-    mixed = mix64(mixed) ^ (line.s_vlan | line.c_vlan << 16 | assignment.seq << 32 & MASK_64)
-    return mix64(mixed) & 0xFFFFFFFF
+    words = (
+        key ^ mac << 16,
+        ip_be | assignment.pool_id << 32,
+        assignment.slot | line.ifindex << 32,
+        line.s_vlan | line.c_vlan << 16 | assignment.seq << 32,
+    )
+    products = (word * factor for word, factor in zip(words, CHECK_FACTORS, strict=True))
+    return mix64(sum(products) & MASK_64) & 0xFFFFFFFF
 
 
 def pack_assignment(key: SubscriberKey, assignment: Assignment) -> bytes:

@@ -101,7 +101,10 @@ def _check_words(keys: Words, rows: Rows) -> NDArray[np.uint32]:
     half, quarter = np.uint64(32), np.uint64(16)
     wide = {name: rows[name].astype(np.uint64) for name in (*PLACE, "slot")}
     ip_be = rows["ip_be"].astype(np.uint32).byteswap()
-    mixed = mix64_all(keys ^ _macs_le(rows) << quarter) ^ (ip_be | wide["pool_id"] << half)
-    mixed = mix64_all(mixed) ^ (wide["slot"] | wide["ifindex"] << half)
     vlans = wide["s_vlan"] | wide["c_vlan"] << quarter
-    return mix64_all(mix64_all(mixed) ^ (vlans | rows["seq"] << half)).astype(np.uint32)
+    holder, address, place, event = map(np.uint64, abi.CHECK_FACTORS)
+    total = (keys ^ _macs_le(rows) << quarter) * holder
+    total += (ip_be | wide["pool_id"] << half) * address
+    total += (wide["slot"] | wide["ifindex"] << half) * place
+    total += (vlans | rows["seq"] << half) * event
+    return mix64_all(total).astype(np.uint32)
