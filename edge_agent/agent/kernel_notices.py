@@ -49,7 +49,7 @@ class KernelNotices:
         write = self._audit.info if is_usual else self._audit.warning
         fields = {
             "stage": "kernel",
-            "verdict": notice.verdict.value,
+            "verdict": notice.verdict,
             "mac": mac_text(notice.mac),
             "line": self._lines.text(notice.line),
             "ago_ms": max(0, now.boot_ns - notice.at_boot_ns) // 1_000_000,

@@ -1,6 +1,7 @@
 """The records of `bpf/maps.h` as octets: the one place where the agent knows their layout.
 
-A test compares every name, offset and size here with the BTF of the compiled object.
+A test compares every name, offset and size here with the BTF of the compiled object. Counters
+are not here: `pins.counter_names` reads them from there.
 Numbers are little-endian, addresses and MACs in network byte order.
 """
 
@@ -8,7 +9,6 @@ from dataclasses import replace
 from typing import Final
 
 from edge_agent.datapath.record import Record
-from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.tables import (
     NO_LIMIT,
     NO_MAC,
@@ -47,9 +47,6 @@ CHECK_FACTORS: Final = (
 
 _SECOND_NS: Final = 10**9
 _CLIENTS, _RELAYS, _ACCESS_NODE = range(3)
-
-COUNTERS: Final = tuple(counter.value for counter in Counter)
-"""Names of the counters in the order of `DHCP_COUNTERS`."""
 
 
 POOL_ASSIGNMENT: Final = Record(
@@ -122,7 +119,6 @@ NOTICE: Final = Record(
     c_vlan="H",
     ip_be="4s",
 )
-DHCP_STATS: Final = Record("dhcp_stats", **dict.fromkeys(COUNTERS, "Q"))
 
 
 def check_word(key: SubscriberKey, assignment: Assignment) -> int:

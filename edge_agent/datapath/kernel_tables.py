@@ -55,8 +55,8 @@ class KernelTables:
         self._written_ports: dict[int, Port] = {}
         self._written_state: SiteState | None = None
         self._written_pools: dict[int, PoolOptions] = {}
-        self._counters = Counters(maps["stats_map"], abi.COUNTERS)
-        self.notices = Ring(maps["notices"], read_only=read_only)
+        self._counters = Counters(maps["stats_map"], pins.counter_names())
+        self.notices = Ring(maps["notices"], pins.counter_names(), read_only=read_only)
         octets = self.max_subscribers * abi.PROMISE.size
         self._promises = Words(maps["promises"], octets, read_only=read_only)
         self._state = Words(maps["site_state"], abi.SITE_STATE.size, read_only=read_only)

@@ -106,6 +106,11 @@ def library() -> Any:
         ("bpf_prog_get_fd_by_id", integer, ctypes.c_uint32),
         ("bpf_prog_test_run_opts", integer, integer, pointer),
         ("bpf_xdp_query", integer, integer, integer, pointer),
+        ("btf__parse", pointer, text, pointer),
+        ("btf__free", None, pointer),
+        ("btf__find_by_name_kind", ctypes.c_int32, pointer, text, ctypes.c_uint32),
+        ("btf__type_by_id", pointer, pointer, ctypes.c_uint32),
+        ("btf__name_by_offset", text, pointer, ctypes.c_uint32),
     ):
         function = getattr(lib, name)
         function.restype, function.argtypes = result, arguments

@@ -9,13 +9,13 @@ its length with two flags. All records are of one size, so the two numbers count
 """
 
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from edge_agent.datapath import abi
 from edge_agent.datapath.mapped import Words
-from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.tables import Line
 from lease_core.domain.values import Ipv4, Mac, mac_from_bytes
 
@@ -23,7 +23,6 @@ _HEADER: Final = 8
 _STEP: Final = _HEADER + abi.NOTICE.size
 _BUSY: Final = 1 << 31
 """The record is being written."""
-_COUNTERS: Final = tuple(Counter)
 
 
 class NoticeKind(IntEnum):
@@ -40,7 +39,8 @@ class Notice:
 
     at_boot_ns: int
     kind: NoticeKind
-    verdict: Counter
+    verdict: str
+    """The name of its counter."""
     line: Line
     """Interface and VLANs; a circuit is not told."""
     mac: Mac
@@ -55,8 +55,9 @@ class Notice:
 class Ring:
     """The ring of one site, mapped; `read_only` maps nothing for writing."""
 
-    def __init__(self, fd: int, *, read_only: bool = False) -> None:
-        """`fd` stays the caller's."""
+    def __init__(self, fd: int, counters: Sequence[str], *, read_only: bool = False) -> None:
+        """`fd` stays the caller's; `counters` are the program's, by which it numbers verdicts."""
+        self._counters = counters
         page = mmap.PAGESIZE
         self._consumed = Words(fd, page, read_only=read_only)
         produced_and_data = page + 2 * abi.NOTICES_SIZE
@@ -86,7 +87,7 @@ class Ring:
         at = self.consumed
         taken = self._read(at, limit)
         self._consumed[0] = at + _STEP * len(taken)
-        return [_notice(octets) for octets in taken]
+        return [self._notice(octets) for octets in taken]
 
     def look(self, at: int) -> tuple[list[Notice], int]:
         """What was written from `at` on, and where to go on, for whoever takes nothing.
@@ -96,7 +97,7 @@ class Ring:
         found = self._read(at, abi.NOTICES_SIZE // _STEP)
         if self.produced - at > abi.NOTICES_SIZE:
             return [], self.produced
-        return [_notice(octets) for octets in found], at + _STEP * len(found)
+        return [self._notice(octets) for octets in found], at + _STEP * len(found)
 
     def _read(self, at: int, limit: int) -> list[bytes]:
         """Records from `at` on, up to one that is still being written."""
@@ -107,24 +108,23 @@ class Ring:
             at += _STEP
         return found
 
+    def _notice(self, octets: bytes) -> Notice:
+        at_boot_ns, seq, kind, verdict, ifindex, mac, s_vlan, sender, c_vlan, ip_be = (
+            abi.NOTICE.layout.unpack(octets)
+        )
+        return Notice(
+            at_boot_ns,
+            NoticeKind(kind),
+            self._counters[verdict],
+            Line(ifindex, s_vlan, c_vlan),
+            mac_from_bytes(mac),
+            mac_from_bytes(sender),
+            Ipv4(int.from_bytes(ip_be)),
+            seq,
+        )
+
     def close(self) -> None:
         for view in (self._produced, self._headers, self._data, self._octets):
             view.release()
         self._map.close()
         self._consumed.close()
-
-
-def _notice(octets: bytes) -> Notice:
-    at_boot_ns, seq, kind, verdict, ifindex, mac, s_vlan, sender, c_vlan, ip_be = (
-        abi.NOTICE.layout.unpack(octets)
-    )
-    return Notice(
-        at_boot_ns,
-        NoticeKind(kind),
-        _COUNTERS[verdict],
-        Line(ifindex, s_vlan, c_vlan),
-        mac_from_bytes(mac),
-        mac_from_bytes(sender),
-        Ipv4(int.from_bytes(ip_be)),
-        seq,
-    )

@@ -11,10 +11,11 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from edge_agent.datapath import abi, libbpf
+from edge_agent.datapath import abi, btf, libbpf
 from edge_agent.datapath.attach import PROGRAM
 from edge_agent.datapath.errors import AbiMismatchError, FastPathError, LoadError
 from edge_agent.datapath.mapped import Words
@@ -52,7 +53,7 @@ def shapes(subscribers: int, circuits: int = 1) -> dict[str, Shape]:
         "subscriber_pools": Shape(_HASH, 8, abi.POOL_ASSIGNMENT.size, subscribers),
         "circuits": Shape(_ARRAY, 4, abi.CIRCUIT.size, circuits),
         "ip_pools": Shape(_HASH, 4, abi.IP_POOL.size, abi.MAX_POOLS),
-        "stats_map": Shape(_PERCPU_ARRAY, 4, abi.DHCP_STATS.size, 1),
+        "stats_map": Shape(_PERCPU_ARRAY, 4, 8 * len(counter_names()), 1),
         "promises": Shape(_ARRAY, 4, abi.PROMISE.size, subscribers, _MMAPABLE),
         "access_ports": Shape(_ARRAY, 4, abi.ACCESS_PORT.size, abi.MAX_PORTS),
         "notices": Shape(_RINGBUF, 0, 0, abi.NOTICES_SIZE),
@@ -71,6 +72,16 @@ def object_file() -> Path:
         if path.is_file():
             return path
     raise LoadError(f"no {_OBJECT}; build it with: make -C bpf")
+
+
+@cache
+def counter_names() -> tuple[str, ...]:
+    """What the compiled program counts, in the order of `stats_map`.
+
+    Raises:
+        LoadError: it was not built.
+    """
+    return btf.field_names(object_file(), "dhcp_stats")
 
 
 def prepare(directory: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from edge_agent.datapath import abi, dry_run, libbpf, pins
+from edge_agent.datapath import dry_run, libbpf, pins
 from edge_agent.datapath.attach import PROGRAM
 from edge_agent.datapath.maps import Counters
 
@@ -43,7 +43,7 @@ class Trial:
             {"subscriber_pools": subscribers, "promises": subscribers, "circuits": circuits},
             "stats_map",
         )
-        self._counters = Counters(self._stats, abi.COUNTERS)
+        self._counters = Counters(self._stats, pins.counter_names())
         self.tag = libbpf.program_info(self._program).tag
 
     def __enter__(self) -> Self:

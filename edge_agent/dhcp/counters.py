@@ -1,4 +1,4 @@
-"""What became of a packet, by the names and in the order of `DHCP_COUNTERS` in `bpf/maps.h`."""
+"""What became of a packet, by the names of `DHCP_COUNTERS` in `bpf/maps.h`."""
 
 from enum import StrEnum, auto
 

@@ -10,10 +10,10 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import replace
 
+from edge_agent.datapath import pins
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp import counters
 from edge_agent.dhcp.fastpath import MIN_GRANT_S, Verdict, judge
 from edge_agent.dhcp.options import FIXED_LEN
 from edge_agent.dhcp.tables import KeyMode, holder, key_of
@@ -44,7 +44,6 @@ FRESH = 10
 KEPT_FRAMES = 400
 SCAPY_EVERY = 50
 ETHERNET_LEN = 14
-COUNTERS = tuple(counters.Counter)
 
 
 class Disagreement(AssertionError):
@@ -193,9 +192,9 @@ class Round:
         counts = self._runner.counters()
         name = verdict.counter
         if name:
-            self._counts[COUNTERS.index(name)] += 1
+            self._counts[pins.counter_names().index(name)] += 1
         if counts != self._counts:
-            moved = [COUNTERS[i] for i, n in enumerate(counts) if n != self._counts[i]]
+            moved = [pins.counter_names()[i] for i, n in enumerate(counts) if n != self._counts[i]]
             raise AssertionError(f"twin {verdict.counter}, counters that differ: {moved}")
         self.seen[name or "not DHCP"] += 1
 

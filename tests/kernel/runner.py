@@ -4,7 +4,7 @@ import ctypes
 import os
 from typing import Final
 
-from edge_agent.datapath import abi, dry_run, libbpf
+from edge_agent.datapath import dry_run, libbpf, pins
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.xdp import XdpDatapath
 from tests.kernel.lab import IFINDEX
@@ -41,7 +41,7 @@ class Runner:
         self._lookup = lib.bpf_map_lookup_elem
         self._lookup.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
         self._stats = datapath._maps["stats_map"]
-        self._words = abi.DHCP_STATS.size // 8
+        self._words = len(pins.counter_names())
         self._per_cpu = (ctypes.c_uint64 * (self._words * _processors()))()
         self._key = ctypes.c_uint32(0)
         self._key_at, self._per_cpu_at = ctypes.byref(self._key), ctypes.byref(self._per_cpu)

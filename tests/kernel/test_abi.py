@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from edge_agent.datapath import abi
+from edge_agent.datapath.btf import field_names
+from edge_agent.datapath.errors import LoadError
 from edge_agent.datapath.notices import NoticeKind
-from edge_agent.datapath.pins import object_file
+from edge_agent.datapath.pins import counter_names, object_file
 from edge_agent.datapath.record import Record
 from edge_agent.dhcp import fastpath, options
 from edge_agent.dhcp.tables import CIRCUIT_TAG, LINE_TAG, KeyMode, Limit, Line, Port, key_of
@@ -28,7 +30,6 @@ RECORDS = [
     abi.ACCESS_PORT,
     abi.SITE_STATE,
     abi.NOTICE,
-    abi.DHCP_STATS,
 ]
 MAPS_H = Path(__file__).parents[2] / "bpf" / "maps.h"
 
@@ -53,14 +54,28 @@ def test_layout(btf: dict[str, Any], record: Record) -> None:
     assert record.size == compiled["size"]
 
 
-def test_enums(btf: dict[str, Any]) -> None:
-    """What a notice names by a number has that number on both sides."""
-    for name, ours in (
-        ("notice_kind", {f"NOTICE_{kind.name}": kind.value for kind in NoticeKind}),
-        ("counter", {name: at for at, name in enumerate((*abi.COUNTERS, "COUNTER_MAX"))}),
-    ):
-        compiled = {each["name"]: each["val"] for each in btf[f"dhcp_{name}"]["values"]}
-        assert compiled == {f"DHCP_{word}": number for word, number in ours.items()}
+def test_kinds_of_notices(btf: dict[str, Any]) -> None:
+    """A kind of notice has the same number on both sides."""
+    compiled = {each["name"]: each["val"] for each in btf["dhcp_notice_kind"]["values"]}
+    assert compiled == {f"DHCP_NOTICE_{kind.name}": kind.value for kind in NoticeKind}
+
+
+def test_counters_are_read_from_the_object(btf: dict[str, Any]) -> None:
+    """The agent knows the counters, by name and number, that bpftool finds in the program."""
+    members = [member["name"] for member in btf["dhcp_stats"]["members"]]
+    numbers = {each["name"]: each["val"] for each in btf["dhcp_counter"]["values"]}
+
+    assert list(counter_names()) == members
+    assert [numbers[f"DHCP_{name}"] for name in counter_names()] == list(range(len(members)))
+
+
+def test_an_object_without_types_is_refused(tmp_path: Path) -> None:
+    """A file without BTF, or without the structure, is an error that names the file."""
+    empty = tmp_path / "empty.o"
+    empty.write_bytes(b"")
+    for path in (empty, object_file()):
+        with pytest.raises(LoadError, match=path.name):
+            field_names(path, "no_such_structure")
 
 
 def test_constants_are_those_of_the_header() -> None:

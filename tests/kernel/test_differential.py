@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.comparison import COUNTERS, ROUND
+from edge_agent.datapath import pins
+from tests.kernel.comparison import ROUND
 from tests.kernel.mutators import MAX_LEN
 
 PACKETS = 10_000_000 if os.environ.get("LEASE_FULL") == "1" else 1_000_000
@@ -56,7 +57,7 @@ def test_twins(kernel: None) -> None:
     seen = on_all_processors(seed)
     rate = PACKETS / (time.monotonic() - started)
     print(f"{PACKETS} packets of 0 to {MAX_LEN} octets, {rate:.0f}/s: {dict(seen.most_common())}")
-    verdicts = [name for name in COUNTERS if not name.startswith("drop")]
+    verdicts = [name for name in pins.counter_names() if not name.startswith("drop")]
     assert {name: seen[name] for name in verdicts if seen[name] < AT_LEAST} == {}
     assert sum(seen[name] for name in ("offer", "ack", "inform_ack", "nak")) > ANSWERED
     assert seen["due"] > ANSWERED // 2
