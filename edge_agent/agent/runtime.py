@@ -40,7 +40,8 @@ audit = structlog.get_logger("edge")
 TICK_S = 1.0
 EXPIRY_EVERY_TICKS = 5
 FIRST_HEARTBEATS_S = 1.0
-FRAMES_PER_WAKEUP = 256
+FRAMES_PER_WAKEUP = 64
+"""So few that the allocator has work while the others are read."""
 READ_TRIES = 5
 READ_WITHIN_NS = 1_000_000
 TOLD_AT_ONCE = 1000
