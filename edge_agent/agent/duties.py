@@ -12,6 +12,7 @@ import numpy as np
 from edge_agent.agent.answering import Now, SendCommand
 from edge_agent.datapath.columns import Rows, Slots, discriminators
 from edge_agent.dhcp.tables import Line, SubscriberKey, holder, key_mac
+from edge_agent.sync.clock_watch import SLEW_DIVISOR
 from edge_agent.sync.projection import Projection
 from edge_agent.sync.recount import Recount
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, Removal
@@ -65,6 +66,7 @@ class Duties:
         if not self._has_horizon(now):
             return
         incarnation = self._datapath.state().life
+        unslewed_ns = self._projection.unslewed_ns(now.boot_ns)
         for removal in removals:
             if self._projection.removals.of(removal.ip) != removal:
                 continue
@@ -72,7 +74,7 @@ class Duties:
                 req=f"ack-{removal.ref}",
                 ip=removal.ip,
                 ref=removal.ref,
-                remaining_s=self._projection.remaining_s(removal, now.boot_ns),
+                remaining_s=self._projection.remaining_s(removal, unslewed_ns),
                 incarnation=incarnation,
             )
             if self._send_command(command):
@@ -114,14 +116,16 @@ class Duties:
         return over[:REPORTS_AT_ONCE]
 
     def _ends(self, slots: Slots, lease_times_s: Words) -> Words:
-        """When the last promise of each slot ends.
+        """When the last promise of each slot ends, also on a clock that was slewed ahead (I7).
 
         Promises of a former life of the tables are not known: for a whole lease time after the
         start, a binding without a promise is taken to have one.
         """
         ends = self._datapath.promises(slots)
-        unknown = np.uint64(self._started.boot_ns) + lease_times_s * np.uint64(SECOND_NS)
-        return np.where(ends, ends, unknown)
+        lease_times_ns = lease_times_s * np.uint64(SECOND_NS)
+        unknown = np.uint64(self._started.boot_ns) + lease_times_ns
+        slewed: Words = lease_times_ns // np.uint64(SLEW_DIVISOR)
+        return np.where(ends, ends, unknown) + slewed
 
     def _report_unserved(self, now: Now) -> None:
         unserved = self._projection.removals.unserved()

@@ -5,7 +5,7 @@ by a twelfth; anything beyond is a clock that was stepped, stopped or replaced u
 """
 
 SLEW_DIVISOR = 11
-"""What CLOCK_BOOTTIME shows is at most one eleventh short: chrony slows it down by 1/12 (8.3 %)."""
+"""CLOCK_BOOTTIME shows at most an eleventh more or less: chrony slews it by 1/12 (8.3 %)."""
 TOLERANCE_NS = 100_000_000
 """Two clocks are not read in the same instant."""
 PAUSED_NS = 5_000_000_000

@@ -26,7 +26,8 @@ def unknown_to(
     """Reports of every such promise that the ledger does not know; ended bindings first.
 
     What stands on a line that has no name here any more is told as removed, so that it ends.
-    `now_boot_ns` 0 = the clock says nothing of promises: all of them are taken to stand.
+    `now_boot_ns` is for a clock that nobody slewed ahead; 0 = it says nothing of promises: all of
+    them are taken to stand.
     """
     incarnation = datapath.state().life
     reports = []

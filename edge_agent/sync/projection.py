@@ -27,6 +27,7 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.census import Census, found_under
+from edge_agent.sync.clock_watch import SLEW_DIVISOR
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.newcomers import KnownMacs, are_strangers, put_strangers
 from edge_agent.sync.pools import Pools
@@ -374,6 +375,10 @@ class Projection:
     def longest_lease_s(self) -> int:
         """L of the pool that has the longest."""
         return max((pool.lease_time_s for pool in self.pools), default=0)
+
+    def unslewed_ns(self, now_boot_ns: int) -> int:
+        """What CLOCK_BOOTTIME may show had nobody slewed it ahead since a lease was told (I7)."""
+        return now_boot_ns - self.longest_lease_s * SECOND_NS // SLEW_DIVISOR
 
     def remaining_s(self, removal: Removal, now_boot_ns: int) -> int:
         """What the holder of a removed binding is still promised, seconds rounded up.

@@ -10,6 +10,7 @@ RECONCILING = ("tests/unit/sync/test_reconcile.py", "-k", "not everything_wrong"
 TELLING = ("tests/unit/sync/test_inventory.py",)
 WATCHING = ("tests/unit/agent/test_clocks.py",)
 AGENT = ("tests/unit/agent/test_story.py",)
+OWING = ("tests/unit/agent/test_duties.py",)
 TURNS = ("tests/unit/agent/test_turns.py",)
 
 MUTANTS = (
@@ -179,5 +180,10 @@ MUTANTS = (
     *broken("edge_agent/agent/duties.py", TURNS,
         ("duties-expiry-without-promise", "I1",
          "return np.where(ends, ends, unknown)", "return ends"),
+    ),
+    *broken("edge_agent/agent/duties.py", OWING,
+        ("duties-expiry-by-a-slewed-clock", "I7", "unknown) + slewed", "unknown)"),
+        ("duties-ack-by-a-slewed-clock", "I7",
+         "remaining_s(removal, unslewed_ns)", "remaining_s(removal, now.boot_ns)"),
     ),
 )  # fmt: skip

@@ -124,7 +124,7 @@ class SiteOracle:
             return
         if (last.key[1], key[0][:2]) == (key[1], "if"):
             return  # the holder's own, adopted on a line that has no name any more
-        guard_s = TIMING.reuse_guard_s / MAX_RATE - RHO * LEASE_S - MAX_SLEW * LEASE_S
+        guard_s = TIMING.reuse_guard_s / MAX_RATE - RHO * LEASE_S
         if now_s < last.end_s + guard_s:
             raise Violation(
                 f"I7: {ip_text(ip)} goes to {mac_text(key[1])} on {key[0]} at "

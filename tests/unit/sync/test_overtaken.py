@@ -64,10 +64,10 @@ class Town:
         await commit(self.log, batch)
 
     async def cut(self) -> None:
-        """A snapshot at the end, and nothing before it."""
+        """A snapshot at the end, and nothing before its event."""
         ledger, end = await replay(self.log)
         await write_snapshot(self.log, ledger, end)
-        self.server.site("ams01").events.drop(end.seq)
+        self.server.site("ams01").events.drop(end.seq - 1)
 
     def _apply(self, records: list[Record], end: Position, _: list[Answered]) -> None:
         for record in records:
