@@ -178,6 +178,20 @@ async def is_served(service: Service, clients: Clients, within_s: float) -> None
                 return
 
 
+@asynccontextmanager
+async def at_work(broken: Broken) -> AsyncIterator[tuple[Service, Clients]]:
+    """A leader, an edge and clients, one of whom was served."""
+    url = broken.server.url
+    log = connect(url, SITE)
+    await log.create(GENESIS)
+    await log.close()
+    clients = Clients(url)
+    async with serving(url) as service:
+        await is_served(service, clients, SERVED_WITHIN_S)
+        yield service, clients
+    await clients.close()
+
+
 async def asked(service: Service, req: str) -> bool:
     for _ in range(100):
         if service.edge.has(req):
@@ -213,12 +227,7 @@ async def test_it_is_got_over(
     state: Following,
 ) -> None:
     """Trouble is told by name and not again, costs little, and ends with what it is of."""
-    url = broken.server.url
-    log = connect(url, SITE)
-    await log.create(GENESIS)
-    clients = Clients(url)
-    async with serving(url) as service:
-        await is_served(service, clients, SERVED_WITHIN_S)
+    async with at_work(broken) as (service, clients):
         with capture_logs() as lines:
             async with clients.asking():
                 await asyncio.to_thread(breaks, broken)
@@ -237,22 +246,15 @@ async def test_it_is_got_over(
 
     seqs = [record.seq for record in service.edge.applied]
     assert seqs == list(range(1, len(seqs) + 1))
-    await clients.close()
-    await log.close()
 
 
 async def test_a_server_that_loads_is_waited_for(broken: Broken) -> None:
     """LOADING: it restarts and reads its file for seconds; nobody is told more than once."""
-    url = broken.server.url
-    log = connect(url, SITE)
-    await log.create(GENESIS)
-    clients = Clients(url)
-    with redis.Redis.from_url(url) as client, client.pipeline() as pipe:
+    with redis.Redis.from_url(broken.server.url) as client, client.pipeline() as pipe:
         for number in range(6_000):
             pipe.set(f"filler:{number}", "")
         pipe.execute()
-    async with serving(url) as service:
-        await is_served(service, clients, SERVED_WITHIN_S)
+    async with at_work(broken) as (service, clients):
         broken.server.kill()
         loading = RedisServer(broken.server.folder, "--key-load-delay", "1000")
         loading.port = broken.server.port
@@ -269,18 +271,11 @@ async def test_a_server_that_loads_is_waited_for(broken: Broken) -> None:
 
     assert len(told(lines)) <= 3 * QUIET_LINES, told(lines)
     assert service.edge.has(clients.taken[-1]), reasons
-    await clients.close()
-    await log.close()
 
 
 async def test_a_black_hole_is_noticed(broken: Broken) -> None:
     """Without a reset, a reader that waits for a server that went silent notices within 10 s."""
-    url = broken.server.url
-    log = connect(url, SITE)
-    await log.create(GENESIS)
-    clients = Clients(url)
-    async with serving(url) as service:
-        await is_served(service, clients, SERVED_WITHIN_S)
+    async with at_work(broken) as (service, clients):
         broken.server.pause()
         began = time.monotonic()
         while service.edge.follower.state is Following.LIVE:
@@ -288,8 +283,6 @@ async def test_a_black_hole_is_noticed(broken: Broken) -> None:
             await asyncio.sleep(0.02)
         broken.server.resume()
         await is_served(service, clients, SERVED_WITHIN_S)
-    await clients.close()
-    await log.close()
 
 
 async def test_a_reader_waits_no_longer_than_it_blocks(redis_server: RedisServer) -> None:
