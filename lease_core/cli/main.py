@@ -7,7 +7,7 @@ from lease_core.cli.allocator import allocator
 from lease_core.cli.events import events
 from lease_core.cli.history import history, who
 from lease_core.cli.lease import lease
-from lease_core.cli.plan import pool, site
+from lease_core.cli.plan import plan, pool, site
 from lease_core.cli.recovery import recovery
 from lease_core.cli.status import status
 from lease_core.cli.trim import archive, trim
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(status, site, pool, allocator, lease, who, history, events),
+    *(status, plan, site, pool, allocator, lease, who, history, events),
     *(verify_site, archive, trim, recovery, acl),
 )
 

@@ -1,13 +1,15 @@
 """leasectl site and pool: change and show the plan."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TextIO
 
 import click
 
 from lease_core.cli.common import json_option, opened, redis_option, run, show, user
+from lease_core.cli.plan_file import line_of, read_lines
 from lease_core.domain.dhcp_options import show_options
-from lease_core.domain.events import Event, PrefixPlanned, SiteAdded
+from lease_core.domain.events import Event, PlanEvent, PrefixPlanned, SiteAdded
 from lease_core.domain.plan import (
     Plan,
     PlanRefusedError,
@@ -19,7 +21,7 @@ from lease_core.domain.plan import (
 )
 from lease_core.domain.values import ip_text, name
 from lease_core.log.keys import PLAN
-from lease_core.service.planner import change_plan, read_plan
+from lease_core.service.planner import change_plan, import_plan, read_plan
 
 
 async def _change(url: str, make: Callable[[Plan], Event]) -> Event:
@@ -30,6 +32,42 @@ async def _change(url: str, make: Callable[[Plan], Event]) -> Event:
 async def _plan(url: str) -> Plan:
     async with opened(url, PLAN) as log:
         return (await read_plan(log))[0]
+
+
+@click.group()
+def plan() -> None:
+    """The whole plan, to keep it outside of Redis."""
+
+
+@plan.command("export")
+@redis_option
+def plan_export(url: str) -> None:
+    """Print the plan, one event a line; keep it where a lost Redis takes nothing with it."""
+    for event in run(_events(url)):
+        click.echo(line_of(event))
+
+
+async def _events(url: str) -> list[PlanEvent]:
+    async with opened(url, PLAN) as log:
+        return (await read_plan(log))[0].events
+
+
+@plan.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@redis_option
+def plan_import(file: TextIO, url: str) -> None:
+    """Write the plan of FILE, as `leasectl plan export` printed it, where there is none.
+
+    Then restart the allocators, and for each site whose log is gone: leasectl site recreate.
+    """
+    run(_import(url, file))
+    click.echo("plan imported; next: restart the allocators, see: leasectl site list")
+
+
+async def _import(url: str, lines: Iterable[str]) -> None:
+    events = read_lines(lines)
+    async with opened(url, PLAN) as log:
+        await import_plan(log, f"operator:{user()}", events)
 
 
 @click.group()

@@ -20,6 +20,7 @@ from lease_core.domain.dhcp_options import (
 from lease_core.domain.events import (
     Event,
     OptionsPlanned,
+    PlanEvent,
     PoolAdded,
     PrefixPlanned,
     SiteAdded,
@@ -40,6 +41,8 @@ class Plan:
     seq: int = 0
     sites: dict[str, SiteAdded] = field(default_factory=dict)
     prefixes: list[PrefixPlanned] = field(default_factory=list)
+    events: list[PlanEvent] = field(default_factory=list)
+    """All that was applied."""
 
     def evolve(self, seq: int, event: Event) -> None:
         """Apply one event of the plan log.
@@ -58,6 +61,7 @@ class Plan:
                 self._set_options(seq, event)
             case _:
                 raise LedgerError(f"event {seq}: {type(event).__name__} is no event of a plan")
+        self.events.append(event)
         self.seq = seq
 
     def _set_options(self, seq: int, event: OptionsPlanned) -> None:
@@ -159,7 +163,7 @@ def plan_options(
     return OptionsPlanned(site=site, pool=pool, cause=cause, dns=shown_dns, options=shown_options)
 
 
-def options_of(pool: PrefixPlanned | PoolAdded) -> dict[int, bytes]:
+def options_of(pool: PrefixPlanned | PoolAdded | OptionsPlanned) -> dict[int, bytes]:
     """All that an operator set for a pool, code to value.
 
     Raises:

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lease_core.domain.events import Event
-from lease_core.domain.plan import Plan
+from lease_core.domain.plan import Plan, PlanRefusedError
 from lease_core.log.port import (
     Batch,
     Claimed,
@@ -47,6 +47,24 @@ async def change_plan(log: SiteLog, by: str, change: Callable[[Plan], Event]) ->
         PlanRefusedError, InvalidValueError: the plan cannot take the change; nothing was written.
         LogError: the log could not be written; OutcomeUnknownError: look whether it was.
     """
+    [event] = await _write(log, by, lambda plan: [change(plan)])
+    return event
+
+
+async def import_plan(log: SiteLog, by: str, events: Sequence[Event]) -> None:
+    """Write a whole plan where there is none. Raises as `change_plan`."""
+
+    def into_nothing(plan: Plan) -> Sequence[Event]:
+        if plan.seq:
+            raise PlanRefusedError(f"there is a plan of {plan.seq} events; see: leasectl site list")
+        return events
+
+    await _write(log, by, into_nothing)
+
+
+async def _write(
+    log: SiteLog, by: str, change: Callable[[Plan], Sequence[Event]]
+) -> Sequence[Event]:
     owner = f"{by}#{secrets.token_hex(4)}"
     genesis = await log.create(secrets.token_hex(16))
     claimed = await _claim(log, owner, genesis)
@@ -54,10 +72,10 @@ async def change_plan(log: SiteLog, by: str, change: Callable[[Plan], Event]) ->
         plan, head = await read_plan(log)
         if head is None:
             raise ForeignLogError("the plan vanished")
-        event = change(plan)
+        events = change(plan)
         batch = build(
             head,
-            [event],
+            events,
             by=by,
             epoch=claimed.epoch,
             commit_ms=max(time.time_ns() // 1_000_000, int(head.last_id.split("-")[0])),
@@ -67,7 +85,7 @@ async def change_plan(log: SiteLog, by: str, change: Callable[[Plan], Event]) ->
     finally:
         with contextlib.suppress(LogError):  # it ends by itself
             await log.claim(owner, 1, genesis)
-    return event
+    return events
 
 
 async def _append(log: SiteLog, batch: Batch) -> None:
