@@ -10,7 +10,9 @@ import pytest
 
 from scripts.lab import Lab, Site
 from tests.faults.checker import check
+from tests.faults.network import Host, add_host
 from tests.faults.scaled import GUARD_S, HORIZON_S, LEASE_S, PATCH
+from tests.faults.service import Service, await_load
 from tests.kernel.builds import build
 from tests.netns.conftest import missing, missing_for_xdp
 
@@ -60,6 +62,20 @@ def site(lab: Lab) -> Iterator[Site]:
     made = lab.add_site("ams01", "100.64.0.0/22")
     yield made
     assert check(lab, made) > 0, "nothing was promised, so nothing was checked"
+
+
+@pytest.fixture
+def center(lab: Lab) -> Host:
+    """Where the allocator runs, a link away from Redis."""
+    return add_host(lab, "center", 50)
+
+
+@pytest.fixture
+def service(lab: Lab, quick: Site, center: Host) -> Service:
+    """All of it under a settled load."""
+    made = Service(lab, quick, center.namespace)
+    await_load(lab, quick)
+    return made
 
 
 @pytest.fixture

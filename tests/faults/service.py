@@ -10,6 +10,8 @@ from tests.faults.checker import check, events_of
 from tests.faults.history import Event, who_of
 
 CLIENTS = 12
+UNANSWERED = 20
+"""A fault lasts at least until the wire has seen so many messages of a kind."""
 
 
 class Service:
@@ -62,6 +64,25 @@ class Service:
             self.site.router.words(*words), capture_output=True, text=True, check=False
         )
         assert compared.returncode == 0, compared.stdout + compared.stderr
+
+
+def discovers(lab: Lab, site: Site) -> int:
+    return sum(message["type"] == "DISCOVER" for message in lab.tapped(site))
+
+
+def renewals(lab: Lab, site: Site) -> int:
+    """ACKs that the kernel gave or may have: the subscriber had one before."""
+    seen: set[object] = set()
+    count = 0
+    for message in lab.tapped(site):
+        if message["type"] == "ACK":
+            count += who_of(message) in seen
+            seen.add(who_of(message))
+    return count
+
+
+def await_load(lab: Lab, site: Site) -> None:
+    wait_until(lambda: renewals(lab, site) > UNANSWERED, "a settled load")
 
 
 def acked(lab: Lab, site: Site) -> set[object]:

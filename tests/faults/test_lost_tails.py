@@ -12,12 +12,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from scripts.lab import CORE_IP, REDIS_PORT, Lab, Site, wait_until
+from scripts.lab import Lab, Site, wait_until
 from tests.faults.checker import check, events_of
 from tests.faults.history import Event
-from tests.faults.network import Host, Replica, add_host, cut, mend
-from tests.faults.service import Service
-from tests.faults.test_partitions import UNANSWERED, renewals
+from tests.faults.network import Replica, add_host, cut, mend
+from tests.faults.service import UNANSWERED, Service, renewals
 
 pytestmark = pytest.mark.net
 
@@ -25,19 +24,6 @@ ROUNDS = 10 if os.environ.get("LEASE_FULL") else 1
 LOST = 8
 """Events, at least, that only the lost end of the log had."""
 NOTICED = {"regressed", "foreign", "stale"}
-PLAN = ("head", "events")
-
-
-@pytest.fixture
-def center(lab: Lab) -> Host:
-    return add_host(lab, "center", 50)
-
-
-@pytest.fixture
-def service(lab: Lab, quick: Site, center: Host) -> Service:
-    made = Service(lab, quick, center.namespace)
-    wait_until(lambda: renewals(lab, quick) > UNANSWERED, "a settled load")
-    return made
 
 
 def notices(service: Service) -> int:
@@ -134,21 +120,17 @@ def test_the_append_only_file_is_cut(
 
 
 def test_all_is_gone_and_the_log_is_made_anew(lab: Lab, service: Service) -> None:
-    """I1, I9, I13: after FLUSHALL the plan is restored and the site's log is made anew, as
-    docs/operating.md says: known clients keep their addresses, newcomers are served again."""
+    """I1, I9, I13: after FLUSHALL the plan is imported from its file and the site's log is made
+    anew, as docs/operating.md says: known clients keep their addresses, newcomers are served."""
+    plan = lab.directory / "plan.jsonl"
+    plan.write_text(lab.leasectl("plan", "export"))
     whole = service.quiet()
-    plan = {name: lab.directory / f"plan-{name}.dump" for name in PLAN}
-    for name, file in plan.items():
-        redis_shell(lab, f"--raw DUMP 'lease:{{plan}}:{name}' | head -c -1 > {file}")
     lab.redis_cli("FLUSHALL")
     service.go_on()
     wait_until(lambda: notices(service) > 0, "the edge to find out", 30)
-    for name, file in plan.items():
-        redis_shell(lab, f"-x RESTORE 'lease:{{plan}}:{name}' 0 < {file}")
+    lab.leasectl("plan", "import", plan)
+    lab.stop(service.allocator, signal.SIGTERM)
+    service.allocator = service.start_allocator()
     lab.leasectl("site", "recreate", service.site.name, "--yes")
     assert_recovers(service, [whole])
-
-
-def redis_shell(lab: Lab, words: str) -> None:
-    """What has to go through a pipe, octet for octet."""
-    lab.core.run("sh", "-c", f"redis-cli -h {CORE_IP} -p {REDIS_PORT} {words}")
+    assert any(event["type"] == "LeaseAdopted" for event in events_of(lab, service.site))

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.lab import Lab, Site, wait_until
-from tests.faults.network import Host, add_host, cut, leg_of, mend
-from tests.faults.service import Service
-from tests.faults.test_partitions import UNANSWERED, renewals
+from scripts.lab import Lab, wait_until
+from tests.faults.network import cut, leg_of, mend
+from tests.faults.service import Service, renewals
 
 pytestmark = pytest.mark.net
 
@@ -42,18 +41,6 @@ def spent(lab: Lab, name: str, process: subprocess.Popen[bytes]) -> Spent:
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     lines = [line for line in lab.log_of(name) if line["event"] != ANSWERS]
     return Spent(lines, (int(fields[11]) + int(fields[12])) / TICKS_PER_S)
-
-
-@pytest.fixture
-def center(lab: Lab) -> Host:
-    return add_host(lab, "center", 50)
-
-
-@pytest.fixture
-def service(lab: Lab, quick: Site, center: Host) -> Service:
-    made = Service(lab, quick, center.namespace)
-    wait_until(lambda: renewals(lab, quick) > UNANSWERED, "a settled load")
-    return made
 
 
 def flush(service: Service) -> None:

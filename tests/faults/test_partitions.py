@@ -11,52 +11,21 @@ import time
 
 import pytest
 
-from scripts.lab import Lab, Site, wait_until
+from scripts.lab import Lab, wait_until
 from tests.faults.checker import events_of
-from tests.faults.history import who_of
-from tests.faults.network import Host, add_host, cut, leg_of, mend
+from tests.faults.network import Host, cut, leg_of, mend
 from tests.faults.reuse import changed_hands
-from tests.faults.service import Service
+from tests.faults.service import UNANSWERED, Service, discovers, renewals
 
 pytestmark = pytest.mark.net
 
 PARTITIONS = 40 if os.environ.get("LEASE_FULL") else 4
-UNANSWERED = 20
-"""A cut lasts at least until the wire has seen so many DISCOVERs in vain."""
-
-
-def discovers(lab: Lab, site: Site) -> int:
-    return sum(message["type"] == "DISCOVER" for message in lab.tapped(site))
-
-
-def renewals(lab: Lab, site: Site) -> int:
-    """ACKs that the kernel gave or may have: the subscriber had one before."""
-    seen: set[object] = set()
-    count = 0
-    for message in lab.tapped(site):
-        if message["type"] == "ACK":
-            count += who_of(message) in seen
-            seen.add(who_of(message))
-    return count
 
 
 def await_unserved(service: Service) -> None:
     """Until the fault bites."""
     enough = discovers(service.lab, service.site) + UNANSWERED
     wait_until(lambda: discovers(service.lab, service.site) > enough, "newcomers in vain")
-
-
-@pytest.fixture
-def center(lab: Lab) -> Host:
-    """Where the allocator runs, a link away from Redis."""
-    return add_host(lab, "center", 50)
-
-
-@pytest.fixture
-def service(lab: Lab, quick: Site, center: Host) -> Service:
-    made = Service(lab, quick, center.namespace)
-    wait_until(lambda: renewals(lab, quick) > UNANSWERED, "a settled load")
-    return made
 
 
 @pytest.mark.timeout(120 + 60 * PARTITIONS)

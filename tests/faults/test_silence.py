@@ -8,8 +8,7 @@ from scripts.lab import Lab, Site, wait_until
 from tests.faults.checker import events_of
 from tests.faults.conftest import POOL
 from tests.faults.history import ENDS, GIVEN
-from tests.faults.service import Service
-from tests.faults.test_partitions import UNANSWERED, renewals
+from tests.faults.service import Service, await_load
 
 pytestmark = pytest.mark.net
 
@@ -36,7 +35,7 @@ def test_addresses_of_a_dead_agent_come_back(scaled_lab: Lab) -> None:
         "ams01", POOL, lease_s=LEASE_S, horizon_s=HORIZON_S, reuse_guard_s=GUARD_S, heartbeat_s=1
     )
     service = Service(lab, site)
-    wait_until(lambda: renewals(lab, site) > UNANSWERED, "a settled load")
+    await_load(lab, site)
     lab.stop(service.edge, signal.SIGKILL)
     for ip in bound(lab, site)[:REVOKED]:
         lab.leasectl("lease", "revoke", site.name, ip)
