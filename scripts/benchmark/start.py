@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
+from typing import Any
 
 import redis
 
@@ -26,6 +27,7 @@ from lease_core.log.reader import Position
 from lease_core.log.redis_log import connect
 from lease_core.log.replay import replay
 from lease_core.log.snapshot import write_snapshot
+from lease_core.log.wire import encode_event
 from lease_core.log.writer import build, commit
 from scripts.benchmark.bare import (
     FIRST_ADDRESS,
@@ -92,11 +94,12 @@ async def _prepare(url: str, leases: int, tail: int) -> None:
     genesis = await log.create(secrets.token_hex(16))
     end = Position(genesis, ledger.seq, H, time.time_ns() // 1_000_000, 1)
     await write_snapshot(log, ledger, end)
+    last: Any = encode_event(assigned(leases - tail - 1), epoch=1, by="allocator", h=H)
     stored = {"epoch": 1, "seq": end.seq, "hash": H, "last_id": end.entry_id}
     with redis.Redis.from_url(url) as client:
         client.hset(Keys(SITE).head, mapping=stored)
-        client.xadd(Keys(SITE).events, {"cut": "off"}, id=end.entry_id)
-        client.xdel(Keys(SITE).events, end.entry_id)
+        client.xadd(Keys(SITE).events, last, id=end.entry_id)  # the snapshot's own event stays
+    await log.claim("bench", 60_000, genesis)
     await _append(log, leases - tail, leases)
     await log.close()
 
