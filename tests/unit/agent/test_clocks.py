@@ -195,17 +195,18 @@ class TestPause:
         assert far.stood_still_ns(2, 21 * HOUR, 120 * SECOND, 121 * SECOND) > 0
 
     def test_every_long_pause_is_told_and_nothing_else(self) -> None:
-        """I6: whatever the rates within rho and the delays, a pause of 2 s more than one way there
-        and back shows in the next answer; delays alone never do."""
+        """I6: whatever the rates within rho and the delays, a pause that is 2.5 s longer than the
+        way there and back, and the way there before, shows in the answer; delays never do."""
         seed = random.randrange(2**32)
         print(f"seed {seed}")
         chance = random.Random(seed)
         for _ in range(300):
             far, rate, ours_s, far_s = FarClock(), 1 + chance.uniform(-1, 1) * RATE_ERROR, 0.0, 0.0
+            before_s = 0.0
             for beat in range(20):
                 there_s, back_s = chance.expovariate(1), chance.expovariate(1)
                 is_last = beat == 19
-                paused_s = there_s + back_s + 3 if is_last else 0.0
+                paused_s = before_s + there_s + back_s + 2.5 if is_last else 0.0
                 is_under_way = chance.random() < 0.5
                 far_s += 0 if is_under_way else paused_s
                 sent_s = ours_s
@@ -216,6 +217,7 @@ class TestPause:
                 wait_s = chance.uniform(1, 60)
                 ours_s += wait_s
                 far_s = read_s + (back_s + wait_s) * rate
+                before_s = there_s
 
 
 class TestTimeNamespace:
