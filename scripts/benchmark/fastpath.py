@@ -19,6 +19,7 @@ from scripts.benchmark.frames import (
     UNKNOWN_FRAME,
     Answered,
     bindings,
+    circuit_binding,
 )
 from scripts.benchmark.harness import IFINDEX, PORT_MAC, Harness, datapath_of, open_site
 from scripts.benchmark.measure import Series, Table, at_most, run_rounds, say
@@ -45,6 +46,7 @@ def measure(rounds: int) -> list[Table]:
         harness = Harness(datapath.directory, TABLE_ENTRIES, stack)
         say(f"writing {SUBSCRIBERS:,} subscribers")
         datapath.put_rows(*packed(bindings()))
+        datapath.put(*circuit_binding())
         open_site(datapath)
         counted = datapath.counters()
         raw = run_rounds(cases(harness, datapath), rounds)
@@ -52,18 +54,18 @@ def measure(rounds: int) -> list[Table]:
     return [_table(raw)]
 
 
-def cases(harness: Harness, datapath: XdpDatapath, repeat: int = REPEAT) -> dict[str, Case]:
+def cases(harness: Harness, datapath: XdpDatapath) -> dict[str, Case]:
     """Every figure that is taken; what restoring a frame costs stands beside its case."""
 
     def direct(program: str, octets: bytes, action: int = XDP_PASS) -> Case:
-        return lambda: harness.direct_ns(program, octets, action, repeat)
+        return lambda: harness.direct_ns(program, octets, action, REPEAT)
 
     def restored(case: Answered, program: str, action: int) -> Case:
         def run() -> float:
             datapath.put_port(IFINDEX, PORT_MAC, relays=case.relays, key=case.key)
             clients = SUBSCRIBERS if case.is_random else 0
             return harness.restored_ns(
-                program, case.frame, action, repeat,
+                program, case.frame, action, REPEAT,
                 clients=clients, first_address=case.first_address,
             )  # fmt: skip
 

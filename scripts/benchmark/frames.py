@@ -49,15 +49,19 @@ BARE_RANDOM: Final = "bare hash hit, random key of 1 M"
 
 
 def bindings() -> Iterator[tuple[SubscriberKey, Assignment]]:
-    """One for every client and one for a circuit."""
+    """One for every client."""
     yield from entries(SUBSCRIBERS)
     line = Line(IFINDEX)
     binding = Assignment(address_of(PICKY), POOL_ON_REQUEST, PICKY, line, seq=PICKY + 1)
     yield subscriber_key(mac_of(PICKY)), binding
+
+
+def circuit_binding() -> tuple[SubscriberKey, Assignment]:
+    """HOT has another one by its circuit."""
     line = Line(IFINDEX, giaddr=Ipv4(RELAY), circuit=CIRCUIT[2:])
     slot, mac = PICKY + 1, mac_of(HOT)
     binding = Assignment(address_of(HOT), POOL, slot, line, seq=slot + 1, mac=mac)
-    yield key_of(mac, line, KeyMode.CIRCUIT), binding
+    return key_of(mac, line, KeyMode.CIRCUIT), binding
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ TINY: dict[str, dict[str, Any]] = {
     "log": {"PER_CALL": (1, 4), "CALLS": 2, "READ_EVENTS": 20},
     "allocator": {"SUBSCRIBERS": 512},
     "edge": {"EVENTS": 50, "SUBSCRIBERS": 100, "BATCH": 64},
+    "fastpath": {"REPEAT": 10},
     "coldstart": {"SIZES": (10, 30)},
     "growth": {"LEASES": (10, 20), "NEW": 20, "POOLS": (1, 2), "PER_POOL": 20, "REPEATS": 1},
     "start": {"LEASES": 40, "TAIL": 10},
