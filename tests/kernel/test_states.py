@@ -153,7 +153,7 @@ async def offered(town: Router) -> None:
 async def expired(town: Router) -> None:
     """The client did not renew; the log says so, and the address rests."""
     await bound(town)
-    await town.wait(1900)
+    await town.wait(2200)
     other = Client(
         mac=mac_of(OTHER), options=((53, bytes((REQUEST,))),), ciaddr=ANOTHERS, src_ip=ANOTHERS
     )
