@@ -41,7 +41,7 @@ AGENT_POINTS = [
       for when in ("before", "after")),
     *(f"{when}:{PROJECTION}{name}" for name in ("remove", "_take_out", "entomb")
       for when in ("before", "after")),
-    *(f"{when}:{TABLES}put_rows" for when in ("before", "after")),
+    *(f"{when}:{TABLES}put" for when in ("before", "after")),
     f"before:{PROJECTION}bury",
     f"before:{DUTIES}acknowledge",
     f"after:{DUTIES}acknowledge",
