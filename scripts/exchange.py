@@ -8,6 +8,7 @@ from scripts.lab import Home, Lab
 
 REQUESTS = {"DISCOVER", "REQUEST", "INFORM"}
 SETTLE_S = 0.1
+"""The tap and the agent write their lines after the frame has left."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,11 @@ class Answer:
 
 def watch(lab: Lab, home: Home, client: Callable[[], object]) -> list[Answer]:
     """Run a client and tell what it was answered; an unanswered request is not in the list."""
+    time.sleep(SETTLE_S)
     seen = len(list(lab.tapped(home.site)))
     said = len(_said(lab, home))
     client()
-    time.sleep(SETTLE_S)  # the tap and the agent write their lines after the frame has left
+    time.sleep(SETTLE_S)
     messages = [m for m in list(lab.tapped(home.site))[seen:] if m["mac"] == home.mac]
     lines = _said(lab, home)[said:]
     answers = []
@@ -43,7 +45,7 @@ def watch(lab: Lab, home: Home, client: Callable[[], object]) -> list[Answer]:
             asked[message["xid"]] = message
         elif message["xid"] in asked:
             request = asked.pop(message["xid"])
-            answers.append(_answer(request, message, _by(lines, str(message["type"]))))
+            answers.append(_answer(request, message, _by(lines, message)))
     return answers
 
 
@@ -52,10 +54,10 @@ def _said(lab: Lab, home: Home) -> list[dict[str, object]]:
     return [x for x in lines if x["event"] == "client.answered" and x["mac"] == home.mac]
 
 
-def _by(lines: list[dict[str, object]], reply: str) -> str:
+def _by(lines: list[dict[str, object]], reply: dict[str, object]) -> str:
     """The agent tells of every answer it gave; what it does not know of, the kernel gave."""
     for line in lines:
-        if line["message"] == reply.lower():
+        if (line["message"], line["xid"]) == (str(reply["type"]).lower(), reply["xid"]):
             lines.remove(line)
             return "upstream" if line.get("waited_us") else "agent"
     return "kernel"

@@ -10,6 +10,7 @@ from edge_agent.agent.waiting import WaitingTable
 from edge_agent.datapath.port import Datapath
 from edge_agent.dhcp import fastpath, reply
 from edge_agent.dhcp.classify import claimed_ip
+from edge_agent.dhcp.message import Message
 from edge_agent.dhcp.request import Request
 from edge_agent.dhcp.tables import Line
 from edge_agent.sync.projection import Projection
@@ -118,14 +119,17 @@ class Answering:
         self._send_frame(line.ifindex, frame)
         self.tally[kind] += 1
         if self._quota.allows(kind, now.elapsed_ns):
-            self._tell(request.message.mac, line, kind, cause, more)
+            self._tell(request.message, line, kind, cause, more)
 
-    def _tell(self, mac: Mac, line: Line, kind: str, cause: str, more: dict[str, Any]) -> None:
-        found = self.projection.find(mac, line)
+    def _tell(
+        self, message: Message, line: Line, kind: str, cause: str, more: dict[str, Any]
+    ) -> None:
+        found = self.projection.find(message.mac, line)
         fields = {
             "stage": "answered",
             "message": kind,
-            "mac": mac_text(mac),
+            "mac": mac_text(message.mac),
+            "xid": f"{message.xid:08x}",
             "ip": ip_text(found[1].ip) if found else "",
             "line": self.projection.lines.text(line),
             "cause": cause,
