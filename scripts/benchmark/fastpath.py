@@ -40,8 +40,10 @@ Case = Callable[[], float]
 
 def measure(rounds: int) -> list[Table]:
     """Load a million subscribers and measure every kind of packet."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    processors = os.sched_getaffinity(0)
     with ExitStack() as stack:
+        stack.callback(os.sched_setaffinity, 0, processors)
+        os.sched_setaffinity(0, {max(processors)})
         datapath = stack.enter_context(datapath_of(TABLE_ENTRIES, has_circuits=True))
         harness = Harness(datapath.directory, TABLE_ENTRIES, stack)
         say(f"writing {SUBSCRIBERS:,} subscribers")
