@@ -77,7 +77,8 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker
 	reason = find_binding(asker, notes, &grant->binding);
 	if (reason != NO_REASON)
 		return reason;
-	read_promise(grant);
+	if (notes->message_type == DHCPREQUEST)
+		read_promise(grant);
 	if (!find_pool(grant))
 		return DHCP_pass_unknown_pool;
 	reason = choose_reply(frame, &horizon, grant, notes);
