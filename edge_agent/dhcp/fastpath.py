@@ -16,6 +16,7 @@ from edge_agent.dhcp.relay import circuit_of, sub_options
 from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import (
     Assignment,
+    Entry,
     KeyMode,
     Line,
     PoolOptions,
@@ -44,10 +45,6 @@ class Verdict:
     """None = not DHCP, not counted."""
     frame: bytes | None = None
     """The reply; only with `offer`, `ack`, `inform_ack` and `nak`."""
-
-
-Entry = tuple[SubscriberKey, Assignment]
-"""What stands in the table, and under which key."""
 
 
 class _Binding(NamedTuple):

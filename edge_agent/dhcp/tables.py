@@ -123,6 +123,10 @@ class Assignment:
     """Whose it is, under a key of mode `LINE` or `CIRCUIT`; else the key says it."""
 
 
+Entry = tuple[SubscriberKey, Assignment]
+"""What stands in the table, and under which key."""
+
+
 def holder(key: SubscriberKey, assignment: Assignment) -> Mac:
     """The MAC that a binding belongs to."""
     return assignment.mac if key_mode(key) is not KeyMode.MAC else key_mac(key)

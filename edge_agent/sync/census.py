@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_agent.datapath.columns import Rows, are_whole, discriminators, macs_of, places_of
 from edge_agent.datapath.port import Datapath
-from edge_agent.dhcp.tables import CIRCUIT_TAG, Assignment, Line, SubscriberKey, holder
+from edge_agent.dhcp.tables import CIRCUIT_TAG, Assignment, Entry, Line, SubscriberKey, holder
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.occupancy import Occupancy
 from edge_agent.sync.pools import Pools
@@ -14,8 +14,6 @@ from edge_agent.sync.removals import TOMBSTONE
 from lease_core.domain.columns import Bindings, BindingsDigest
 from lease_core.domain.ledger import Binding
 from lease_core.domain.mixing import Words
-
-Entry = tuple[SubscriberKey, Assignment]
 
 
 def found_under(datapath: Datapath, keys: Iterable[SubscriberKey]) -> Iterator[Entry]:

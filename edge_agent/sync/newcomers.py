@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_agent.datapath.columns import PLACE, ROW, Slots, pack
 from edge_agent.dhcp.tables import KeyMode, Line, subscriber_key
 from lease_core.domain.columns import Bindings, Place
-from lease_core.domain.mixing import Words
+from lease_core.domain.mixing import MASK_64, Words
 from lease_core.domain.values import Mac
 
 if TYPE_CHECKING:
@@ -36,17 +36,21 @@ class KnownMacs:
         self._seen = mmap(-1, 1 << _BITS, MAP_PRIVATE)  # takes no memory before it is written
 
     def __contains__(self, mac: Mac) -> bool:
-        return bool(self._seen[(mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS])
+        return bool(self._seen[_place(mac)])
 
     def which(self, macs: Words) -> NDArray[np.bool_]:
         """`in`, for each."""
         return np.frombuffer(self._seen, np.bool_)[_places(macs)]
 
     def add(self, mac: Mac) -> None:
-        self._seen[(mac * _SPREAD & 0xFFFFFFFFFFFFFFFF) >> 64 - _BITS] = 1
+        self._seen[_place(mac)] = 1
 
     def add_all(self, macs: Words) -> None:
         np.frombuffer(self._seen, np.bool_)[_places(macs)] = True
+
+
+def _place(mac: Mac) -> int:
+    return (mac * _SPREAD & MASK_64) >> 64 - _BITS
 
 
 def _places(macs: Words) -> Words:

@@ -12,9 +12,9 @@ import numpy as np
 
 from edge_agent.dhcp.tables import (
     Assignment,
+    Entry,
     KeyMode,
     Line,
-    SubscriberKey,
     holder,
     key_mac,
     key_mode,
@@ -29,8 +29,6 @@ from lease_core.domain.columns import Bindings, bindings_of
 from lease_core.domain.ledger import Binding, Ledger, Removal
 from lease_core.domain.rows import PORTION
 from lease_core.domain.values import Mac
-
-Entry = tuple[SubscriberKey, Assignment]
 
 
 def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:

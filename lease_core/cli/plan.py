@@ -9,7 +9,7 @@ import click
 from lease_core.cli.common import json_option, opened, redis_option, run, show, user
 from lease_core.cli.plan_file import line_of, read_lines
 from lease_core.domain.dhcp_options import show_options
-from lease_core.domain.events import Event, PlanEvent, PrefixPlanned, SiteAdded
+from lease_core.domain.events import Event, PrefixPlanned, SiteAdded
 from lease_core.domain.plan import (
     Plan,
     PlanRefusedError,
@@ -43,13 +43,8 @@ def plan() -> None:
 @redis_option
 def plan_export(url: str) -> None:
     """Print the plan, one event a line; keep it where a lost Redis takes nothing with it."""
-    for event in run(_events(url)):
+    for event in run(_plan(url)).events:
         click.echo(line_of(event))
-
-
-async def _events(url: str) -> list[PlanEvent]:
-    async with opened(url, PLAN) as log:
-        return (await read_plan(log))[0].events
 
 
 @plan.command("import")

@@ -1,4 +1,4 @@
-"""What a reader makes of raw entries: a bad event halts it, a bad command or answer is told."""
+"""What a reader makes of commands and answers: a bad one is told. Of events see `runs`."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,8 @@ from lease_core.domain.values import printable
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.layout import Flat
 from lease_core.log.port import Answered, Unreadable
-from lease_core.log.runs import Entry, records_of
+from lease_core.log.runs import Entry
 from lease_core.log.wire import decode_answer, decode_command
-
-__all__ = ["Entries", "answered_of", "records_of", "sent_of"]
 
 Entries = Sequence[Entry]
 """Entry ids, each with its fields, in order."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from lease_core.domain import values
 from lease_core.domain.commands import Command, Sent
 from lease_core.domain.events import Record
-from lease_core.log.decoding import answered_of, records_of, sent_of
+from lease_core.log.decoding import answered_of, sent_of
 from lease_core.log.errors import (
     ClockError,
     ConflictError,
@@ -38,6 +38,7 @@ from lease_core.log.port import (
     HeldBy,
     Unreadable,
 )
+from lease_core.log.runs import records_of
 from lease_core.log.wire import encode_command, parse_id
 
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from lease_core.domain.commands import Command, Sent
 from lease_core.domain.events import Record
 from lease_core.endpoint import Endpoint
-from lease_core.log.decoding import Entries, answered_of, records_of, sent_of
+from lease_core.log.decoding import Entries, answered_of, sent_of
 from lease_core.log.errors import (
     ClockError,
     ConflictError,
@@ -54,6 +54,7 @@ from lease_core.log.redis_client import (
 )
 from lease_core.log.redis_snapshots import RedisSnapshots
 from lease_core.log.replicas import ReplicatedScript
+from lease_core.log.runs import records_of
 from lease_core.log.wire import encode_command
 
 
