@@ -14,6 +14,7 @@ from pathlib import Path
 import redis
 
 from lease_core.domain.events import LeaseAssigned, PoolAdded
+from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.keys import Keys
 from lease_core.log.port import MAX_ANSWERS, MAX_SKEW_MS, ZERO_HASH
@@ -53,6 +54,17 @@ def pool_added(size: int) -> PoolAdded:
         lease_time_s=3600,
         cause="bench",
     )
+
+
+def leased(leases: int, size: int) -> Ledger:
+    """So many subscribers of a pool of `size` hold the address that `assigned` gives them."""
+    ledger = Ledger()
+    ledger.add_pool(pool_added(size), 1)
+    for number in range(leases):
+        mac, ip = Mac(FIRST_MAC + number), Ipv4(FIRST_ADDRESS + number)
+        ledger.bind(Binding(mac, LINE, ip, POOL, number + 2))
+    ledger.seq, ledger.epoch = leases + 1, 1
+    return ledger
 
 
 @contextmanager

@@ -20,15 +20,13 @@ from lease_core import audit
 from lease_core.clock import elapsed_ns
 from lease_core.domain.columns import bindings_digest
 from lease_core.domain.desk import Desk, Timing
-from lease_core.domain.ledger import Binding, Ledger
-from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.keys import Keys
 from lease_core.log.port import SiteLog
 from lease_core.log.reader import Position
 from lease_core.log.redis_log import connect
 from lease_core.log.replay import replay
 from lease_core.log.snapshot import write_snapshot
-from scripts.benchmark.bare import FIRST_ADDRESS, FIRST_MAC, LINE, POOL, pool_added, redis_server
+from scripts.benchmark.bare import LINE, leased, redis_server
 from scripts.benchmark.edge import BARE_BATCH, bare_fill
 from scripts.benchmark.harness import IFINDEX, PORT_MAC, datapath_of
 from scripts.benchmark.measure import Series, Table, at_least, run_rounds, say
@@ -85,12 +83,7 @@ def site_of(size: int) -> str:
 async def _prepare(client: redis.Redis, url: str, size: int) -> str:
     """A log that was cut behind its snapshot, which holds `size` leases; returns their digest."""
     say(f"writing a snapshot of {size:,} leases")
-    ledger = Ledger()
-    ledger.add_pool(pool_added(size), 1)
-    for number in range(size):
-        mac, ip = Mac(FIRST_MAC + number), Ipv4(FIRST_ADDRESS + number)
-        ledger.bind(Binding(mac, LINE, ip, POOL, number + 2))
-    ledger.seq, ledger.epoch = size + 1, 1
+    ledger = leased(size, size)
     log = connect(url, site_of(size))
     genesis = await log.create(secrets.token_hex(16))
     end = Position(genesis, ledger.seq, H, time.time_ns() // 1_000_000, 1)

@@ -85,18 +85,22 @@ async def _prepare(url: str) -> Head:
     return head
 
 
-async def _follow(url: str, head: Head, datapath: XdpDatapath) -> float:
-    log = connect(url, SITE)
+def edge_of(datapath: XdpDatapath) -> Edge:
+    """One that hears and says nothing."""
     datapath.put_port(IFINDEX, PORT_MAC)
-    identity = Identity(SITE, "bench", datapath.max_subscribers)
-    edge = Edge(
-        identity,
+    return Edge(
+        Identity(SITE, "bench", datapath.max_subscribers),
         datapath,
         Lines({LINE: IFINDEX}),
         send_frame=lambda *_: None,
         send_command=lambda _: True,
         now=now(),
     )
+
+
+async def _follow(url: str, head: Head, datapath: XdpDatapath) -> float:
+    log = connect(url, SITE)
+    edge = edge_of(datapath)
     position = Position(head.genesis)
     edge.adopt(position)
     applied_at: asyncio.Future[float] = asyncio.get_running_loop().create_future()

@@ -4,28 +4,26 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
-from edge_agent.agent.edge import Edge, Identity
 from edge_agent.agent.runtime import now
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.sync.lines import Lines
 from lease_core import audit
 from lease_core.clock import elapsed_ns
 from lease_core.domain.commands import Command, RequestLease, RequestOffer, Sent
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import Event, PrefixPlanned
 from lease_core.domain.ledger import Ledger
-from lease_core.domain.state import Binding
 from lease_core.domain.values import Ipv4, Mac, ip_text
 from lease_core.log.port import ZERO_HASH, ZERO_ID, Batch, Head
 from lease_core.log.reader import Position, advance_all
 from lease_core.log.writer import build
 from lease_core.service.site_allocator import SiteAllocator
-from scripts.benchmark.bare import FIRST_ADDRESS, FIRST_MAC, LINE, POOL, assigned, pool_added
-from scripts.benchmark.harness import IFINDEX, PORT_MAC, datapath_of
+from scripts.benchmark.bare import FIRST_ADDRESS, FIRST_MAC, LINE, assigned, leased, pool_added
+from scripts.benchmark.edge import edge_of
+from scripts.benchmark.harness import datapath_of
 from scripts.benchmark.measure import Table, at_least, run_rounds, say
 from tests.histories import read_back
 
@@ -70,12 +68,7 @@ def _table(title: str, cases: dict[int, Case], rounds: int) -> Table:
 def _deciding(held: int) -> Case:
     """Newcomers among so many who hold an address; each round's are new ones."""
     say(f"a ledger of {held:,} leases")
-    ledger = Ledger()
-    ledger.add_pool(pool_added(held + 100 * NEW), 1)
-    for number in range(held):
-        mac, ip = Mac(FIRST_MAC + number), Ipv4(FIRST_ADDRESS + number)
-        ledger.bind(Binding(mac, LINE, ip, POOL, number + 2))
-    ledger.seq, ledger.epoch = held + 1, 1
+    ledger = leased(held, held + 100 * NEW)
     allocator = SiteAllocator("bench", ledger, Timing(), 1, elapsed_ns())
     allocator.begin("bench", elapsed_ns())
     firsts = count(held, NEW)
@@ -132,32 +125,20 @@ def _among(pools: int) -> float:
 @contextmanager
 def _appliers() -> Iterator[dict[int, Case]]:
     """Each with tables of its own, all of them there from the first round to the last."""
-    edges = {}
-    try:
+    found: dict[int, Case] = {}
+    with ExitStack() as stack:
         for size in LEASES:
             say(f"an edge of {size:,} leases")
-            edges[size] = _Applier(size)
-        yield {size: edge.apply_new for size, edge in edges.items()}
-    finally:
-        for edge in edges.values():
-            edge.close()
+            room = datapath_of(size + 100 * NEW, f"growth-{size}")
+            found[size] = _Applier(stack.enter_context(room), size).apply_new
+        yield found
 
 
 class _Applier:
     """An edge that follows a log of which nothing is stored."""
 
-    def __init__(self, held: int) -> None:
-        self._stack = datapath_of(held + 100 * NEW, f"growth-{held}")
-        self._datapath: XdpDatapath = self._stack.__enter__()
-        self._datapath.put_port(IFINDEX, PORT_MAC)
-        self._edge = Edge(
-            Identity("bench", "bench", self._datapath.max_subscribers),
-            self._datapath,
-            Lines({LINE: IFINDEX}),
-            send_frame=lambda *_: None,
-            send_command=lambda _: True,
-            now=now(),
-        )
+    def __init__(self, datapath: XdpDatapath, held: int) -> None:
+        self._edge = edge_of(datapath)
         genesis = secrets.token_hex(16)
         self._head = Head(
             genesis=genesis, epoch=1, seq=0, h=ZERO_HASH, last_id=ZERO_ID, batch="", cursor="",
@@ -166,11 +147,8 @@ class _Applier:
         self._position = Position(genesis)
         self._edge.adopt(self._position)
         self._held = 0
-        self._apply([pool_added(held + 100 * NEW)])
+        self._apply([pool_added(datapath.max_subscribers)])
         self._assign(held)
-
-    def close(self) -> None:
-        self._stack.__exit__(None, None, None)
 
     def apply_new(self) -> float:
         """Events a second, for a few new ones."""

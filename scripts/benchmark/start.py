@@ -19,25 +19,20 @@ from lease_core.clock import elapsed_ns
 from lease_core.domain.commands import RequestOffer
 from lease_core.domain.decide import decide
 from lease_core.domain.desk import Desk, Timing
-from lease_core.domain.ledger import Binding, Ledger
-from lease_core.domain.values import Ipv4, Mac
+from lease_core.domain.values import Mac
 from lease_core.log.keys import Keys
-from lease_core.log.port import SiteLog
 from lease_core.log.reader import Position
 from lease_core.log.redis_log import connect
 from lease_core.log.replay import replay
 from lease_core.log.snapshot import write_snapshot
 from lease_core.log.wire import encode_event
-from lease_core.log.writer import build, commit
 from scripts.benchmark.bare import (
-    FIRST_ADDRESS,
-    FIRST_MAC,
     LINE,
-    POOL,
     assigned,
-    pool_added,
+    leased,
     redis_server,
 )
+from scripts.benchmark.log import append_all
 from scripts.benchmark.measure import Series, Table, at_most, say
 
 SITE = "start"
@@ -84,12 +79,7 @@ def measure(rounds: int) -> list[Table]:
 async def _prepare(url: str, leases: int, tail: int) -> None:
     """A log that was cut behind its snapshot, and went on."""
     say(f"writing a snapshot of {leases - tail:,} leases, and {tail:,} events")
-    ledger = Ledger()
-    ledger.add_pool(pool_added(leases), 1)
-    for number in range(leases - tail):
-        mac, ip = Mac(FIRST_MAC + number), Ipv4(FIRST_ADDRESS + number)
-        ledger.bind(Binding(mac, LINE, ip, POOL, number + 2))
-    ledger.seq, ledger.epoch = leases - tail + 1, 1
+    ledger = leased(leases - tail, leases)
     log = connect(url, SITE)
     genesis = await log.create(secrets.token_hex(16))
     end = Position(genesis, ledger.seq, H, time.time_ns() // 1_000_000, 1)
@@ -100,23 +90,8 @@ async def _prepare(url: str, leases: int, tail: int) -> None:
         client.hset(Keys(SITE).head, mapping=stored)
         client.xadd(Keys(SITE).events, last, id=end.entry_id)  # the snapshot's own event stays
     await log.claim("bench", 60_000, genesis)
-    await _append(log, leases - tail, leases)
+    await append_all(log, list(map(assigned, range(leases - tail, leases))), PER_CALL)
     await log.close()
-
-
-async def _append(log: SiteLog, first: int, end: int) -> None:
-    head = await log.head()
-    assert head
-    for start in range(first, end, PER_CALL):
-        batch = build(
-            head,
-            [assigned(number) for number in range(start, min(start + PER_CALL, end))],
-            by="allocator",
-            epoch=head.epoch,
-            commit_ms=time.time_ns() // 1_000_000,
-            batch_id=secrets.token_hex(8),
-        )
-        head = (await commit(log, batch))[0].after
 
 
 def _started(url: str) -> Started:

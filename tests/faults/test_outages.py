@@ -6,10 +6,10 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
+from scripts.benchmark.measure import spent_s
 from scripts.lab import Lab, wait_until
 from tests.faults.network import cut, leg_of, mend
 from tests.faults.service import Service, renewals
@@ -24,7 +24,6 @@ LINES_PER_S = 1.0
 ALARMS = 6
 """Said once each, besides."""
 MAX_CORES = 0.3
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 ALLOCATOR_NOTICES = ("log.unavailable", "log.foreign", "append.unsettled", "members.unknown")
 ANSWERS = "client.answered"
 """One line for each answer to a client, which has a limit of its own."""
@@ -38,9 +37,8 @@ class Spent:
 
 def spent(lab: Lab, name: str, process: subprocess.Popen[bytes]) -> Spent:
     """By a process since it began: lines but for answers, and user and system time."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     lines = [line for line in lab.log_of(name) if line["event"] != ANSWERS]
-    return Spent(lines, (int(fields[11]) + int(fields[12])) / TICKS_PER_S)
+    return Spent(lines, spent_s(process.pid))
 
 
 def flush(service: Service) -> None:
