@@ -16,7 +16,7 @@ GROWTH_KB = 1024
 
 
 def files_of(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def resident_kb(pid: int) -> int:
