@@ -66,10 +66,10 @@ class Duties:
         if not self._has_horizon(now):
             return
         incarnation = self._datapath.state().life
-        unslewed_ns = self._projection.unslewed_ns(now.boot_ns)
         for removal in removals:
             if self._projection.removals.of(removal.ip) != removal:
                 continue
+            unslewed_ns = self._projection.unslewed_ns(now.boot_ns, removal.pool_id)
             command = AckRemoval(
                 req=f"ack-{removal.ref}",
                 ip=removal.ip,

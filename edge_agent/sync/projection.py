@@ -230,7 +230,8 @@ class Projection:
         elif owed is None or owed.ref < seq:
             is_known = owed is not None and owed.slot != NO_SLOT
             promised_ns = 0 if is_known else self._longest(event.pool, now_boot_ns)
-            self.owe(event.mac, line, event.ip, seq, promised_ns)
+            number = self.pools.number(event.pool)
+            self.owe(event.mac, line, event.ip, seq, promised_ns, pool_id=number)
 
     # --- bindings ---
 
@@ -349,7 +350,7 @@ class Projection:
         ref: int,
         promised_ns: int,
         *,
-        pool_id: int = 0,
+        pool_id: int,
     ) -> None:
         """Leave a tombstone of what is not in the tables; it takes over an older one's promise.
 
@@ -376,9 +377,14 @@ class Projection:
         """L of the pool that has the longest."""
         return max((pool.lease_time_s for pool in self.pools), default=0)
 
-    def unslewed_ns(self, now_boot_ns: int) -> int:
-        """What CLOCK_BOOTTIME may show had nobody slewed it ahead since a lease was told (I7)."""
-        return now_boot_ns - self.longest_lease_s * SECOND_NS // SLEW_DIVISOR
+    def unslewed_ns(self, now_boot_ns: int, pool_id: int = 0) -> int:
+        """What CLOCK_BOOTTIME may show had nobody slewed it ahead since a lease was told (I7).
+
+        A lease of that pool, or of any.
+        """
+        pool = self.datapath.pool(pool_id)
+        lease_s = pool.lease_time_s if pool else self.longest_lease_s
+        return now_boot_ns - lease_s * SECOND_NS // SLEW_DIVISOR
 
     def remaining_s(self, removal: Removal, now_boot_ns: int) -> int:
         """What the holder of a removed binding is still promised, seconds rounded up.

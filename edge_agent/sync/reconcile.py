@@ -218,4 +218,5 @@ def _entomb_anew(
     else:
         end_ns = now_boot_ns + removal.quarantine_s * SECOND_NS
     line = projection.line_of(binding.line)
-    projection.owe(binding.mac, line, binding.ip, removal.seq, end_ns)
+    number = projection.pools.number(binding.pool)
+    projection.owe(binding.mac, line, binding.ip, removal.seq, end_ns, pool_id=number)

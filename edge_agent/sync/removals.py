@@ -40,8 +40,16 @@ class Removal:
     """`NO_SLOT` where there was no room to remember a promise."""
     line: Line
     """Where the binding was; interface 0 where its line is none of ours."""
-    is_acked: bool = False
-    is_unserved: bool = False
+    pool_id: int
+    """The pool's number in the datapath while something is owed."""
+
+    @property
+    def is_acked(self) -> bool:
+        return self.pool_id == ACKED_POOL
+
+    @property
+    def is_unserved(self) -> bool:
+        return self.pool_id == UNSERVED_POOL
 
 
 def discriminator(key: SubscriberKey) -> int:
@@ -50,13 +58,7 @@ def discriminator(key: SubscriberKey) -> int:
 
 def _removal(key: SubscriberKey, tombstone: Assignment) -> Removal:
     return Removal(
-        key,
-        tombstone.ip,
-        tombstone.seq,
-        tombstone.slot,
-        tombstone.line,
-        is_acked=tombstone.pool_id == ACKED_POOL,
-        is_unserved=tombstone.pool_id == UNSERVED_POOL,
+        key, tombstone.ip, tombstone.seq, tombstone.slot, tombstone.line, tombstone.pool_id
     )
 
 

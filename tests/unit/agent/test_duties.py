@@ -5,6 +5,7 @@ from edge_agent.agent.duties import REPORTS_AT_ONCE, Duties
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, subscriber_key
 from edge_agent.sync.lines import Lines
+from edge_agent.sync.pools import Pools
 from edge_agent.sync.projection import Projection
 from lease_core.domain.commands import AckRemoval, Command, ReportExpiry
 from lease_core.domain.values import Ipv4, Mac
@@ -79,10 +80,12 @@ def test_a_binding_without_a_promise_is_taken_to_have_one() -> None:
 
 def test_what_was_promised_is_over_on_a_slewed_clock_too() -> None:
     """A daemon may show a lease of 55 s in 60 s of CLOCK_BOOTTIME: an expiry is reported, and a
-    removal acknowledged, as if it had (I7)."""
+    removal acknowledged, as if it had (I7). Longer leases of other pools do not matter."""
     sent: list[Command] = []
     duties = duties_of(range(1), sent, LEASE_S)
     datapath = duties._datapath
+    datapath.put_pool(2, PoolOptions(Ipv4(0), Ipv4(0), Ipv4(1), 86_400, b"", "res-2"))
+    duties._projection.pools = Pools(datapath)
     datapath.set_state(SiteState(horizon_boot_ns=NOW.boot_ns + 3600 * SECOND))
 
     for after_s, reported in ((0, 0), (4, 0), (5, 1)):
