@@ -37,6 +37,8 @@ COMPARE_S = 5.0
 RETRY_S = 0.5
 REJOIN_S = 1.0
 READ_COUNT = 1000
+MAX_AHEAD = 20_000
+"""Events that an edge holds at once until it has read up to the mark; for more it rebuilds."""
 MARK_POLL_S = 0.002
 MARK_POLL_MAX_S = 0.1
 
@@ -181,11 +183,34 @@ class Follower:
             return came
         seq, h = self._mark
         is_all = came.records[-1].seq <= seq
-        held = came.records if is_all else [each for each in came.records if each.seq <= seq]
-        if held and held[-1].seq == seq and held[-1].h != h:  # told by two servers
+        records = await self._read_to(seq, came.records)
+        held = records if is_all else [each for each in records if each.seq <= seq]
+        if held and held[-1].seq != seq:
+            raise GapError(f"event {seq}, which replicas hold, is missing")
+        if held and held[-1].h != h:  # told by two servers
             await self._log.reconnect()
             raise BrokenChainError(f"replicas hold another event {held[-1].entry_id}")
-        return came if is_all else Followed(records=held, answers=[])
+        return Followed(records=held, answers=came.answers if is_all else [])
+
+    async def _read_to(self, seq: int, records: Sequence[Record]) -> Sequence[Record]:
+        """The records and those behind them, up to the mark: only its hash says that they are held.
+
+        Another server may have told of the mark.
+
+        Raises:
+            GapError: they would be more than `MAX_AHEAD`.
+            LogUnavailableError: there are none.
+        """
+        while records[-1].seq < seq:
+            if len(records) >= MAX_AHEAD:
+                raise GapError(f"{seq - records[0].seq} events are behind what replicas hold")
+            count = min(seq - records[-1].seq, READ_COUNT)
+            more = await self._log.read(records[-1].entry_id, count)
+            if not more:
+                await self._log.reconnect()
+                raise LogUnavailableError(f"this server has no event {seq}, which replicas hold")
+            records = [*records, *more]
+        return records
 
     async def _read_mark(self) -> None:
         head = await self._log.head()

@@ -43,10 +43,15 @@ from lease_core.log.wire import encode_command, parse_id
 
 
 class MemoryLog(MemorySnapshots):
-    """`SiteLog` over a `MemoryServer`; without one it is alone."""
+    """`SiteLog` over a `MemoryServer`; without one it is alone.
 
-    def __init__(self, site: str, server: MemoryServer | None = None) -> None:
+    With `replicas` a new epoch begins the mark of what they hold; to wait for them before `_commit`
+    moves it is up to whoever models them.
+    """
+
+    def __init__(self, site: str, server: MemoryServer | None = None, replicas: int = 0) -> None:
         super().__init__(server or MemoryServer(), Keys(site).site)
+        self._replicas = replicas
 
     @property
     def site(self) -> str:
@@ -89,14 +94,14 @@ class MemoryLog(MemorySnapshots):
         head = _known(site.head, genesis)
         _check_tail(site, head)
         is_held = site.leader and site.leader[1] > now_ms and site.leader[0] != dead
-        held = site.leader if is_held and site.led_on == site.server else None
+        held = site.leader if is_held and site.is_led_here else None
         if held and held[0] != owner:
             return HeldBy(owner=held[0], ttl_ms=held[1] - now_ms)
         site.leader = (owner, now_ms + ttl_ms)
         if held and head.owner == owner and head.epoch > above:
             return Claimed(epoch=head.epoch, is_new=False)
         epoch = max(head.epoch, above) + 1
-        site.head, site.led_on = replace(head, epoch=epoch, owner=owner), site.server
+        site.head, site.led_on = replace(self._marked(head), epoch=epoch, owner=owner), site.server
         return Claimed(epoch=epoch, is_new=True)
 
     async def append(self, batch: Batch) -> Appended:
@@ -114,13 +119,36 @@ class MemoryLog(MemorySnapshots):
         site.answers.drop(len(site.answers.ids) - MAX_ANSWERS)
         if batch.cursor:
             site.commands.drop_below(parse_id(batch.cursor.encode()))
-        site.head = replace(batch.after, owner=head.owner, cursor=batch.cursor or head.cursor)
+        site.head = replace(
+            batch.after,
+            owner=head.owner,
+            cursor=batch.cursor or head.cursor,
+            committed=head.committed,
+            committed_h=head.committed_h,
+        )
         site.wake()
         return _appended(site.head, is_duplicate=False)
 
+    def _marked(self, head: Head) -> Head:
+        """The head with the mark that an epoch of this writer begins with."""
+        if not self._replicas:
+            return replace(head, committed=None, committed_h="")
+        if head.committed is None:
+            return replace(head, committed=head.seq, committed_h=head.h)
+        return head
+
+    async def _commit(self, batch: Batch) -> None:
+        """What committed.lua does."""
+        site, after = self._site, batch.after
+        head = _known(site.head, after.genesis)
+        if head.epoch != after.epoch:
+            raise FencedError(head.epoch)
+        if head.committed is None or head.committed < after.seq:
+            site.head = replace(head, committed=after.seq, committed_h=after.h)
+
     def _check(self, site: Site, head: Head, batch: Batch) -> None:
         """The refusals of append.lua, in its order."""
-        if head.epoch != batch.after.epoch or site.led_on != site.server:
+        if head.epoch != batch.after.epoch or not site.is_led_here:
             raise FencedError(head.epoch)
         if (head.seq, head.h) != (batch.before.seq, batch.before.h):
             raise ConflictError(head.seq, head.h)

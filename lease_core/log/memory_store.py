@@ -84,6 +84,11 @@ class Site:
     status: tuple[dict[str, str], int] = field(default_factory=lambda: ({}, 0))
     waiting: set[asyncio.Future[None]] = field(default_factory=set)
 
+    @property
+    def is_led_here(self) -> bool:
+        """Whether the epoch began on the server that keeps it now."""
+        return self.led_on == self.server
+
     @contextmanager
     def waiter(self) -> Iterator[asyncio.Future[None]]:
         """A future that the next `wake` resolves."""

@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 from lease_core.domain.events import Record
 from lease_core.domain.ledger import Ledger
-from lease_core.log.port import MAX_COUNT, ForeignLogError, Head, LostLogError, SiteLog
+from lease_core.log.port import (
+    MAX_COUNT,
+    ForeignLogError,
+    Head,
+    LogUnavailableError,
+    LostLogError,
+    SiteLog,
+)
 from lease_core.log.reader import GapError, Position, advance_all
 from lease_core.log.snapshot import newest_snapshot, still_holds
 
@@ -33,6 +40,7 @@ async def replay(
     Raises:
         LostLogError: it does not go on from what was `seen` of it.
         ForeignLogError: there is no such log, or not of that genesis.
+        LogUnavailableError: head and events come from two servers.
         GapError, BrokenChainError: the log is not whole.
         LedgerError: an event contradicts those before it.
     """
@@ -48,6 +56,9 @@ async def replay(
 
     until = None if head.committed is None else max(head.committed, seen.seq if seen else 0)
     position = await fold(log, ledger, position, until=until, visit=compare if seen else None)
+    if position.seq == head.committed and position.h != head.committed_h:
+        await log.reconnect()
+        raise LogUnavailableError(f"replicas hold another event {position.entry_id}")
     if seen and position.seq < seen.seq:
         raise LostLogError(f"it ends after event {position.seq}, {seen.seq} were read")
     if position.seq < head.durable_seq:

@@ -23,9 +23,9 @@ class Backend(ABC):
     def __init__(self) -> None:
         self._clients: list[SiteLog] = []
 
-    def client(self, site: str = SITE) -> SiteLog:
-        """A further client of the same store."""
-        log = self._open(site)
+    def client(self, site: str = SITE, replicas: int = 0) -> Any:
+        """A further client of the same store; it leads where so many replicas have to hold."""
+        log = self._open(site, replicas)
         self._clients.append(log)
         return log
 
@@ -34,7 +34,7 @@ class Backend(ABC):
             await log.close()
 
     @abstractmethod
-    def _open(self, site: str) -> SiteLog: ...
+    def _open(self, site: str, replicas: int) -> SiteLog: ...
 
     @abstractmethod
     async def dump(self) -> Any:
@@ -82,8 +82,8 @@ class MemoryBackend(Backend):
         super().__init__()
         self.server = MemoryServer()
 
-    def _open(self, site: str) -> SiteLog:
-        return MemoryLog(site, self.server)
+    def _open(self, site: str, replicas: int) -> SiteLog:
+        return MemoryLog(site, self.server, replicas)
 
     async def dump(self) -> Any:
         site = self.server.site(SITE)
@@ -177,9 +177,9 @@ class FakeBackend(RedisBackend):
         self.server = fakeredis.FakeServer()
         self.raw = fakeredis.FakeAsyncRedis(server=self.server)
 
-    def _open(self, site: str) -> SiteLog:
+    def _open(self, site: str, replicas: int) -> SiteLog:
         client = fakeredis.FakeAsyncRedis(server=self.server)
-        return RedisLog(client, client, site)
+        return RedisLog(client, client, site, replicas)
 
     async def move(self) -> None:
         raw: Any = self.raw  # it has no id
@@ -198,8 +198,8 @@ class RealBackend(RedisBackend):
         self.server = server
         self.raw = open_client(server.url, 3.0)
 
-    def _open(self, site: str) -> SiteLog:
-        return connect(self.server.url, site)
+    def _open(self, site: str, replicas: int) -> SiteLog:
+        return connect(self.server.url, site, replicas)
 
     async def move(self) -> None:
         self.server.restart()

@@ -4,6 +4,8 @@ from tests.mutation.mutant import broken
 
 APPENDING = ("tests/contract/test_append.py", "-k", "fakeredis and not capped")
 CLAIMING = ("tests/contract/test_leadership.py", "-k", "fakeredis")
+MARKING = ("tests/contract/test_mark.py", "-k", "fakeredis")
+FOLLOWING = ("tests/unit/sync/test_follower.py",)
 TRIMMING = ("tests/contract/test_trim.py", "-k", "fakeredis")
 CALLS = ("tests/contract/test_scripts.py",)
 READING = ("tests/unit/log/test_reader.py",)
@@ -45,6 +47,16 @@ MUTANTS = (
         ("claim-behind-a-lost-tail", "I3", "if tail[1] ~= head[7] then", "if false then"),
         ("claim-same-epoch", "I5", ", above) + 1)", ", above))"),
         ("claim-lapsed-goes-on", "I5", "if leader and head[3] ==", "if head[3] =="),
+    ),
+    *broken("lease_core/log/committed.lua", MARKING,
+        ("mark-goes-back", "I2", "if tonumber(head[3] or '-1') < tonumber(ARGV[3]) then",
+         "if true then"),
+        ("mark-of-any-epoch", "I5", "if head[2] ~= ARGV[2] then", "if false then"),
+        ("mark-of-any-log", "I5", "if head[1] ~= ARGV[1] then", "if false then"),
+    ),
+    *broken("lease_core/log/replay.py", FOLLOWING,
+        ("replay-of-two-servers", "I2",
+         "if position.seq == head.committed and position.h != head.committed_h:", "if False:"),
     ),
     *broken("lease_core/log/trim.lua", TRIMMING,
         ("trim-any-genesis", "I3", "if head[1] ~= genesis then", "if false then"),

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -65,6 +66,31 @@ class Tampering(MemoryLog):
         after = int(events_after.split("-")[1])
         start = next((i for i, r in enumerate(everything) if r.seq == after), -1) + 1
         return Followed(records=everything[start:], answers=came.answers)
+
+
+class LedApart(MemoryLog):
+    """Heads come from a promoted server; all else from a deposed one, until it connects anew."""
+
+    def __init__(self, deposed: MemoryServer, promoted: MemoryServer) -> None:
+        super().__init__("ams01", deposed)
+        self._promoted = promoted
+
+    async def head(self) -> Head | None:
+        return await MemoryLog("ams01", self._promoted).head()
+
+    async def reconnect(self) -> None:
+        self._server = self._promoted
+
+
+async def led_apart(server: MemoryServer, causes: Sequence[str]) -> LedApart:
+    """One event more at a deposed server, others at a promoted one, whose replicas hold them."""
+    promoted = deepcopy(server)
+    await write(MemoryLog("ams01", server), [EpochStarted(cause="deposed")])
+    await write(MemoryLog("ams01", promoted), [EpochStarted(cause=cause) for cause in causes])
+    site = promoted.site("ams01")
+    assert site.head
+    site.head = replace(site.head, committed=site.head.seq, committed_h=site.head.h)
+    return LedApart(server, promoted)
 
 
 class Edge:
@@ -232,6 +258,67 @@ class TestMark:
 
         assert edge.states == [Following.HALTED, Following.LIVE]
         assert edge.applied == list(range(1, COUNT + 1))
+
+    @pytest.mark.usefixtures("log")
+    async def test_a_mark_of_another_server_is_no_leave(self, server: MemoryServer) -> None:
+        """Replicas of a promoted server hold more events than the deposed one that is read has:
+        none of its own is applied, however low its number, and the next one is asked (I2)."""
+        apart = await led_apart(server, ["promoted", "more"])
+        async with Edge(apart).running() as edge:
+            await until(lambda: len(edge.applied) == COUNT + 2)
+
+        assert edge.states == [Following.UNREACHABLE, Following.CATCHING_UP, Following.LIVE]
+
+    @pytest.mark.usefixtures("log")
+    async def test_tables_are_not_rebuilt_from_two_servers(self, server: MemoryServer) -> None:
+        """What ends at the mark of a promoted server, but with another event, comes from a deposed
+        one (I2): the next one is asked."""
+        apart = await led_apart(server, ["promoted"])
+        with pytest.raises(LogUnavailableError):
+            await replay(apart)
+        _, end = await replay(apart)
+
+        head = await apart.head()
+        assert head
+        assert end.h == head.h
+
+    @pytest.mark.parametrize(("ahead", "rebuilds"), [(COUNT, 0), (20, 1)])
+    async def test_what_replicas_hold_is_read_to_its_end(
+        self,
+        log: Tampering,
+        server: MemoryServer,
+        monkeypatch: pytest.MonkeyPatch,
+        ahead: int,
+        rebuilds: int,
+    ) -> None:
+        """More than one read fetches is applied in one go; what is too much for that is rebuilt."""
+        monkeypatch.setattr(follower, "READ_COUNT", 10)
+        monkeypatch.setattr(follower, "MAX_AHEAD", ahead)
+        site = server.site("ams01")
+        assert site.head
+        site.head = replace(site.head, committed=COUNT, committed_h=site.head.h)
+        async with Edge(log).running() as edge:
+            await edge.until_state(Following.LIVE)
+            more = [EpochStarted(cause="more")] * 15
+            head = await write(log, more, [Refused(req="x", reason="pool-full")])
+            site.head = replace(site.head, committed=head.seq, committed_h=head.h)
+            await until(lambda: bool(edge.answers))
+            assert edge.applied == list(range(1, COUNT + 16))
+
+        assert edge.rebuilds == rebuilds
+
+    async def test_nothing_is_applied_for_a_mark_whose_event_is_missing(
+        self, log: Tampering, server: MemoryServer
+    ) -> None:
+        """Without the event that replicas hold nobody knows whether they hold those before it."""
+        site = server.site("ams01")
+        assert site.head
+        held = await log.read("0-0", 1000)
+        site.head = replace(site.head, committed=COUNT - 1, committed_h=held[-2].h)
+        log.tamper = lambda records: [r for r in records if r.seq != COUNT - 1]
+        async with Edge(log).running() as edge:
+            edge.follower._apply = lambda *_: pytest.fail("it applied some")
+            await until(lambda: Following.GAP in edge.states)
 
 
 class TestTampering:
