@@ -38,7 +38,7 @@ class Promise:
     end_s: float
 
 
-def _folded(records: list[Record]) -> Ledger:
+def folded(records: list[Record]) -> Ledger:
     ledger = Ledger()
     for record in records:
         ledger.evolve(record.seq, record.epoch, record.event)
@@ -61,11 +61,15 @@ class SiteOracle:
 
     # --- the log ---
 
-    def went_back(self, seq: int, h: str) -> None:
-        """The log ends after event `seq` now; 0 = another log begins in its place."""
-        self.lost.append(self.records)
+    def went_back(self, seq: int, h: str, *, is_told: bool) -> None:
+        """The log ends after event `seq` now; 0 = another log begins in its place.
+
+        Where nobody was told of what is lost, no edge may be on it.
+        """
+        if is_told:
+            self.lost.append(self.records)
         self.records = self._branch(seq, h)[:seq]
-        self.ledger = _folded(self.records)
+        self.ledger = folded(self.records)
 
     def branch_of(self, router: Router) -> list[Record]:
         """The log that the tables are of: this one, or the last lost one that has their event."""
@@ -77,7 +81,7 @@ class SiteOracle:
         for branch in (self.records, *reversed(self.lost)):
             if not seq or (seq <= len(branch) and branch[seq - 1].h == h):
                 return branch
-        raise Violation(f"I4: {self.site}: the cursor {seq} is of no event")
+        raise Violation(f"I2, I4: {self.site}: the cursor {seq} is of no event that stands")
 
     def standing(self, now_s: float) -> set[Ipv4]:
         """Addresses that a stranger must not get yet."""
@@ -176,7 +180,7 @@ class SiteOracle:
     def _check_covered(self, router: Router, key: Key, ip: Ipv4, said: str) -> None:
         """I2, I8: a durable assignment to this subscriber on this line stands behind an ACK."""
         branch = self.branch_of(router)
-        ledger = self.ledger if branch is self.records else _folded(branch)
+        ledger = self.ledger if branch is self.records else folded(branch)
         removal = ledger.removed.get(ip)
         waiting = removal.binding if removal and removal.quarantine_s is None else None
         binding = ledger.bound.get(ip) or waiting
@@ -195,6 +199,14 @@ class SiteOracle:
             raise Violation(
                 f"I2, I6: {said} for {reply.lease_s} s, but the grants in the log end at "
                 f"{self.horizon_end_s:.2f} s"
+            )
+
+    def check_held(self, router: Router, held_seq: float) -> None:
+        """I2: the tables have nothing that may get lost with the master."""
+        seq = router.maps.state().cursor_lo
+        if seq > held_seq and self.branch_of(router) is self.records:
+            raise Violation(
+                f"I2: {self.site} acts on event {seq}, replicas hold {held_seq:.0f} of them"
             )
 
     # --- at intervals ---

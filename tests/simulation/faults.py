@@ -7,7 +7,7 @@ from typing import Any
 from tests.simulation.seams import DEPOSED_WRITER_S
 
 MAX_LAG_S = 3.0
-"""Of a replica that is promoted beside its master."""
+"""Of a replica, before one is promoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ SITE_KINDS = (
     "frames", "edge-link", "edge-lossy", "kill-agent", "fuse", "stop-agent", "reboot", "slew",
     "pool", "revoke", "old-copy", "flush", "trim", "hole", "wall-edge", "replay",
     "replace", "mute", "suspend", "cut", "drop-port",
-    "boot-step", "pause-router", "split",
+    "boot-step", "pause-router", "lag", "promote",
 )  # fmt: skip
 OTHER_KINDS = (
     "kill-allocator", "stop-allocator", "allocator-link", "allocator-lossy", "redis-crash",
@@ -95,8 +95,12 @@ def _more(rng: random.Random, kind: str) -> dict[str, Any]:
             dark_s = rng.choice((2.0, 40.0)) * rng.uniform(0.2, 1.0)
             mute_s = rng.choice((0.0, 4.0, 8.0))
             return {"for_s": dark_s, "renumber": rng.random() < 0.3, "mute_s": mute_s}
-        case "split":
-            return {"lag_s": rng.uniform(0, MAX_LAG_S), "for_s": rng.uniform(1, DEPOSED_WRITER_S)}
+        case "lag":
+            return lasting | {"which": rng.randrange(2)}
+        case "promote":
+            return {"lag_s": rng.choice((0.0, 1.0)) * rng.uniform(0, MAX_LAG_S),
+                    "which": rng.randrange(2), "goes_on": rng.random() < 0.6,
+                    "for_s": rng.uniform(1, DEPOSED_WRITER_S)}  # fmt: skip
         case "old-copy" | "flush" | "trim" | "hole" | "replace":
             return {"for_s": rng.uniform(2, 40)}
         case "slew":

@@ -1,10 +1,12 @@
 """Logs that lose events, and who remembers them: every allocator, or the edge (ADR 8)."""
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from edge_agent.sync.follower import Following
 from lease_core.log.memory_store import Site
 from tests.simulation.faults import Fault
+from tests.simulation.replicas import Replica
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -50,24 +52,53 @@ def old_copy(world: "World", fault: Fault) -> None:
         world.loop.later(fault.more["for_s"] / 3, _replace, world, fault, copy)
 
 
-def split(world: "World", fault: Fault) -> None:
-    """A replica that lags is promoted while the master goes on; some are still led there."""
-    if _may_lose(world, fault.target):
-        copy = world.server.copy_of(fault.target)
-        world.loop.later(fault.more["lag_s"], _promote_beside, world, fault, copy)
+def lag(world: "World", fault: Fault) -> Replica | None:
+    """A replica gets nothing for a while, then all of it at once."""
+    site, server = fault.target, world.server
+    if not _may_lose(world, site):
+        return None
+    stalled = server.replicas[site].stall(
+        fault.more["which"], server.store.sites[site], world.loop.now_s
+    )
+    world.loop.later(fault.more["for_s"], stalled.go_on)
+    return stalled
 
 
-def _promote_beside(world: "World", fault: Fault, copy: Site) -> None:
-    site = fault.target
-    if not _may_lose(world, site) or not edge_remembers(world, site):
+def promote(world: "World", fault: Fault) -> None:
+    """The master is dead, or some are still led there; of replicas, one that may lag is next.
+
+    Where nobody waits for them, what it lacks may have been told (ADR 8); else it may not (ADR 9).
+    """
+    if lag(world, fault):
+        world.loop.later(fault.more["lag_s"], _promote, world, fault)
+
+
+def _promote(world: "World", fault: Fault) -> None:
+    site, server = fault.target, world.server
+    replicas = server.replicas[site]
+    if not _may_lose(world, site) or not (replicas.needed or edge_remembers(world, site)):
         return
+    held = replicas.successor().held
+    copy = deepcopy(held) if held else server.copy_of(site)
     links = [world.routers[site].link, *(host.link for host in world.allocators.values())]
-    led_astray = [link for link in links if world.rng.random() < 0.5]
-    world.note(f"{site} log split at seq {_seq(copy)}")
-    world.only_edge[site] = _seq(copy)
-    world.server.split(site, copy, led_astray)
-    world.oracles[site].went_back(_seq(copy), copy.head.h if copy.head else "")
+    led_astray = [link for link in links if fault.more["goes_on"] and world.rng.random() < 0.5]
+    world.note(f"{site} replica promoted at seq {_seq(copy)}")
+    told = "untold" if replicas.needed else "told"
+    lost = world.oracles[site].ledger.seq - _seq(copy)
+    world.tally[f"{told} events lost by a promotion"] += lost
+    _go_back(world, site, copy, is_told=not replicas.needed)
+    server.promote(site, copy, led_astray)
+    if not replicas.needed:
+        world.only_edge[site] = _seq(copy)
     world.loop.later(fault.more["for_s"], end_split, world, site)
+
+
+def _go_back(world: "World", site: str, copy: Site, *, is_told: bool = True) -> None:
+    """What the copy lacks is lost; unless it was told to nobody, somebody has to know."""
+    if is_told:
+        world.server.lost_at[site] = _seq(copy)
+    h = copy.head.h if copy.head else ""
+    world.oracles[site].went_back(_seq(copy), h, is_told=is_told)
 
 
 def end_split(world: "World", site: str) -> None:
@@ -77,8 +108,8 @@ def end_split(world: "World", site: str) -> None:
         world.server.end_split(site, [machine.link for machine in machines])
 
 
-def _seq(copy: Site | None) -> int:
-    return copy.head.seq if copy and copy.head else 0
+def _seq(copy: Site) -> int:
+    return copy.head.seq if copy.head else 0
 
 
 def _may_lose(world: "World", site: str) -> bool:
@@ -100,8 +131,9 @@ def _replace(world: "World", fault: Fault, copy: Site | None) -> None:
     world.note(f"{site} log replaced by a copy at seq {old_seq}")
     if copy and not by_all:
         world.only_edge[site] = old_seq
-    server.replace(site, copy)
-    world.oracles[site].went_back(_seq(copy), copy.head.h if copy and copy.head else "")
+    stands = copy or Site()
+    server.replace(site, stands)
+    _go_back(world, site, stands)
     if copy is None:
         world.loop.later(fault.more["for_s"], world.recreate, site)
 

@@ -1,5 +1,6 @@
 """Deliberate bugs: each breaks one rule of safety, so the checkers must find it."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,14 +11,18 @@ from edge_agent.agent import edge, responses
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.edge import Edge
 from edge_agent.dhcp import fastpath, reply
-from edge_agent.sync import projection, reconcile
+from edge_agent.sync import follower, projection, reconcile
+from edge_agent.sync.follower import MARK_POLL_MAX_S, Follower
 from edge_agent.sync.horizon import SECOND_NS, Horizon
 from lease_core.domain import decide, ledger, speakers
 from lease_core.domain.desk import Desk
 from lease_core.domain.events import HorizonGranted
 from lease_core.log.memory_log import MemoryLog
+from lease_core.log.memory_store import Site
 from lease_core.service.leader import SiteLeader
 from tests.simulation import seams
+from tests.simulation.replicas import Replicas
+from tests.simulation.server import SimLog
 
 Patch = Any
 
@@ -252,6 +257,46 @@ def keeps_its_promises_to_itself() -> list[Patch]:
     return [mock.patch.object(edge, "unknown_to", return_value=[])]
 
 
+def beyond_the_mark() -> list[Patch]:
+    """An edge acts on what its server has, be it held by replicas or not."""
+    return [mock.patch.object(follower, "_mark_of", return_value=None)]
+
+
+def mark_is_a_number() -> list[Patch]:
+    """An edge takes whatever has a number below the mark for held by replicas."""
+
+    async def held(self: Follower, came: Any) -> Any:
+        await self._read_mark()
+        while self._is_beyond_mark(came.records):
+            await asyncio.sleep(MARK_POLL_MAX_S)
+            await self._read_mark()
+        return came
+
+    return [mock.patch.object(Follower, "_held", held)]
+
+
+def mark_without_waiting() -> list[Patch]:
+    """An allocator says that replicas hold what it has only written."""
+    return [mock.patch.object(SimLog, "_wait")]
+
+
+def any_replica_will_do() -> list[Patch]:
+    """One replica is enough where two must hold it."""
+
+    def first(self: Replicas, written_at_s: float, now_s: float) -> bool:
+        return any(
+            written_at_s + replica.word_s <= min(now_s, replica.stalled_at_s)
+            for replica in self.each
+        )
+
+    return [mock.patch.object(Replicas, "have_said", first)]
+
+
+def leads_on_after_promotion() -> list[Patch]:
+    """A leadership is good for every server that has a copy of it (ADR 12)."""
+    return [mock.patch.object(Site, "is_led_here", new=True)]
+
+
 def removals_forgotten() -> list[Patch]:
     """The edge never acknowledges what it removed."""
     return [mock.patch.object(Duties, "acknowledge")]
@@ -282,6 +327,11 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
         dropped_port_forgotten,
         refuses_what_it_cannot_know,
         keeps_its_promises_to_itself,
+        beyond_the_mark,
+        mark_is_a_number,
+        mark_without_waiting,
+        any_replica_will_do,
+        leads_on_after_promotion,
         removals_forgotten,
     )
 }

@@ -44,6 +44,7 @@ def heal(world: "World") -> None:
 def _heal_site(world: "World", site: str) -> None:
     router = world.routers[site]
     losses.end_split(world, site)
+    world.server.replicas[site].go_on()
     world.recreate(site)
     world.air[site].update(drop=0.0, twice=0.0, late_s=0.0)
     router.link.mode, router.link.lose_replies, router.link.is_mute = "ok", 0.0, False

@@ -14,7 +14,12 @@ from typing import Any, TypeVar
 
 from lease_core.domain.commands import Command, Heartbeat
 from lease_core.domain.events import Record
-from lease_core.log.errors import LogError, LogUnavailableError, OutcomeUnknownError
+from lease_core.log.errors import (
+    LogError,
+    LogUnavailableError,
+    NotReplicatedError,
+    OutcomeUnknownError,
+)
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import Id, MemoryServer, Site
 from lease_core.log.port import Appended, Batch, Claimed, Followed, Head, HeldBy
@@ -22,10 +27,12 @@ from lease_core.log.snapshot_port import Archived, Cut, SnapshotMeta
 from lease_core.log.wire import parse_id
 from tests.simulation.clocks import Clock
 from tests.simulation.loop import Process, SimLoop, finish
+from tests.simulation.replicas import SETUPS, Replicas
 
 T = TypeVar("T")
 WRITER_TIMEOUT_S = 3.0
 READER_TIMEOUT_S = 5.0
+WAIT_S = 0.5
 MAX_REPLAYED = 200
 COMMANDS, EVENTS = "commands", "events"
 
@@ -58,9 +65,14 @@ class Link:
 class Server:
     """One Redis for all sites; every change is durable before its reply leaves."""
 
-    def __init__(self, loop: SimLoop, rng: random.Random, clock: Clock) -> None:
+    def __init__(
+        self, loop: SimLoop, rng: random.Random, clock: Clock, sites: Iterable[str]
+    ) -> None:
         self.loop, self.rng, self.clock = loop, rng, clock
         self.store = self._empty()
+        setup = rng.choice(SETUPS)
+        self.replicas = {site: Replicas(rng, *setup) for site in sites}
+        self.on_unheld: Callable[[], None] = lambda: None
         self.crash_next = ""
         self.is_disk_full = False  # MISCONF: it answers, and takes nothing
         self.deposed: dict[str, MemoryServer] = {}
@@ -118,26 +130,31 @@ class Server:
     def copy_of(self, site: str) -> Site:
         return copy.deepcopy(self.store.sites[site])
 
-    def replace(self, site: str, by: Site | None) -> None:
-        """Another data set stands here from now on: an old copy, or none."""
-        self.lost_at[site] = by.head.seq if by and by.head else 0
-        self.store.sites[site] = by or Site()
-        self._begin_life(self.store.sites[site])
+    def replace(self, site: str, by: Site) -> None:
+        """Another data set stands here from now on."""
+        self.store.sites[site] = by
+        self._begin_life(by)
+        self.replicas[site].go_on()
         self.wake(site, COMMANDS, EVENTS)
 
-    def split(self, site: str, by: Site, links: Iterable[Link]) -> None:
-        """A copy is promoted while the master goes on, and some still take it for that."""
+    def promote(self, site: str, by: Site, links: Iterable[Link]) -> None:
+        """A copy is master from now on; some links still lead to the former one.
+
+        Until that one is heard no more, nothing follows the new one.
+        """
         self.deposed[site] = self._empty()
         self.deposed[site].sites[site] = self.store.sites[site]
         for link in links:
             link.deposed.add(site)
         self.replace(site, by)
+        self.replicas[site].follow(by, self.loop.now_s)
 
     def end_split(self, site: str, links: Iterable[Link]) -> None:
-        """The former master is heard no more."""
+        """The former master is heard no more; it, or another one, is a replica of the new one."""
         for link in links:
             link.deposed.discard(site)
         self.deposed[site].is_down = True
+        self.replicas[site].go_on()
         self.wake(site, COMMANDS, EVENTS)
 
     def is_split(self, site: str) -> bool:
@@ -159,7 +176,11 @@ class SimLog:
         self.site = site
         self._server, self._link, self._process = server, link, process
         self._rng, self._pause = server.rng, server.loop.pause
-        self._reached = self._store, MemoryLog(site, self._store)
+        self._replicas = server.replicas[site]
+        self._reached = self._store, self._opened(self._store)
+
+    def _opened(self, store: MemoryServer) -> MemoryLog:
+        return MemoryLog(self.site, store, self._replicas.needed)
 
     @property
     def _store(self) -> MemoryServer:
@@ -168,7 +189,7 @@ class SimLog:
     @property
     def _inner(self) -> MemoryLog:
         if self._reached[0] is not (store := self._store):
-            self._reached = store, MemoryLog(self.site, store)
+            self._reached = store, self._opened(store)
         return self._reached[1]
 
     async def close(self) -> None:
@@ -289,14 +310,36 @@ class SimLog:
         return await self._write(lambda: self._inner.claim(owner, ttl_ms, genesis, above, dead))
 
     async def append(self, batch: Batch) -> Appended:
-        return await self._write(lambda: self._append(batch), is_append=True)
+        appended, life, at_s = await self._write(lambda: self._append(batch), is_append=True)
+        if self._replicas.needed:
+            await self._wait(life, at_s)
+            await self._write(lambda: self._inner._commit(batch), is_append=True)
+        return appended
 
-    async def _append(self, batch: Batch) -> Appended:
+    async def _append(self, batch: Batch) -> tuple[Appended, int, float]:
+        """What it came to, on which life of a server, and when."""
         appended = settled(self._inner.append(batch))
         if not appended.is_duplicate:
-            self._server.on_append(self.site, batch, self.site in self._link.deposed)
+            self._server.on_append(self.site, batch, self._is_deposed)
         self._server.wake(self.site, EVENTS)
-        return appended
+        return appended, self._store.site(self.site).server, self._server.loop.now_s
+
+    @property
+    def _is_deposed(self) -> bool:
+        return self.site in self._link.deposed
+
+    async def _wait(self, life: int, written_at_s: float) -> None:
+        """WAIT: until enough replicas said that they have it; those of a deposed master left."""
+        loop, said_s = self._server.loop, self._replicas.word_s
+        for pause_s in (said_s, WAIT_S - said_s):
+            await self._pause(pause_s)
+            is_cut = self._link.mode in {"refused", "silent"} or self._store.is_down
+            if is_cut or self._store.sites[self.site].server != life:
+                raise self._lost(is_append=True)
+            if not self._is_deposed and self._replicas.have_said(written_at_s, loop.now_s):
+                return
+        self._server.on_unheld()
+        raise NotReplicatedError("too few replicas hold it")
 
     async def send(self, command: Command, by: str) -> str:
         return (await self.send_many([command], by))[0]

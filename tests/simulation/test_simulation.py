@@ -44,7 +44,12 @@ FAULTS_FOR = {
     "dropped_port_forgotten": ("drop-port", "revoke"),
     "fenced_goes_on": ("stop-allocator",),
     "refuses_what_it_cannot_know": ("edge-link", "old-copy"),
-    "keeps_its_promises_to_itself": ("old-copy", "split"),
+    "keeps_its_promises_to_itself": ("old-copy", "promote"),
+    "beyond_the_mark": ("lag",),
+    "mark_is_a_number": ("promote", "stop-allocator", "redis-crash"),
+    "mark_without_waiting": ("lag", "promote"),
+    "any_replica_will_do": ("lag", "promote"),
+    "leads_on_after_promotion": ("promote",),
 }
 """What brings a bug to light soonest; the others need no help."""
 
@@ -54,7 +59,8 @@ REACHED = {
         f"edge {state}"
         for state in ("live", "unreachable", "gap", "regressed", "foreign", "halted")
     ),
-    "appended by a deposed master",
+    *("appended by a deposed master", "append that too few replicas hold"),
+    *("told events lost by a promotion", "untold events lost by a promotion"),
     *("SnapshotVerified", "events cut", "AddressDeclined", "LeaseRevoked", "LeaseExpired"),
 }
 """What some schedule has to come to, or the rest of them shows less than it says."""

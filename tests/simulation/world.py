@@ -14,7 +14,7 @@ from lease_core.log.port import Batch
 from lease_core.log.replay import replay
 from lease_core.service.leader import SiteLeader
 from tests.simulation import losses
-from tests.simulation.checker import SiteOracle, Violation
+from tests.simulation.checker import SiteOracle, Violation, folded
 from tests.simulation.client import Client, Reply, read_reply
 from tests.simulation.clocks import Clock
 from tests.simulation.faults import LONG, Fault, Length, draw
@@ -118,8 +118,9 @@ class World:
         self.genesis = {site: genesis_of(site) for site in SITES}
         self.replaced = dict.fromkeys(SITES, "")
         self.oracles = {site: SiteOracle(site) for site in SITES}
-        self.server = Server(self.loop, rng, self._clock())
+        self.server = Server(self.loop, rng, self._clock(), SITES)
         self.server.on_append = self._appended
+        self.server.on_unheld = lambda: self.tally.update(["append that too few replicas hold"])
         self.faults = draw(
             random.Random(rng.getrandbits(64)), list(SITES), list(ALLOCATORS), length, kinds
         )
@@ -203,7 +204,9 @@ class World:
 
     def _replied(self, router: Router, ifindex: int, frame: bytes, who: str) -> None:
         reply, now_s = read_reply(frame), self.loop.now_s
-        self.oracles[router.site].replied(router, ifindex, reply, who, now_s)
+        oracle = self.oracles[router.site]
+        oracle.check_held(router, self.server.replicas[router.site].held_seq)
+        oracle.replied(router, ifindex, reply, who, now_s)
         self.note(
             f"{router.site} {who} {reply.kind} {ip_text(reply.ip)} {reply.mac:x} {reply.lease_s}"
         )
@@ -230,7 +233,8 @@ class World:
         oracle, router, now_s = self.oracles[site], self.routers[site], self.loop.now_s
         if is_deposed:
             self.tally["appended by a deposed master"] += 1
-            oracle.appended_in_vain(batch, router)
+            if not self.server.replicas[site].needed:
+                oracle.appended_in_vain(batch, router)
             return
         is_told = any(isinstance(record.event, RecoveryStarted) for record in batch.records)
         if is_told:
@@ -260,8 +264,10 @@ class World:
         shown = " ".join(f"{name}={rate:.3f}" for name, rate in rates.items())
         faults = "\n".join(map(str, self.faults)) or "  none"
         acks = sum(oracle.acks for oracle in self.oracles.values())
+        setup = next(iter(self.server.replicas.values()))
         return (
-            f"seed {self.seed}, {self.length.name}: clock rates {shown}\nfaults:\n{faults}\n"
+            f"seed {self.seed}, {self.length.name}: clock rates {shown}\n"
+            f"replicas {len(setup.each)}, {setup.needed} must hold\nfaults:\n{faults}\n"
             f"{self.loop.now_s:.0f} s, {self.loop.steps} steps, {acks} ACKs, "
             f"{sum(o.ledger.seq for o in self.oracles.values())} events, "
             f"trace {self.trace.hexdigest()}"
@@ -341,6 +347,7 @@ class World:
             if site in self.only_edge:
                 losses.notice_agreement(self, site)
             if router.is_up:
+                oracle.check_held(router, self.server.replicas[site].held_seq)
                 oracle.check_tables(router)
                 oracle.check_bounds(router)
                 oracle.check_nesting(router, now_s)
@@ -350,10 +357,12 @@ class World:
     def _check_leader(
         self, host: AllocatorHost, site: str, oracle: SiteOracle, now_s: float
     ) -> None:
-        head = self.server.store.sites[site].head
+        stands = self.server.store.sites[site]
+        head = stands.head
         is_writer = head and host.process and head.owner == host.process.name
         decider = host.process.leads.get(site) if host.process and is_writer else None
-        if self.server.is_replaced(site) or decider is None or decider.epoch != head.epoch:
+        is_lost = self.server.is_replaced(site) and not self.server.is_split(site)
+        if is_lost or decider is None or decider.epoch != head.epoch or not stands.is_led_here:
             return
         if self.routers[site].is_up:
             oracle.check_desk(self.routers[site], decider.desk, host.clock, now_s)
@@ -365,5 +374,5 @@ class World:
         """I3: whoever reads the whole log holds the state that was followed step by step."""
         for site, oracle in self.oracles.items():
             ledger, _ = settled(replay(self.auditor(site), self.genesis[site]))
-            if ledger.digest() != oracle.ledger.digest():
+            if ledger.digest() != folded(oracle.records[: ledger.seq]).digest():
                 raise Violation(f"I3: {site}: replay gives another state")
