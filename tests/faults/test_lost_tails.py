@@ -18,7 +18,7 @@ from tests.faults.history import Event
 from tests.faults.network import Replica, add_host, cut, mend
 from tests.faults.service import UNANSWERED, Service, renewals
 
-pytestmark = pytest.mark.net
+pytestmark = [pytest.mark.net, pytest.mark.timeout(300)]
 
 ROUNDS = 10 if os.environ.get("LEASE_FULL") else 1
 LOST = 8
