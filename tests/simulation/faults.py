@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.simulation.seams import DEPOSED_WRITER_S
 
-MAX_LAG_S = 3.0
-"""Of a replica, before one is promoted."""
+MAX_LAG_S = 6.0
+"""From when a master is cut off from its replicas until one of them is promoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def draw(
 
 LASTING = {
     "kill-agent", "kill-allocator", "stop-agent", "stop-allocator", "redis-down", "replay", "mute",
-    "suspend", "pause-allocator", "disk-full", "drop-port",
+    "suspend", "pause-allocator", "disk-full", "drop-port", "lag",
 }  # fmt: skip
 """Kinds that have nothing more to say than how long."""
 
@@ -95,12 +95,10 @@ def _more(rng: random.Random, kind: str) -> dict[str, Any]:
             dark_s = rng.choice((2.0, 40.0)) * rng.uniform(0.2, 1.0)
             mute_s = rng.choice((0.0, 4.0, 8.0))
             return {"for_s": dark_s, "renumber": rng.random() < 0.3, "mute_s": mute_s}
-        case "lag":
-            return lasting | {"which": rng.randrange(2)}
         case "promote":
-            return {"lag_s": rng.choice((0.0, 1.0)) * rng.uniform(0, MAX_LAG_S),
-                    "which": rng.randrange(2), "goes_on": rng.random() < 0.6,
-                    "for_s": rng.uniform(1, DEPOSED_WRITER_S)}  # fmt: skip
+            lag_s = rng.choice((0.0, MAX_LAG_S)) * rng.random()
+            for_s = rng.uniform(1, DEPOSED_WRITER_S)
+            return {"lag_s": lag_s, "for_s": for_s, "goes_on": rng.random() < 0.6}
         case "old-copy" | "flush" | "trim" | "hole" | "replace":
             return {"for_s": rng.uniform(2, 40)}
         case "slew":

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from edge_agent.sync.follower import Following
 from lease_core.log.memory_store import Site
+from lease_core.log.port import Batch
 from tests.simulation.faults import Fault
-from tests.simulation.replicas import Replica
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -52,24 +52,23 @@ def old_copy(world: "World", fault: Fault) -> None:
         world.loop.later(fault.more["for_s"] / 3, _replace, world, fault, copy)
 
 
-def lag(world: "World", fault: Fault) -> Replica | None:
+def lag(world: "World", fault: Fault) -> None:
     """A replica gets nothing for a while, then all of it at once."""
     site, server = fault.target, world.server
-    if not _may_lose(world, site):
-        return None
-    stalled = server.replicas[site].stall(
-        fault.more["which"], server.store.sites[site], world.loop.now_s
-    )
-    world.loop.later(fault.more["for_s"], stalled.go_on)
-    return stalled
+    if _may_lose(world, site):
+        replica = world.rng.choice(server.replicas[site].each)
+        replica.stall(server.store.sites[site], world.loop.now_s)
+        world.loop.later(fault.more["for_s"], replica.go_on)
 
 
 def promote(world: "World", fault: Fault) -> None:
-    """The master is dead, or some are still led there; of replicas, one that may lag is next.
+    """The master is cut off from its replicas, and one takes its place with what it has.
 
     Where nobody waits for them, what it lacks may have been told (ADR 8); else it may not (ADR 9).
     """
-    if lag(world, fault):
+    site, server = fault.target, world.server
+    if _may_lose(world, site):
+        server.replicas[site].stall(server.store.sites[site], world.loop.now_s)
         world.loop.later(fault.more["lag_s"], _promote, world, fault)
 
 
@@ -77,15 +76,14 @@ def _promote(world: "World", fault: Fault) -> None:
     site, server = fault.target, world.server
     replicas = server.replicas[site]
     if not _may_lose(world, site) or not (replicas.needed or edge_remembers(world, site)):
+        replicas.go_on()
         return
     held = replicas.successor().held
     copy = deepcopy(held) if held else server.copy_of(site)
     links = [world.routers[site].link, *(host.link for host in world.allocators.values())]
     led_astray = [link for link in links if fault.more["goes_on"] and world.rng.random() < 0.5]
     world.note(f"{site} replica promoted at seq {_seq(copy)}")
-    told = "untold" if replicas.needed else "told"
-    lost = world.oracles[site].ledger.seq - _seq(copy)
-    world.tally[f"{told} events lost by a promotion"] += lost
+    _note_lost(world, site, world.oracles[site].ledger.seq - _seq(copy))
     _go_back(world, site, copy, is_told=not replicas.needed)
     server.promote(site, copy, led_astray)
     if not replicas.needed:
@@ -99,6 +97,18 @@ def _go_back(world: "World", site: str, copy: Site, *, is_told: bool = True) -> 
         world.server.lost_at[site] = _seq(copy)
     h = copy.head.h if copy.head else ""
     world.oracles[site].went_back(_seq(copy), h, is_told=is_told)
+
+
+def in_vain(world: "World", site: str, batch: Batch) -> None:
+    """A deposed master took it; where nobody waits for replicas an edge that is led there acts."""
+    _note_lost(world, site, len(batch.records))
+    if not world.server.replicas[site].needed:
+        world.oracles[site].appended_in_vain(batch, world.routers[site])
+
+
+def _note_lost(world: "World", site: str, count: int) -> None:
+    told = "untold" if world.server.replicas[site].needed else "told"
+    world.tally[f"{told} events lost by a promotion"] += count
 
 
 def end_split(world: "World", site: str) -> None:

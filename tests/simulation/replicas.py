@@ -71,14 +71,8 @@ class Replicas:
         seen = len(self.each) - max(self.needed, 1) + 1
         return max(self._rng.sample(self.each, seen), key=lambda replica: replica.seq)
 
-    def stall(self, number: int, master: Site, now_s: float) -> Replica:
-        chosen = self.each[number % len(self.each)]
-        chosen.stall(master, now_s)
-        return chosen
-
-    def follow(self, master: Site, now_s: float) -> None:
-        """Another master: none of them has anything that is written from now on."""
-        self.go_on()
+    def stall(self, master: Site, now_s: float) -> None:
+        """None of them gets anything that is written from now on."""
         for replica in self.each:
             replica.stall(master, now_s)
 

@@ -147,7 +147,7 @@ class Server:
         for link in links:
             link.deposed.add(site)
         self.replace(site, by)
-        self.replicas[site].follow(by, self.loop.now_s)
+        self.replicas[site].stall(by, self.loop.now_s)
 
     def end_split(self, site: str, links: Iterable[Link]) -> None:
         """The former master is heard no more; it, or another one, is a replica of the new one."""

@@ -233,8 +233,7 @@ class World:
         oracle, router, now_s = self.oracles[site], self.routers[site], self.loop.now_s
         if is_deposed:
             self.tally["appended by a deposed master"] += 1
-            if not self.server.replicas[site].needed:
-                oracle.appended_in_vain(batch, router)
+            losses.in_vain(self, site, batch)
             return
         is_told = any(isinstance(record.event, RecoveryStarted) for record in batch.records)
         if is_told:
