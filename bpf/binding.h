@@ -20,7 +20,6 @@
 #include "tables.h"
 
 #define NS_PER_S 1000000000ULL
-#define BOOTP_LEN_MIN 300
 #define IP_LEN_ACCEPTED 576 /* octets that every client must accept, RFC 2131 2 */
 
 /* Everything that the reply needs and that is not in the frame; no times for a NAK. */
@@ -37,11 +36,12 @@ struct grant {
 	struct promise before; /* the promise that stood */
 };
 
-/* What the site may promise now, and whether it may say what it will not. */
+/* What the site may promise now, whether it may say what it will not, and which pools it has. */
 struct horizon {
 	__u64 now_boot_ns;
 	__u64 end_boot_ns; /* E */
 	__u64 current_until_boot_ns;
+	__u64 pools_version;
 };
 
 /* Rules 17 to 19: may this site answer now? */
@@ -64,6 +64,7 @@ static __always_inline __u32 check_site(struct horizon *horizon)
 
 	horizon->end_boot_ns = READ_ONCE(site->horizon_boot_ns);
 	horizon->current_until_boot_ns = READ_ONCE(site->current_until_boot_ns);
+	horizon->pools_version = READ_ONCE(site->pools_version);
 	return NO_REASON;
 }
 
@@ -135,12 +136,43 @@ static __always_inline __u32 find_binding(const struct asker *asker,
 	return is_own_binding(copy, asker, notes) ? NO_REASON : DHCP_pass_other_line;
 }
 
-/* Rule 23. */
-static __always_inline bool find_pool(struct grant *grant)
+/* Keep a copy of a pool; 0 = there is none. A function of its own: it is seldom called. */
+__noinline int know_pool(__u32 id, __u64 version)
 {
-	grant->pool = bpf_map_lookup_elem(&ip_pools, &grant->binding.pool_id);
-	if (!grant->pool)
+	__u32 key = 0;
+	struct request_notes *notes = bpf_map_lookup_elem(&scratch, &key);
+	const struct ip_pool *pool = bpf_map_lookup_elem(&ip_pools, &id);
+	struct known_pool *known;
+
+	if (!notes || !pool)
+		return 0;
+	known = &notes->pools[id & (KNOWN_POOLS - 1)];
+#pragma unroll
+	for (__u32 i = 0; i < sizeof(*pool) / 8; i++)
+		((__u64 *)&known->pool)[i] = ((const __u64 *)pool)[i];
+	known->options_sum = sum_words(known->pool.options, OPTIONS_LEN_MIN);
+	known->id = id;
+	known->version = version;
+	return 1;
+}
+
+/*
+ * Rule 23. A look into ip_pools takes a tenth of an answer's time, and a site has few pools: so
+ * each processor keeps copies, and looks again when the agent has written any.
+ */
+static __always_inline bool find_pool(const struct horizon *horizon, struct request_notes *notes,
+				      struct grant *grant)
+{
+	__u32 id = grant->binding.pool_id;
+	struct known_pool *known = &notes->pools[id & (KNOWN_POOLS - 1)];
+
+	asm volatile("" : "+r"(known)); /* or clang computes it anew wherever it is used */
+	if ((READ_ONCE(known->version) != horizon->pools_version || READ_ONCE(known->id) != id) &&
+	    !know_pool(id, horizon->pools_version))
 		return false;
+	notes->options_sum = READ_ONCE(known->options_sum);
+	join_paths();
+	grant->pool = &known->pool;
 	grant->options_len = READ_ONCE(grant->pool->options_len);
 	grant->always_len = READ_ONCE(grant->pool->always_len);
 	return grant->always_len >= DHCP_OPT_FIXED_LEN &&
@@ -288,15 +320,14 @@ static __always_inline bool set_options(const struct dhcp_frame *frame,
 }
 
 /*
- * The promise that stands, 0 where there is no such slot. Read as soon as the slot is known and
- * long before it is needed: of a million slots hardly one is in the processor's caches.
+ * The promise that stands; it stays 0 where there is no such slot. Read as soon as the slot is
+ * known and long before it is needed: of a million slots hardly one is in the processor's caches.
  */
 static __always_inline void read_promise(struct grant *grant)
 {
 	__u32 slot = grant->binding.slot;
 	const struct promise *promise = bpf_map_lookup_elem(&promises, &slot);
 
-	grant->before = (struct promise){};
 	if (!promise)
 		return;
 	grant->before.kernel_boot_ns = READ_ONCE(promise->kernel_boot_ns);

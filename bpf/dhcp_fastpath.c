@@ -60,17 +60,17 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 }
 
 /* Rules 17 to 28: a binding that may be answered, and with what. */
-static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker *asker,
-				    struct request_notes *notes, struct grant *grant)
+static __always_inline __u32 decide(const struct dhcp_frame *frame, struct horizon *horizon,
+				    struct asker *asker, struct request_notes *notes,
+				    struct grant *grant)
 {
-	struct horizon horizon = { .now_boot_ns = bpf_ktime_get_boot_ns() };
 	__u32 reason;
 
 	/*
 	 * E before the entry: an entry newer than E gets a shorter promise than it might. The other
 	 * way round one could be promised up to an E that was granted after its removal.
 	 */
-	reason = check_site(&horizon);
+	reason = check_site(horizon);
 	if (reason != NO_REASON)
 		return reason;
 	set_key(notes, asker);
@@ -79,12 +79,12 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct asker
 		return reason;
 	if (notes->message_type == DHCPREQUEST)
 		read_promise(grant);
-	if (!find_pool(grant))
+	if (!find_pool(horizon, notes, grant))
 		return DHCP_pass_unknown_pool;
-	reason = choose_reply(frame, &horizon, grant, notes);
+	reason = choose_reply(frame, horizon, grant, notes);
 	if (reason != NO_REASON)
 		return reason;
-	if (READ_ONCE(notes->reply) != DHCP_nak && !set_times(&horizon, asker->key, grant))
+	if (READ_ONCE(notes->reply) != DHCP_nak && !set_times(horizon, asker->key, grant))
 		return DHCP_pass_horizon;
 	if (!set_options(frame, notes, grant))
 		return DHCP_pass_reply_space;
@@ -96,6 +96,8 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct f
 	__u32 ifindex = ctx->ingress_ifindex;
 	const struct access_port *port = bpf_map_lookup_elem(&access_ports, &ifindex);
 	struct request_notes *notes = new_notes(place);
+	/* First: who reads the clock waits for every read before. */
+	struct horizon horizon = { .now_boot_ns = bpf_ktime_get_boot_ns() };
 	struct asker asker = { .ifindex = ifindex };
 	struct dhcp_frame frame;
 	struct grant grant = {};
@@ -109,7 +111,7 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct f
 		return reason;
 	asker.mac = notes->mac;
 	asker.key_mode = notes->key_mode;
-	reason = decide(&frame, &asker, notes, &grant);
+	reason = decide(&frame, &horizon, &asker, notes, &grant);
 	if (reason != NO_REASON)
 		return reason;
 	if (!save_option(&frame, notes, SLOT_CLIENT_ID, &notes->client_id))

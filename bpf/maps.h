@@ -9,7 +9,7 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c534107 /* 'L' 'S' 'A', version 7 */
+#define DHCP_ABI_MAGIC 0x4c534108 /* 'L' 'S' 'A', version 8 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
@@ -233,6 +233,7 @@ struct site_state {
 	__u64 lines;            /* fingerprint of the interfaces that they were made for */
 	__u64 recovering;       /* 1 = the log has lost events, and not heard of all yet */
 	__u64 current_until_boot_ns; /* the tables are what the log says: only then NAK is said */
+	__u64 pools_version;    /* raised after every write to ip_pools, of which programs keep copies */
 };
 
 #endif

@@ -53,6 +53,17 @@ struct chosen {
 	__u8 options[DHCP_POOL_OPTIONS_MAX + 8]; /* zero after len */
 };
 
+/* A pool as it was found in ip_pools when that had this version. */
+struct known_pool {
+	__u64 version; /* 0 = no pool */
+	__u64 options_sum; /* of the first OPTIONS_LEN_MIN octets */
+	__u32 id;
+	__u32 reserved;
+	struct ip_pool pool;
+};
+
+#define KNOWN_POOLS 8 /* a power of two, to be masked with */
+
 /* Where IPv4 starts, and the VLAN ids in front of it; 0 = none. */
 struct frame_place {
 	__u32 ethernet_len;
@@ -81,8 +92,10 @@ struct request_notes {
 	struct circuit circuit; /* in mode CIRCUIT; len 0 = not read */
 	__u64 parameters[4];	/* bit by code: what option 55 asks for */
 	struct chosen chosen;
+	__u64 options_sum;	/* of OPTIONS_LEN_MIN octets of the pool's options, or of `chosen` */
 	__u64 sum;		/* of the reply's words so far, see reply.h */
 	struct notice notice;	/* for the agent, see notices.h */
+	struct known_pool pools[KNOWN_POOLS]; /* stay from one packet to the next */
 };
 
 /* `seen` has a bit for each slot, above them one for each that was seen again, and a count. */

@@ -10,6 +10,7 @@
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 
+#include "checksum.h"
 #include "maps.h"
 #include "notes.h"
 #include "options.h"
@@ -98,6 +99,7 @@ static __always_inline void choose_options(const struct ip_pool *pool, __u32 bas
 	len = chosen->len;
 	if (len <= DHCP_POOL_OPTIONS_MAX)
 		*(__u64 *)(chosen->options + len) = 0;
+	notes->options_sum = sum_words(chosen->options, OPTIONS_LEN_MIN);
 	join_paths();
 }
 

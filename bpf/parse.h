@@ -64,6 +64,9 @@ struct bootp {
 
 _Static_assert(sizeof(struct bootp) == 240, "BOOTP header with cookie");
 
+#define BOOTP_LEN_MIN 300
+#define OPTIONS_LEN_MIN (BOOTP_LEN_MIN - sizeof(struct bootp))
+
 /*
  * Where the parts of a DHCP frame are. Pointers instead of one packed struct: IPv4 starts at
  * octet 14, 18 or 22, and a packed field is read octet by octet, while the machines that run

@@ -23,7 +23,6 @@
 #include "parse.h"
 
 #define REPLY_TTL 64
-#define OPTIONS_LEN_MIN (BOOTP_LEN_MIN - sizeof(struct bootp))
 
 /* Ethernet with two tags, IP, UDP and BOOTP to the end of chaddr, in words of 64 bits. */
 #define KEPT_WORDS ((ETH_HLEN + 8 + HEADERS_LEN + 44 + 7) / 8)
@@ -137,6 +136,19 @@ static __always_inline void write_zeros(void *start, __u32 octets)
 		at[i] = 0;
 }
 
+/* By words, a multiple of 4: clang copies octet by octet where it knows of no alignment. */
+static __always_inline void copy_words(void *start, const void *from, __u32 octets)
+{
+	const __u32 *word = from;
+	__u32 *at = start;
+
+#pragma unroll
+	for (__u32 i = 0; i < octets / 8; i++)
+		((__u64 *)start)[i] = ((const __u64 *)from)[i];
+	if (octets % 8)
+		at[octets / 4 - 1] = word[octets / 4 - 1];
+}
+
 static __always_inline __u64 write_bootp(struct bootp *bootp, __be32 yiaddr, __u32 reply)
 {
 	__u32 start = BOOTP_REPLY | 1 << 8 | ETH_ALEN << 16;
@@ -166,30 +178,27 @@ static __always_inline __u64 write_number(__u8 *at, __u32 number)
 /*
  * The pool's options, patched where they are 0. The part that every reply has room for is copied
  * without a loop, and with it the zeros behind the options: nearly all replies are no longer.
+ * `sum` is that part's.
  */
 static __always_inline __u64 write_pool_options(__u8 *options, const void *end,
 						const __u8 *from_options,
-						const struct grant *grant, __u32 reply)
+						__u64 sum, const struct grant *grant, __u32 reply)
 {
 	const __u32 *from = (const __u32 *)from_options;
 	__u32 *to = (__u32 *)options;
 	__u32 words = (grant->options_len + 3) / 4;
 	__u8 type = reply == DHCP_offer ? DHCPOFFER : reply == DHCP_nak ? DHCPNAK : DHCPACK;
-	__u64 sum = type;
 	__u32 i;
 
-#pragma unroll
-	for (i = 0; i < OPTIONS_LEN_MIN / 4; i++) {
-		to[i] = from[i];
-		sum += from[i];
-	}
+	copy_words(options, from_options, OPTIONS_LEN_MIN);
+	sum += type;
 	options[DHCP_OPT_AT_TYPE] = type;
 	if (reply == DHCP_offer || reply == DHCP_ack) {
 		sum += write_number(options + DHCP_OPT_AT_LEASE, grant->lease_s);
 		sum += write_number(options + DHCP_OPT_AT_T1, grant->t1_s);
 		sum += write_number(options + DHCP_OPT_AT_T2, grant->t2_s);
 	}
-	for (to += i; i < words && i < DHCP_POOL_OPTIONS_MAX / 4; i++, to++) {
+	for (i = OPTIONS_LEN_MIN / 4, to += i; i < words && i < DHCP_POOL_OPTIONS_MAX / 4; i++, to++) {
 		if ((const void *)(to + 1) > end)
 			break;
 		*to = from[i];
@@ -218,7 +227,8 @@ static __always_inline bool write_start(const struct xdp_md *ctx, const __u8 *po
 	notes->sum = write_bootp(frame.bootp, grant->binding.ip_be, reply) +
 		     write_ip_udp(&frame, grant->pool->server_id_be, grant->bootp_len);
 	join_paths();
-	notes->sum += write_pool_options(frame.options, frame.end, pool_options, grant, reply);
+	notes->sum += write_pool_options(frame.options, frame.end, pool_options,
+					 READ_ONCE(notes->options_sum), grant, reply);
 	join_paths();
 	return true;
 }

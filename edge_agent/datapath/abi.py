@@ -25,7 +25,7 @@ from edge_agent.dhcp.tables import (
 from lease_core.domain.mixing import MASK_64, mix64
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C534107
+MAGIC: Final = 0x4C534108
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
@@ -105,6 +105,7 @@ SITE_STATE: Final = Record(
     lines="Q",
     recovering="Q",
     current_until_boot_ns="Q",
+    pools_version="Q",
 )
 NOTICE: Final = Record(
     "notice",
@@ -281,7 +282,7 @@ def _unpack_limit(octets: bytes) -> Limit:
 
 
 def pack_state(state: SiteState) -> bytes:
-    """Encode the site's record; `abi_ok` False leaves the magic out."""
+    """Encode the site's record but for the pools' version; `abi_ok` False leaves the magic out."""
     return SITE_STATE.layout.pack(
         MAGIC if state.abi_ok else 0,
         state.gate,
@@ -299,6 +300,7 @@ def pack_state(state: SiteState) -> bytes:
         state.lines,
         state.recovering,
         state.current_until_boot_ns,
+        0,
     )
 
 
@@ -306,7 +308,7 @@ def unpack_state(octets: bytes) -> SiteState:
     magic, gate, held_until, horizon, touched_boot, touched_elapsed, *more = (
         SITE_STATE.layout.unpack(octets)
     )
-    epoch, incarnation, lo, hi, commit_ms, cursor_hash, genesis, lines, lost, current = more
+    epoch, incarnation, lo, hi, commit_ms, cursor_hash, genesis, lines, lost, current, _ = more
     return SiteState(
         gate=gate == 1,
         held_until_elapsed_ns=held_until,

@@ -35,7 +35,8 @@ _AS_WORDS: Final = struct.Struct(f"<{_STATE_WORDS}Q")
 _GATE: Final = abi.SITE_STATE.offsets["gate"] // 8
 _CURSOR_LO: Final = abi.SITE_STATE.offsets["cursor_lo"] // 8
 _CURSOR_HI: Final = abi.SITE_STATE.offsets["cursor_hi"] // 8
-_MIDDLE: Final = sorted({*range(_STATE_WORDS)} - {_GATE, _CURSOR_LO, _CURSOR_HI})
+_POOLS_VERSION: Final = abi.SITE_STATE.offsets["pools_version"] // 8
+_MIDDLE: Final = sorted({*range(_STATE_WORDS)} - {_GATE, _CURSOR_LO, _CURSOR_HI, _POOLS_VERSION})
 _OPENING: Final = (_CURSOR_HI, *_MIDDLE, _CURSOR_LO, _GATE)
 _CLOSING: Final = (_GATE, _CURSOR_HI, *_MIDDLE, _CURSOR_LO)
 
@@ -65,6 +66,7 @@ class KernelTables:
         """Give new tables their ABI and incarnation; the gate stays closed, the cursor is 0."""
         if not self.state().abi_ok:
             self.set_state(SiteState(incarnation=secrets.randbits(64)))
+        self._state[_POOLS_VERSION] += 1  # whoever wrote a pool last may have died before
 
     def lookup(self, key: SubscriberKey) -> Assignment | None:
         octets = self._subscribers.get(key)
@@ -132,12 +134,13 @@ class KernelTables:
             yield number, abi.unpack_pool(octets)
 
     def put_pool(self, number: int, pool: PoolOptions) -> None:
-        """Write a pool, then wait until nobody reads the one before.
+        """Write a pool, let programs look for it, then wait until nobody reads the one before.
 
         A pool has no check word; without the wait the next pool written could take the place of
         this one's former value while a packet is still answered from it.
         """
         self._pools.set(number, abi.pack_pool(pool))
+        self._state[_POOLS_VERSION] += 1
         self._written_pools[number] = pool
         self.grace()
 
