@@ -36,12 +36,13 @@ struct grant {
 	struct promise before; /* the promise that stood */
 };
 
-/* What the site may promise now, whether it may say what it will not, and which pools it has. */
+/* What the site may promise now, whether it may say what it will not, and its tables. */
 struct horizon {
 	__u64 now_boot_ns;
 	__u64 end_boot_ns; /* E */
 	__u64 current_until_boot_ns;
 	__u64 pools_version;
+	__u64 slot_groups;
 };
 
 /* Rules 17 to 19: may this site answer now? */
@@ -65,6 +66,7 @@ static __always_inline __u32 check_site(struct horizon *horizon)
 	horizon->end_boot_ns = READ_ONCE(site->horizon_boot_ns);
 	horizon->current_until_boot_ns = READ_ONCE(site->current_until_boot_ns);
 	horizon->pools_version = READ_ONCE(site->pools_version);
+	horizon->slot_groups = READ_ONCE(site->slot_groups);
 	return NO_REASON;
 }
 
@@ -256,8 +258,8 @@ static __always_inline __u32 choose_reply(const struct dhcp_frame *frame,
 	return NO_REASON;
 }
 
-/* Rule 27: g = min(L, E - now) in whole seconds, T1 spread by key. I6: no promise beyond E. */
-static __always_inline bool set_times(const struct horizon *horizon, __u64 key,
+/* Rule 27: g = min(L, E - now) in whole seconds, T1 spread by `mixed` key. I6: no promise beyond E. */
+static __always_inline bool set_times(const struct horizon *horizon, __u64 mixed,
 				      struct grant *grant)
 {
 	__u64 now_boot_ns = horizon->now_boot_ns;
@@ -275,7 +277,7 @@ static __always_inline bool set_times(const struct horizon *horizon, __u64 key,
 
 	grant->lease_s = lease_s;
 	tenth_s = lease_s * 0xcccccccd >> 35; /* of a number of 32 bits */
-	grant->t1_s = lease_s / 2 - tenth_s / 2 + ((mix64(key) & 0xffffffff) * tenth_s >> 32);
+	grant->t1_s = lease_s / 2 - tenth_s / 2 + ((mixed & 0xffffffff) * tenth_s >> 32);
 	grant->t2_s = lease_s * 7 / 8;
 	grant->end_boot_ns = now_boot_ns + lease_s * NS_PER_S;
 	return true;
@@ -317,6 +319,23 @@ static __always_inline bool set_options(const struct dhcp_frame *frame,
 	len = sizeof(struct bootp) + ((grant->options_len + last + 3) & ~3u);
 	grant->bootp_len = len < BOOTP_LEN_MIN ? BOOTP_LEN_MIN : len;
 	return true;
+}
+
+/*
+ * Reach for the promise of a `mixed` key while nobody knows yet where it stands: most stand in
+ * one of two places. So both waits for memory, for it and for the binding, are one.
+ */
+static __always_inline void reach_for_promise(const struct horizon *horizon, __u64 mixed)
+{
+#pragma unroll
+	for (int i = 0; i < 2; i++, mixed >>= 32) {
+		__u64 group = (mixed & 0xffffffff) * horizon->slot_groups >> 32;
+		__u32 slot = group * DHCP_SLOTS_PER_GROUP;
+		const struct promise *promise = bpf_map_lookup_elem(&promises, &slot);
+
+		if (promise)
+			(void)READ_ONCE(promise->kernel_boot_ns);
+	}
 }
 
 /*

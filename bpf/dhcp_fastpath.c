@@ -65,6 +65,7 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct horiz
 				    struct grant *grant)
 {
 	__u32 reason;
+	__u64 mixed;
 
 	/*
 	 * E before the entry: an entry newer than E gets a shorter promise than it might. The other
@@ -74,6 +75,9 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct horiz
 	if (reason != NO_REASON)
 		return reason;
 	set_key(notes, asker);
+	mixed = mix64(asker->key);
+	if (notes->message_type == DHCPREQUEST)
+		reach_for_promise(horizon, mixed);
 	reason = find_binding(asker, notes, &grant->binding);
 	if (reason != NO_REASON)
 		return reason;
@@ -84,7 +88,7 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct horiz
 	reason = choose_reply(frame, horizon, grant, notes);
 	if (reason != NO_REASON)
 		return reason;
-	if (READ_ONCE(notes->reply) != DHCP_nak && !set_times(horizon, asker->key, grant))
+	if (READ_ONCE(notes->reply) != DHCP_nak && !set_times(horizon, mixed, grant))
 		return DHCP_pass_horizon;
 	if (!set_options(frame, notes, grant))
 		return DHCP_pass_reply_space;

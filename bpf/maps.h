@@ -14,6 +14,7 @@
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
 #define DHCP_MAX_RELAYS 4    /* of one port */
+#define DHCP_SLOTS_PER_GROUP 4 /* of promises: what the processor fetches at once */
 #define DHCP_CIRCUIT_MAX 64  /* octets of a circuit id that a line may have */
 #define DHCP_POOL_OPTIONS_MAX 512
 #define DHCP_ON_REQUEST_MAX 32 /* options of a pool for those who ask for them */
@@ -160,7 +161,8 @@ struct ip_pool {
 /*
  * promises: ARRAY by slot, memory-mapped by the agent. P, the end of the latest promise made to
  * the holder, is the larger of the two: each side writes only its own, so neither erases the
- * other's. Both only grow; a slot used again errs on the safe side.
+ * other's. Both only grow; a slot used again errs on the safe side. A binding may have any slot, and
+ * has, where there is room, one of the two groups that its key says ("Hash" in docs/replies.md).
  */
 struct promise {
 	__u64 kernel_boot_ns;
@@ -234,6 +236,7 @@ struct site_state {
 	__u64 recovering;       /* 1 = the log has lost events, and not heard of all yet */
 	__u64 current_until_boot_ns; /* the tables are what the log says: only then NAK is said */
 	__u64 pools_version;    /* raised after every write to ip_pools, of which programs keep copies */
+	__u64 slot_groups;      /* whole groups of promises */
 };
 
 #endif

@@ -30,6 +30,7 @@ MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
 MAX_RELAYS: Final = 4
+SLOTS_PER_GROUP: Final = 4
 CIRCUIT_MAX: Final = 64
 POOL_OPTIONS_MAX: Final = 512
 ON_REQUEST_MAX: Final = 32
@@ -106,6 +107,7 @@ SITE_STATE: Final = Record(
     recovering="Q",
     current_until_boot_ns="Q",
     pools_version="Q",
+    slot_groups="Q",
 )
 NOTICE: Final = Record(
     "notice",
@@ -282,7 +284,7 @@ def _unpack_limit(octets: bytes) -> Limit:
 
 
 def pack_state(state: SiteState) -> bytes:
-    """Encode the site's record but for the pools' version; `abi_ok` False leaves the magic out."""
+    """Encode the site's record, the tables' own words as 0; `abi_ok` False omits the magic."""
     return SITE_STATE.layout.pack(
         MAGIC if state.abi_ok else 0,
         state.gate,
@@ -301,6 +303,7 @@ def pack_state(state: SiteState) -> bytes:
         state.recovering,
         state.current_until_boot_ns,
         0,
+        0,
     )
 
 
@@ -308,7 +311,7 @@ def unpack_state(octets: bytes) -> SiteState:
     magic, gate, held_until, horizon, touched_boot, touched_elapsed, *more = (
         SITE_STATE.layout.unpack(octets)
     )
-    epoch, incarnation, lo, hi, commit_ms, cursor_hash, genesis, lines, lost, current, _ = more
+    epoch, incarnation, lo, hi, commit_ms, cursor_hash, genesis, lines, lost, current, *_ = more
     return SiteState(
         gate=gate == 1,
         held_until_elapsed_ns=held_until,

@@ -55,6 +55,17 @@ def macs_of(keys: Words, rows: Rows) -> Words:
     return (wire << np.uint64(16)).byteswap()
 
 
+def groups_of(keys: Words, slots: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first slots of the two groups in which the kernel reaches for each key's promise."""
+    mixed, half = mix64_all(keys), np.uint64(32)
+    groups = np.uint64(slots // abi.SLOTS_PER_GROUP)
+    first, second = (
+        (part * groups >> half).astype(np.int64) * abi.SLOTS_PER_GROUP
+        for part in (mixed & np.uint64(0xFFFFFFFF), mixed >> half)
+    )
+    return first, second
+
+
 def pack(bindings: Bindings, slots: Slots, places: NDArray[np.void]) -> tuple[Words, Rows]:
     """Entries under `keys_of`; `places` has the fields `PLACE` for each of the bindings' places."""
     keys, rows = keys_of(bindings.mac), np.zeros(len(bindings), ROW)

@@ -36,7 +36,10 @@ _GATE: Final = abi.SITE_STATE.offsets["gate"] // 8
 _CURSOR_LO: Final = abi.SITE_STATE.offsets["cursor_lo"] // 8
 _CURSOR_HI: Final = abi.SITE_STATE.offsets["cursor_hi"] // 8
 _POOLS_VERSION: Final = abi.SITE_STATE.offsets["pools_version"] // 8
-_MIDDLE: Final = sorted({*range(_STATE_WORDS)} - {_GATE, _CURSOR_LO, _CURSOR_HI, _POOLS_VERSION})
+_SLOT_GROUPS: Final = abi.SITE_STATE.offsets["slot_groups"] // 8
+_OWN: Final = {_POOLS_VERSION, _SLOT_GROUPS}
+"""Of the tables themselves, which nobody else writes."""
+_MIDDLE: Final = sorted({*range(_STATE_WORDS)} - {_GATE, _CURSOR_LO, _CURSOR_HI} - _OWN)
 _OPENING: Final = (_CURSOR_HI, *_MIDDLE, _CURSOR_LO, _GATE)
 _CLOSING: Final = (_GATE, _CURSOR_HI, *_MIDDLE, _CURSOR_LO)
 
@@ -66,6 +69,7 @@ class KernelTables:
         """Give new tables their ABI and incarnation; the gate stays closed, the cursor is 0."""
         if not self.state().abi_ok:
             self.set_state(SiteState(incarnation=secrets.randbits(64)))
+        self._state[_SLOT_GROUPS] = self.max_subscribers // abi.SLOTS_PER_GROUP
         self._state[_POOLS_VERSION] += 1  # whoever wrote a pool last may have died before
 
     def lookup(self, key: SubscriberKey) -> Assignment | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.datapath.columns import PLACE, ROW, Slots, pack
+from edge_agent.datapath.columns import PLACE, ROW, Slots, keys_of, pack
 from edge_agent.dhcp.tables import KeyMode, Line, subscriber_key
 from lease_core.domain.columns import Bindings, Place
 from lease_core.domain.mixing import MASK_64, Words
@@ -69,7 +69,7 @@ class _Placed:
 def put_strangers(projection: "Projection", bindings: Bindings, now_boot_ns: int) -> int:
     """Put bindings of newcomers, a MAC once, until there is no room; return how many."""
     placed = [_placed(projection, place) for place in bindings.places]
-    slots = projection.slots.take_many(len(bindings))
+    slots = projection.slots.take_many(keys_of(bindings.mac))
     keys, rows = pack(bindings[: len(slots)], slots, _fields(placed))
     written = projection.datapath.put_rows(keys, rows)
     for slot in slots[written:].tolist():

@@ -263,7 +263,7 @@ class Projection:
             return key
         if found:
             self.census.discard(*found)
-        slot = found[1].slot if found else self.slots.take()
+        slot = found[1].slot if found else self.slots.take(key)
         if slot is None:
             return "no slot is left; raise max_subscribers"
         try:

@@ -13,6 +13,7 @@ from edge_agent.dhcp.tables import (
     key_of,
     subscriber_key,
 )
+from edge_agent.sync.slots import Slots
 from lease_core.domain.values import Ipv4
 from scripts.benchmark.harness import (
     FIRST_ADDRESS,
@@ -50,7 +51,7 @@ BARE_RANDOM: Final = "bare hash hit, random key of 1 M"
 
 def bindings() -> Iterator[tuple[SubscriberKey, Assignment]]:
     """One for every client."""
-    yield from entries(SUBSCRIBERS)
+    yield from entries(SUBSCRIBERS, Slots(TABLE_ENTRIES, used=(PICKY, PICKY + 1)))
     line = Line(IFINDEX)
     binding = Assignment(address_of(PICKY), POOL_ON_REQUEST, PICKY, line, seq=PICKY + 1)
     yield subscriber_key(mac_of(PICKY)), binding

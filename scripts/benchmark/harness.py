@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from edge_agent.datapath import dry_run, libbpf, pins
 from edge_agent.datapath.maps import Table
 from edge_agent.datapath.xdp import XdpDatapath
@@ -22,6 +24,7 @@ from edge_agent.dhcp.tables import (
     SubscriberKey,
     subscriber_key,
 )
+from edge_agent.sync.slots import Slots
 from lease_core.domain.values import Ipv4, Mac
 from scripts.benchmark import build
 
@@ -59,12 +62,13 @@ def address_of(number: int) -> Ipv4:
     return Ipv4(FIRST_ADDRESS + number)
 
 
-def entries(count: int) -> Iterator[tuple[SubscriberKey, Assignment]]:
+def entries(count: int, slots: Slots) -> Iterator[tuple[SubscriberKey, Assignment]]:
     """A binding for every client."""
     line = Line(IFINDEX)
-    for number in range(count):
-        binding = Assignment(address_of(number), POOL, number, line, seq=number + 1)
-        yield subscriber_key(mac_of(number)), binding
+    keys = [subscriber_key(mac_of(number)) for number in range(count)]
+    taken = slots.take_many(np.array(keys, np.uint64)).tolist()
+    for number, (key, slot) in enumerate(zip(keys, taken, strict=True)):
+        yield key, Assignment(address_of(number), POOL, slot, line, seq=number + 1)
 
 
 def open_site(datapath: XdpDatapath) -> None:
@@ -75,6 +79,13 @@ def open_site(datapath: XdpDatapath) -> None:
         datapath.put_pool(number, replace(pool, on_request=options.on_request))
     datapath.put_port(IFINDEX, PORT_MAC)
     touch(datapath)
+
+
+def promise_all(datapath: XdpDatapath, slots: int) -> None:
+    """Everybody has had an ACK before, as who renews has: a first one is told to the agent."""
+    end_boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + HOUR_NS
+    ends = np.full(slots, end_boot_ns, np.uint64)
+    datapath.raise_promises(np.arange(slots, dtype=np.uint32), ends)
 
 
 def touch(datapath: XdpDatapath) -> None:

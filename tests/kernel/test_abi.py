@@ -92,6 +92,7 @@ def test_constants_are_those_of_the_header() -> None:
         "MAX_POOLS": abi.MAX_POOLS,
         "MAX_PORTS": abi.MAX_PORTS,
         "MAX_RELAYS": abi.MAX_RELAYS,
+        "SLOTS_PER_GROUP": abi.SLOTS_PER_GROUP,
         "CIRCUIT_MAX": abi.CIRCUIT_MAX,
         "KEY_TAG_LINE": LINE_TAG,
         "KEY_TAG_CIRCUIT": CIRCUIT_TAG,

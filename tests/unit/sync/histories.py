@@ -93,10 +93,10 @@ def open_tables(size: int = 64, datapath: MemoryDatapath | None = None) -> Memor
 
 
 def projection_of(
-    datapath: MemoryDatapath, records: Sequence[Record] = (), lines: Lines = LINES
+    datapath: MemoryDatapath, records: Sequence[Record] = (), lines: Lines = LINES, size: int = 64
 ) -> Projection:
     """A projection as a new process makes it, with these records applied."""
-    projection = Projection(datapath, lines, 64, "ams01")
+    projection = Projection(datapath, lines, size, "ams01")
     for record in records:
         projection.apply(record, NOW_BOOT)
     return projection

@@ -88,7 +88,7 @@ def test_newcomers_go_together() -> None:
 def test_whoever_finds_no_room_is_counted() -> None:
     """A table that fills in the middle of a run keeps those before, and counts the others."""
     records, datapath = leases(20), open_tables(8)
-    projection = projection_of(datapath)
+    projection = projection_of(datapath, size=8)
     apply_all(projection, records)
 
     assert len(view(datapath).bindings) == 8

@@ -47,7 +47,7 @@ ACCESS0, ACCESS1 = Line(7), Line(8)
 
 
 def applied(site: Site, size: int = 64) -> Projection:
-    return projection_of(open_tables(size), records_of(site.log))
+    return projection_of(open_tables(size), records_of(site.log), size=size)
 
 
 def served_first(projection: Projection, mac: int) -> Assignment | None:

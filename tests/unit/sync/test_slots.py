@@ -2,7 +2,11 @@
 
 import random
 
+import numpy as np
+
+from edge_agent.datapath.abi import SLOTS_PER_GROUP
 from edge_agent.sync.slots import Slots
+from lease_core.domain.mixing import mix64
 
 
 def test_slots_are_given_once_until_they_come_back() -> None:
@@ -21,6 +25,27 @@ def test_slots_are_given_once_until_they_come_back() -> None:
             slot = chance.choice(sorted(held))
             held.discard(slot)
             slots.give(slot)
+
+
+def test_a_slot_is_near_its_key_where_there_is_room() -> None:
+    """Of a table two thirds full nearly all stand in one of the two groups of "Hash", and in a
+    full one nobody is left without: one by one and many at a time.
+    """
+    size, count = 3000, 2000
+    keys = np.arange(7, 7 + count, dtype=np.uint64)
+    one_by_one, together = Slots(size), Slots(size)
+    for taken in ([one_by_one.take(int(key)) for key in keys], together.take_many(keys).tolist()):
+        assert len(set(taken)) == count
+        assert sum(map(_is_near, taken, keys.tolist(), [size] * count)) > 0.97 * count
+    rest = together.take_many(np.arange(size, dtype=np.uint64))
+    assert len(set(rest.tolist())) == size - count
+    assert together.is_full
+
+
+def _is_near(slot: int, key: int, size: int) -> bool:
+    mixed, groups = mix64(key), size // SLOTS_PER_GROUP
+    near = {(mixed & 0xFFFFFFFF) * groups >> 32, (mixed >> 32) * groups >> 32}
+    return slot // SLOTS_PER_GROUP in near
 
 
 def test_a_slot_given_twice_is_free_once() -> None:
