@@ -147,7 +147,7 @@ MUTANTS = (
          "if owed.ip not in ledger.removed and not _is_unserved(projection, ledger, owed):",
          "if owed.ip not in ledger.removed:"),
         ("reconcile-unseen-without-promise", "I1",
-         "binding.ip, removal.seq, end_ns)", "binding.ip, removal.seq, 0)"),
+         "removal.seq, end_ns, pool_id", "removal.seq, 0, pool_id"),
         ("reconcile-unseen-without-quarantine", "I1",
          "now_boot_ns + removal.quarantine_s * SECOND_NS", "now_boot_ns"),
         ("reconcile-acknowledged-by-itself", "I10",
