@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 from edge_agent.datapath.abi import SLOTS_PER_GROUP
 from edge_agent.datapath.columns import groups_of
-from lease_core.domain.mixing import Words
+from lease_core.domain.mixing import Words, mix64
 
 _NONE: Final = -1
+_LOW_HALF: Final = 0xFFFFFFFF
+_FEW: Final = 32
+"""Keys that are faster served one by one."""
 _LOOK: Final = 8192
 """Slots that are looked at together for one that is free."""
 
@@ -27,7 +30,8 @@ class Slots:
     def __init__(self, size: int, used: Iterable[int] = ()) -> None:
         found = np.fromiter(used, np.int64)
         self._size = size
-        self._taken = np.ones(max(size, SLOTS_PER_GROUP), np.bool_)
+        self._octets = bytearray(b"\1") * max(size, SLOTS_PER_GROUP)
+        self._taken = np.frombuffer(self._octets, np.bool_)
         self._taken[:size] = False
         self._taken[found[(found >= 0) & (found < size)]] = True
         self._left = int(len(self._taken) - np.count_nonzero(self._taken))
@@ -39,12 +43,30 @@ class Slots:
 
     def take(self, key: int = 0) -> int | None:
         """A slot that nobody uses, near the key if there is one; None when there is none."""
-        taken = self.take_many(np.array([key], np.uint64))
-        return int(taken[0]) if len(taken) else None
+        if not self._left:
+            return None
+        slot = self._near(key)
+        if slot == _NONE:
+            slot = int(self._anywhere(1)[0])
+        self._octets[slot] = True
+        self._left -= 1
+        return slot
+
+    def _near(self, key: int) -> int:
+        """As `groups_of`, of one key."""
+        mixed, groups = mix64(key), self._size // SLOTS_PER_GROUP
+        for part in (mixed & _LOW_HALF, mixed >> 32):
+            first = (part * groups >> 32) * SLOTS_PER_GROUP
+            slot = self._octets.find(False, first, first + SLOTS_PER_GROUP)
+            if slot != _NONE:
+                return slot
+        return _NONE
 
     def take_many(self, keys: Words) -> NDArray[np.uint32]:
         """The same for each of the keys; fewer when there are not as many."""
         keys = keys[: self._left]
+        if len(keys) <= _FEW:
+            return np.array([self.take(key) for key in keys.tolist()], np.uint32)
         slots = np.full(len(keys), _NONE, np.int64)
         rest = np.arange(len(keys), dtype=np.int64)
         groups = groups_of(keys, self._size)
