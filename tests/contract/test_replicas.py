@@ -16,7 +16,7 @@ from lease_core.log.port import ZERO_ID, Appended, Batch, Claimed
 from lease_core.log.redis_log import RedisLog, connect
 from lease_core.log.replay import replay
 from tests.contract.backends import SITE
-from tests.contract.serving import DEADLINE_S, serving, until
+from tests.contract.serving import DEADLINE_S, Edge, serving, until
 from tests.contract.story import GENESIS, LONG_MS, batch_of, begun, known_head, lease, written
 from tests.redis_server import RedisServer, is_installed
 from tests.unit.service.logs import request
@@ -200,3 +200,31 @@ async def test_tables_are_rebuilt_from_what_replicas_hold(pair: Pair, log: Redis
     pair.replica.resume()
 
     assert end.seq == 1
+
+
+async def test_a_mark_says_nothing_of_another_server(pair: Pair, log: RedisLog) -> None:
+    """An edge that asks the promoted replica for its head while it still reads from the deposed
+    master applies nothing that only that one has, however far the mark is beyond it (I2)."""
+    first = await written(log, await begun(log), [lease(1)], "a")
+    pair.ask(pair.master, "CONFIG", "SET", "min-replicas-to-write", "0")
+    pair.ask(pair.replica, "REPLICAOF", "NO", "ONE")
+    deposed, promoted = connect(pair.master.url, SITE), connect(pair.replica.url, SITE, replicas=1)
+    await written(deposed, first.after, [lease(2)], "b")
+    await promoted.claim("allocator-2", LONG_MS, GENESIS)
+    batch = await batch_of(promoted, await known_head(promoted), [lease(3), lease(4)], "c")
+    with pytest.raises(NotReplicatedError):
+        await promoted.append(batch)
+    await promoted._commit(batch)  # as if it had found one
+
+    edge = Edge(pair.replica.url)
+    edge.log._reading = deposed._reading
+    following = asyncio.create_task(edge.follower.run())
+    await until(lambda: edge.follower.state is Following.UNREACHABLE, "an edge that notices")
+    assert edge.applied == []
+
+    edge.log._reading = promoted._reading
+    await until(lambda: len(edge.applied) == batch.after.seq, "the promoted replica")
+    assert edge.follower.position.h == batch.after.h
+    following.cancel()
+    for each in (edge.log, deposed, promoted):
+        await each.close()
