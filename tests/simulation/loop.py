@@ -91,7 +91,7 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     async def pause(self, delay_s: float) -> None:
         """`asyncio.sleep`, without its checks."""
-        waiter = self.create_future()
+        waiter: asyncio.Future[None] = asyncio.Future(loop=self)
         timer = self.call_at(self.now_s + delay_s, finish, waiter)
         try:
             await waiter
@@ -110,25 +110,24 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def run_until(self, end_s: float, max_steps: int) -> None:
         """Run until the time has come, or so many steps in all were made."""
+        ready, timers = self.ready, self._timers
         while self.steps < max_steps:
-            if self.ready:
-                self._step(self.ready.popleft())
-            elif self._timers and self._timers[0][0] <= end_s:
-                self.now_s, _, timer = heapq.heappop(self._timers)
-                self._step(timer)
+            if ready:
+                handle = ready.popleft()
+            elif timers and timers[0][0] <= end_s:
+                self.now_s, _, handle = heapq.heappop(timers)
             else:
                 self.now_s = end_s
                 return
-
-    def _step(self, handle: Handle) -> None:
-        if handle.is_cancelled:
-            return
-        process = handle.context.get(PROCESS)
-        if process and process.is_stopped:
-            process.frozen.append(handle)
-            return
-        self.steps += 1
-        handle.context.run(handle.callback, *handle.args)
+            if handle.is_cancelled:
+                continue
+            context = handle.context
+            process = context.get(PROCESS)
+            if process and process.is_stopped:
+                process.frozen.append(handle)
+                continue
+            self.steps += 1
+            context.run(handle.callback, *handle.args)
 
     # --- what tasks, futures and sleeps ask of a loop ---
 

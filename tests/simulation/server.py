@@ -427,4 +427,4 @@ class SimLog:
         return await self._call(self._inner.status)
 
     async def settings_faults(self) -> list[str]:
-        return await self._call(self._inner.settings_faults)
+        return []
