@@ -8,6 +8,7 @@ to forge a line.
 import json
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -20,8 +21,11 @@ from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 from lease_core.log.runs import kinds_of
 from lease_core.outlet import Outlet
 
-LINES_A_BATCH = 16
-"""Events that came together are told one by one up to so many."""
+LINES_A_SECOND = 32
+"""Events of one stage are told one by one up to so many; of more, those that came together share
+a line."""
+SECOND_NS: Final = 1_000_000_000
+MINUTE_NS: Final = 60 * SECOND_NS
 
 
 class Sink:
@@ -61,6 +65,7 @@ def configure(stream: TextIO | Outlet | None = None) -> None:
     May be called again: loggers keep processors and sink, which are always the same.
     """
     SINK.stream = stream
+    ONE_BY_ONE.clear()
     structlog.configure(
         processors=_PROCESSORS,
         logger_factory=lambda *_: SINK,
@@ -72,29 +77,42 @@ def tell_events(
     log: structlog.typing.FilteringBoundLogger,
     stage: str,
     told: Sequence[tuple[Event, int | str]],
-    key: str = "event_id",
+    key: str,
 ) -> None:
-    """Write a line for each event with its `key`, or one line for all where they are many.
+    """Write a line for each event with its `key`, or one line for all where there are many.
 
     A line costs more than deciding what it tells, and the log has every event anyway.
     """
-    if len(told) > LINES_A_BATCH:
-        kinds = Counter(type(event) for event, _ in told)
-        _tell_many(log, stage, kinds, told[0][1], told[-1][1])
+    if _are_few(stage, len(told)):
+        _tell_each(log, stage, told, key)
         return
-    for event, number in told:
-        log.info(event_name(event), **(fields_of(event) | {"stage": stage, key: number}))
+    kinds = Counter(type(event) for event, _ in told)
+    _tell_many(log, stage, kinds, told[0][1], told[-1][1])
 
 
 def tell_records(
     log: structlog.typing.FilteringBoundLogger, stage: str, records: Sequence[Record]
 ) -> None:
     """`tell_events` of records, with their entry ids."""
-    if len(records) > LINES_A_BATCH:
-        kinds = kinds_of(records)
-        _tell_many(log, stage, kinds, records[0].entry_id, records[-1].entry_id)
+    if _are_few(stage, len(records)):
+        told = [(record.event, record.entry_id) for record in records]
+        _tell_each(log, stage, told, "event_id")
         return
-    tell_events(log, stage, [(record.event, record.entry_id) for record in records])
+    _tell_many(log, stage, kinds_of(records), records[0].entry_id, records[-1].entry_id)
+
+
+def _are_few(stage: str, count: int) -> bool:
+    return not count or ONE_BY_ONE.allows(stage, time.monotonic_ns(), count)
+
+
+def _tell_each(
+    log: structlog.typing.FilteringBoundLogger,
+    stage: str,
+    told: Sequence[tuple[Event, int | str]],
+    key: str,
+) -> None:
+    for event, number in told:
+        log.info(event_name(event), **(fields_of(event) | {"stage": stage, key: number}))
 
 
 def _tell_many(
@@ -109,28 +127,36 @@ def _tell_many(
 
 
 class Quota:
-    """At most `limit` lines a minute of one kind; the others are counted (I12).
+    """At most `limit` lines a minute, or other window, of one kind; others are counted (I12).
 
     A stranger who sends a thousand frames a second must not fill the disk with what we say of
     them. Counters go on counting; only the line is left out.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, window_ns: int = MINUTE_NS) -> None:
         self.left_out = 0
         self._limit = limit
-        self._minute = -1
+        self._window_ns = window_ns
+        self._window = -1
         self._used: dict[str, int] = {}
 
-    def allows(self, kind: str, now_ns: int) -> bool:
-        """Whether a line of `kind` may be written now; `kind` is one of a few words of ours."""
-        minute = now_ns // 60_000_000_000
-        if minute != self._minute:
-            self._minute = minute
+    def allows(self, kind: str, now_ns: int, lines: int = 1) -> bool:
+        """Whether lines of `kind` may be written now; `kind` is one of a few words of ours."""
+        window = now_ns // self._window_ns
+        if window != self._window:
+            self._window = window
             self._used.clear()
-        used = self._used[kind] = self._used.get(kind, 0) + 1
+        used = self._used[kind] = self._used.get(kind, 0) + lines
         if used > self._limit:
-            self.left_out += 1
+            self.left_out += lines
         return used <= self._limit
+
+    def clear(self) -> None:
+        """Begin a new window."""
+        self._window = -1
+
+
+ONE_BY_ONE: Final = Quota(LINES_A_SECOND, SECOND_NS)
 
 
 def event_name(event: Event) -> str:

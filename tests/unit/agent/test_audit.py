@@ -99,16 +99,17 @@ class TestLines:
 
 class TestManyEvents:
     def test_many_that_came_together_share_a_line(self, lines: io.StringIO) -> None:
-        """I12: beyond a handful one line says how many of each, from which to which."""
+        """I12: of more than a few a second one line says how many of each, from which to which."""
         log = structlog.get_logger("edge")
-        tell_events(log, "applied", [(EpochStarted(cause="x"), f"1-{n}") for n in range(16)])
+        few, many = ([(EpochStarted(cause="x"), f"1-{n}") for n in range(n)] for n in (3, 32))
+        tell_events(log, "applied", few, key="event_id")
         one_by_one = len(read(lines))
-        tell_events(log, "applied", [(EpochStarted(cause="x"), f"1-{n}") for n in range(17)])
+        tell_events(log, "applied", many, key="event_id")
         told = read(lines)[one_by_one:]
 
-        assert one_by_one == 16
+        assert one_by_one == 3
         assert [(line["first"], line["last"], line["epoch.started"]) for line in told] == [
-            ("1-0", "1-16", 17)
+            ("1-0", "1-31", 32)
         ]
 
 
@@ -146,6 +147,17 @@ class TestQuota:
         assert told == [True, True, True, False, False, True]
         assert quota.left_out == 2
         assert quota.allows("a", minute)
+
+    def test_a_window_may_be_another_and_lines_come_together(self) -> None:
+        """Lines that would be written together are allowed or left out together."""
+        quota = Quota(3, window_ns=10)
+
+        assert [quota.allows("a", 0, 2), quota.allows("a", 9, 2), quota.allows("a", 10, 3)] == [
+            True,
+            False,
+            True,
+        ]
+        assert quota.left_out == 2
 
 
 @contextmanager

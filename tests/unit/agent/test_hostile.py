@@ -10,6 +10,8 @@ import tracemalloc
 import pytest
 
 from edge_agent.dhcp import codes, options
+from lease_core import audit
+from lease_core.audit import Quota
 from lease_core.domain.events import LeaseAssigned
 from lease_core.domain.values import Ipv4
 from tests.kernel.mutators import mutant
@@ -56,13 +58,16 @@ def hostile(chance: random.Random) -> bytes:
 
 
 class TestNames:
-    async def test_no_hostname_forges_a_line(self, lines: io.StringIO) -> None:
+    async def test_no_hostname_forges_a_line(
+        self, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """500 hostile host names: every audit line is one JSON object without control octets,
         and the event carries printable ASCII."""
         seed = random.randrange(2**32)
         print(f"seed {seed}")
         chance = random.Random(seed)
         names = [hostile(chance) for _ in range(500)]
+        monkeypatch.setattr(audit, "ONE_BY_ONE", Quota(10_000))
         town = await Town(size=250, subscribers=256).begin()
         for number, name in enumerate(names, 1):
             area = options.option(codes.HOST_NAME, name)
