@@ -55,8 +55,13 @@ class Answering:
 
     def judge(self, request: Request, line: Line, now: Now) -> fastpath.Verdict:
         """The kernel's judgement, which the agent also makes for a MAC's further lines."""
-        found = self.projection.find(request.message.mac, line)
-        return fastpath.decide(request, line.ifindex, self.datapath, now.boot_ns, found)
+        mac, boot_ns = request.message.mac, now.boot_ns
+        if mac not in self.projection.known:
+            return fastpath.decide(
+                request, line.ifindex, self.datapath, boot_ns, is_stranger=True
+            )
+        found = self.projection.find(mac, line)
+        return fastpath.decide(request, line.ifindex, self.datapath, boot_ns, found)
 
     def line_of(self, request: Request, ifindex: int) -> Line:
         """The line that a request came in on."""

@@ -72,12 +72,19 @@ def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verd
 
 
 def decide(
-    request: Request, ifindex: int, tables: Tables, now_boot_ns: int, found: Entry | None = None
+    request: Request,
+    ifindex: int,
+    tables: Tables,
+    now_boot_ns: int,
+    found: Entry | None = None,
+    *,
+    is_stranger: bool = False,
 ) -> Verdict:
     """Judge a request that was read already (rules 2 and 10 to 29).
 
     The agent looks itself for what the kernel does not know, a MAC's binding on a further line of a
-    port in mode `MAC`; `found` is what it found, None = look where the kernel does.
+    port in mode `MAC`; `found` is what it found, None = look where the kernel does. It also knows
+    who is a stranger, of whom nothing stands in the tables: then nobody looks.
     """
     port = tables.port(ifindex)
     if port is None:
@@ -87,7 +94,9 @@ def decide(
     if reason is not None:
         return Verdict(reason)
     line = _line_at(request, ifindex, port)
-    binding = _find_binding(tables, found or _look_up(request, line, port, tables), request, line)
+    if not (found or is_stranger):
+        found = _look_up(request, line, port, tables)
+    binding = _find_binding(tables, found, request, line)
     if isinstance(binding, Counter):
         return Verdict(binding)
     reason = _refuse_claim(request, binding)
