@@ -57,9 +57,7 @@ class Answering:
         """The kernel's judgement, which the agent also makes for a MAC's further lines."""
         mac, boot_ns = request.message.mac, now.boot_ns
         if mac not in self.projection.known:
-            return fastpath.decide(
-                request, line.ifindex, self.datapath, boot_ns, is_stranger=True
-            )
+            return fastpath.decide(request, line.ifindex, self.datapath, boot_ns, is_stranger=True)
         found = self.projection.find(mac, line)
         return fastpath.decide(request, line.ifindex, self.datapath, boot_ns, found)
 

@@ -12,6 +12,7 @@ from edge_agent.agent.runtime import Runtime
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.packet_socket import PacketSocketError
 from lease_core import audit
+from lease_core.collecting import spare_the_old
 from lease_core.config import ConfigError, load
 from lease_core.log.redis_log import connect
 from lease_core.outlet import Outlet
@@ -60,5 +61,6 @@ def run(path: Path, *, check_config: bool) -> None:
 async def _serve(config: EdgeConfig) -> None:
     datapath = open_datapath(config)
     runtime = Runtime(config, connect(config.redis, config.site), datapath)
+    spare_the_old()
     await run_until_signal(runtime.run())
     datapath.close()

@@ -6,6 +6,7 @@ import click
 
 from lease_core import audit
 from lease_core.cli.common import endpoint, json_option, opened, redis_help, redis_option, run, show
+from lease_core.collecting import spare_the_old
 from lease_core.config import check, load
 from lease_core.log.keys import PLAN
 from lease_core.log.members import RedisMembers
@@ -79,4 +80,5 @@ async def _serve(path: Path | None, url: str | None, name: str | None) -> None:
         RedisMembers(config.redis),
         allows_unsafe=config.allow_unsafe_redis_settings,
     )
+    spare_the_old()
     await run_until_signal(deciding.run())
