@@ -109,7 +109,7 @@ class TestRate:
         made = guard({})
         for number in range(MAX_TRACKED + 100):
             made.allows_another(Mac(number), LINE, 0)
-        assert len(made._seen) == MAX_TRACKED
+        assert len(made._due) == MAX_TRACKED
 
     @pytest.mark.parametrize("make", [release, decline, inform])
     async def test_other_messages_cannot_be_repeated_without_end(self, make: object) -> None:
