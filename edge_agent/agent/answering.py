@@ -14,12 +14,13 @@ from edge_agent.dhcp.message import Message
 from edge_agent.dhcp.request import Request
 from edge_agent.dhcp.tables import Line
 from edge_agent.sync.projection import Projection
-from lease_core.audit import Quota
+from lease_core.audit import SECOND_NS, Quota
 from lease_core.domain.commands import Command
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 
-ANSWERS_PER_MINUTE = 600
-"""Lines about answers of one kind; the tally knows them all, and the log every lease."""
+ANSWERS_A_SECOND = 16
+"""Lines about answers of one kind, each of which costs more than the answer; the tally knows them
+all, and the log every lease."""
 
 SendFrame = Callable[[int, bytes], None]
 """Sends a frame out of the interface with that number."""
@@ -50,7 +51,7 @@ class Answering:
         self.datapath = datapath
         self.projection = projection
         self._send_frame = send_frame
-        self._quota = Quota(ANSWERS_PER_MINUTE)
+        self._quota = Quota(ANSWERS_A_SECOND, SECOND_NS)
         self._audit = structlog.get_logger("edge").bind(site=site)
 
     def judge(self, request: Request, line: Line, now: Now) -> fastpath.Verdict:

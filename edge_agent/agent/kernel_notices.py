@@ -4,13 +4,15 @@ from collections import Counter as Tally
 
 import structlog
 
-from edge_agent.agent.answering import ANSWERS_PER_MINUTE, Now
+from edge_agent.agent.answering import Now
 from edge_agent.datapath.notices import Notice, NoticeKind
 from edge_agent.datapath.port import Datapath
 from edge_agent.sync.lines import Lines
 from lease_core.audit import Quota
 from lease_core.domain.values import ip_text, mac_text
 
+NOTICES_A_MINUTE = 600
+"""Lines about notices of one kind; all are counted."""
 TAKEN_AT_ONCE = 1024
 """Some ten milliseconds; a full ring has little more."""
 
@@ -22,7 +24,7 @@ NAMES = {
 
 
 class KernelNotices:
-    """The one consumer of the ring; of each kind so many lines a minute are told as of answers."""
+    """The one consumer of the ring."""
 
     def __init__(
         self, datapath: Datapath, lines: Lines, log: structlog.typing.FilteringBoundLogger
@@ -31,7 +33,7 @@ class KernelNotices:
         self._lines = lines
         self._audit = log
         self._tally: Tally[NoticeKind] = Tally()
-        self._quota = Quota(ANSWERS_PER_MINUTE)
+        self._quota = Quota(NOTICES_A_MINUTE)
 
     def tell(self, now: Now) -> None:
         """Take what came since the last time; the rest, if there is more, next time."""

@@ -8,12 +8,22 @@ from contextlib import contextmanager
 import pytest
 import structlog
 
+from edge_agent.agent.answering import ANSWERS_A_SECOND
 from lease_core import audit
 from lease_core.audit import SINK, Quota, event_name, fields_of, tell_events
 from lease_core.domain.events import EpochStarted, LeaseAssigned
 from lease_core.domain.values import Mac
 from tests.site import pool_added
-from tests.unit.agent.town import FIRST, Town, discover, mac_of, release, renewing, selecting
+from tests.unit.agent.town import (
+    FIRST,
+    SECOND,
+    Town,
+    discover,
+    mac_of,
+    release,
+    renewing,
+    selecting,
+)
 
 
 def read(stream: io.StringIO) -> list[dict[str, object]]:
@@ -72,6 +82,23 @@ class TestLines:
             ("ack", "table", "02:00:00:00:00:01"),
             ("nak", "in-use", "02:00:00:00:00:02"),
         ]
+
+    async def test_answers_are_told_so_many_a_second(self, lines: io.StringIO) -> None:
+        """I12: of one kind; each is counted, and the next second tells again."""
+        town = await Town().begin()
+        ip = await town.lease(1)
+        acks = town.edge.slow_path.tally["ack"]
+        town.ns += SECOND
+        before = len(read(lines))
+        for _ in range(ANSWERS_A_SECOND + 3):
+            await town.send(renewing(1, ip))
+
+        assert len(read(lines)) - before == ANSWERS_A_SECOND
+        assert town.edge.slow_path.tally["ack"] - acks == ANSWERS_A_SECOND + 3
+
+        town.ns += SECOND
+        await town.send(renewing(1, ip))
+        assert len(read(lines)) - before == ANSWERS_A_SECOND + 1
 
     async def test_refusals_are_told_with_their_reason_and_bounded(
         self, lines: io.StringIO

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from edge_agent.agent.answering import ANSWERS_PER_MINUTE
-from edge_agent.agent.kernel_notices import TAKEN_AT_ONCE, KernelNotices
+from edge_agent.agent.kernel_notices import NOTICES_A_MINUTE, TAKEN_AT_ONCE, KernelNotices
 from edge_agent.agent.slow_path import Now
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.notices import Notice, NoticeKind
@@ -76,11 +75,11 @@ def test_each_kind_has_its_line(lines: io.StringIO) -> None:
 def test_lines_are_bounded_by_kind(lines: io.StringIO) -> None:
     """So many lines a minute of one kind, and another kind's are told all the same; all are
     counted (I12)."""
-    notices, datapath = listener(*[SUSPECT] * (ANSWERS_PER_MINUTE + 9), FIRST_ACK)
+    notices, datapath = listener(*[SUSPECT] * (NOTICES_A_MINUTE + 9), FIRST_ACK)
     notices.tell(NOW)
     kinds = [line["event"] for line in told(lines)]
-    assert kinds == ["sender.suspicious"] * ANSWERS_PER_MINUTE + ["binding.first-ack"]
-    assert notices.report()["noticed_suspect"] == str(ANSWERS_PER_MINUTE + 9)
+    assert kinds == ["sender.suspicious"] * NOTICES_A_MINUTE + ["binding.first-ack"]
+    assert notices.report()["noticed_suspect"] == str(NOTICES_A_MINUTE + 9)
 
     datapath.ring.append(SUSPECT)
     notices.tell(MINUTE_LATER)
