@@ -140,14 +140,14 @@ def _check_word(key: SubscriberKey, assignment: Assignment, mac_octets: bytes) -
     line = assignment.line
     ip_be = int.from_bytes(assignment.ip.to_bytes(4, "big"), "little")
     mac = int.from_bytes(mac_octets, "little")
-    words = (
-        key ^ mac << 16,
-        ip_be | assignment.pool_id << 32,
-        assignment.slot | line.ifindex << 32,
-        line.s_vlan | line.c_vlan << 16 | assignment.seq << 32,
+    by_holder, by_address, by_place, by_event = CHECK_FACTORS
+    total = (
+        (key ^ mac << 16) * by_holder
+        + (ip_be | assignment.pool_id << 32) * by_address
+        + (assignment.slot | line.ifindex << 32) * by_place
+        + (line.s_vlan | line.c_vlan << 16 | assignment.seq << 32) * by_event
     )
-    products = (word * factor for word, factor in zip(words, CHECK_FACTORS, strict=True))
-    return mix64(sum(products) & MASK_64) & 0xFFFFFFFF
+    return mix64(total & MASK_64) & 0xFFFFFFFF
 
 
 def pack_assignment(key: SubscriberKey, assignment: Assignment) -> bytes:

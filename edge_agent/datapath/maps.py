@@ -31,14 +31,15 @@ class Table:
         self._table.max_entries = max_entries
         self._fd = fd
         self._lookup = bcc().lib.bpf_lookup_elem
+        self._wanted, self._found = self._key(), self._leaf()
+        self._at = (fd, byref(self._wanted), byref(self._found))
         self._value_octets = value_octets
         self.max_entries = max_entries
 
     def get(self, key: int) -> bytes | None:
         """The value, or None where there is none."""
-        leaf = self._leaf()
-        found = self._lookup(self._fd, byref(self._key(key)), byref(leaf))
-        return None if found < 0 else leaf.raw
+        self._wanted.value = key
+        return None if self._lookup(*self._at) < 0 else self._found.raw
 
     def set(self, key: int, value: bytes) -> None:
         """Write a value.
