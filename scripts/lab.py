@@ -300,7 +300,7 @@ class Lab:
             lines = self.log_of(name)[before:]
             return any(line["event"] == "edge.ready" for line in lines)
 
-        wait_until(is_ready, f"the edge of {site.name}")
+        wait_until(is_ready, f"the edge of {site.name}", 60)
         return edge
 
     def add_home(self, site: Site, name: str) -> Home:
