@@ -99,7 +99,8 @@ class Router(Town):
         for key, _ in list(kernel.entries()):
             kernel.remove(key)
         for key, found in self.datapath.entries():
-            kernel.put(key, replace(found, slot=min(found.slot, 4000)))
+            slot = min(1000 + found.slot, 4000)  # where no other test looks
+            kernel.put(key, replace(found, slot=slot))
         for number, pool in self.datapath.pools():
             if kernel.pool(number) != pool:
                 kernel.put_pool(number, pool)
