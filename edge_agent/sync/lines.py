@@ -35,6 +35,8 @@ class Lines:
         self._modes = {name: int(mode) for name, mode in (modes or {}).items() if mode}
         self._names = {ifindex: name for name, ifindex in interfaces.items()}
         self._known = lru_cache(_KNOWN_MAX)(self._parse)
+        self.text = lru_cache(_KNOWN_MAX)(self._text)
+        """The name under which a line of ours stands in the log."""
 
     def parse(self, text: str) -> Line | None:
         """The line that `text` names here; None where it names none of ours.
@@ -65,8 +67,7 @@ class Lines:
             return None
         return line if len(circuit) <= MAX_CIRCUIT and self.text(line) == text else None
 
-    def text(self, line: Line) -> str:
-        """The name under which a line of ours stands in the log."""
+    def _text(self, line: Line) -> str:
         if line.circuit:
             is_text = _PRINTABLE.fullmatch(line.circuit)
             circuit = f"={line.circuit.decode()}" if is_text else f"#{line.circuit.hex()}"
