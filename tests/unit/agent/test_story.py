@@ -678,3 +678,19 @@ class TestRestarts:
         [acked] = await town.events(RemovalAcked)
         assert isinstance(acked, RemovalAcked)
         assert acked.remaining_s >= 7100
+
+
+async def test_nothing_is_looked_up_of_a_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables are asked where the kernel looks only about a MAC that was ever in them."""
+    town = await Town().begin()
+    ip = await town.lease(1)
+    asked: list[int] = []
+    look_up = town.datapath.lookup
+    monkeypatch.setattr(town.datapath, "lookup", lambda key: asked.append(key) or look_up(key))
+    offers = await town.send(discover(2))
+
+    assert [offer.kind for offer in offers] == [MessageType.OFFER]
+    assert asked == []
+
+    await town.send(renewing(1, ip))
+    assert asked
