@@ -10,8 +10,7 @@ from lease_core.collecting import spare_the_old
 from lease_core.config import check, load
 from lease_core.log.keys import PLAN
 from lease_core.log.members import RedisMembers
-from lease_core.log.port import SiteLog
-from lease_core.log.redis_log import connect
+from lease_core.log.redis_log import Connector
 from lease_core.outlet import Outlet
 from lease_core.service.allocator import Allocator
 from lease_core.service.config import AllocatorConfig
@@ -68,12 +67,10 @@ async def _serve(path: Path | None, url: str | None, name: str | None) -> None:
     overrides = {key: value for key, value in given.items() if value}
     config = check({**config.model_dump(), **overrides}, AllocatorConfig, "command line")
 
-    async def open_site(site: str) -> SiteLog:
-        return connect(config.redis, site, config.replicas)
-
     policy = SnapshotPolicy(config.snapshot_events, config.snapshot_minutes * 60)
+    connector = Connector(config.redis, config.replicas)
     deciding = Allocator(
-        open_site,
+        connector,
         config.name,
         config.deposed_writer_s,
         policy,
@@ -81,4 +78,7 @@ async def _serve(path: Path | None, url: str | None, name: str | None) -> None:
         allows_unsafe=config.allow_unsafe_redis_settings,
     )
     spare_the_old()
-    await run_until_signal(deciding.run())
+    try:
+        await run_until_signal(deciding.run())
+    finally:
+        await connector.close()

@@ -5,6 +5,7 @@ is ours: through its client a call costs several times the processor time that t
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,14 +24,22 @@ _MORE: Final = object()
 
 
 class Exchange(asyncio.Protocol):
-    """One call at a time over a transport. A call that does not end well is its last."""
+    """Calls over a transport, many at once; their replies come in their order.
+
+    What is called in one turn of the loop goes out together, so the server serves it together: one
+    fsync for the appends of many sites. Whoever gives up leaves his reply to be dropped.
+    """
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         """Take over the transport of an idle connection; its former protocol hears of its end."""
+        self._loop = asyncio.get_running_loop()
         self._reader = Reader(
             protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_MORE
         )
-        self._reply: asyncio.Future[Any] | None = None
+        self._outgoing: list[bytes] = []
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._transport: Any = writer.transport
         self._former = self._transport.get_protocol()
         self._transport.set_protocol(self)
@@ -39,51 +48,81 @@ class Exchange(asyncio.Protocol):
     def is_open(self) -> bool:
         return not self._transport.is_closing()
 
+    def leave_given_up(self) -> None:
+        """End it if the server still works for somebody who has gone: others would wait behind."""
+        if self._waiting and self._waiting[0][0].done():
+            self._transport.abort()
+
     async def call(self, words: Sequence[Any], limit_s: float) -> Any:
-        """Send a command and wait so long for its reply.
+        """Send a command and wait for its reply: so long after those before it are served.
 
         Raises:
             RedisError: the server refuses, the connection ended, or no reply came in time.
         """
-        loop = asyncio.get_running_loop()
-        reply = self._reply = loop.create_future()
-        late = RedisTimeoutError(f"no reply within {limit_s:g} s")
-        timer = loop.call_later(limit_s, self._end, late)
-        self._transport.write(pack_command(tuple(words)))
-        try:
-            found = await reply
-        except asyncio.CancelledError:
-            self._transport.abort()  # nobody could tell whose a later reply is
-            raise
-        finally:
-            timer.cancel()
+        octets = pack_command(tuple(words))
+        reply = self._loop.create_future()
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(octets)
+        self._waiting.append((reply, limit_s))
+        if len(self._waiting) == 1:
+            self._heard_at = self._loop.time()
+            self._watch()
+        found = await reply
         if isinstance(found, RedisError):
             raise found
         return found
 
     def data_received(self, octets: bytes) -> None:
         self._reader.feed(octets)
+        self._heard_at = self._loop.time()
         try:
-            reply = self._reader.gets()
-            while isinstance(reply, PushNotification):
-                reply = self._reader.gets()
+            while (reply := self._reader.gets()) is not _MORE:
+                if not isinstance(reply, PushNotification):
+                    self._settle(reply)
         except RedisError as error:
             self._end(error)
         else:
-            if reply is not _MORE:
-                self._settle(reply)
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._settle(RedisConnectionError(str(exc or "the server closed the connection")))
+        self._end(RedisConnectionError(str(exc or "the server closed the connection")))
         self._former.connection_lost(exc)
 
+    def _flush(self) -> None:
+        octets, self._outgoing = b"".join(self._outgoing), []
+        self._transport.write(octets)
+
+    def _watch(self) -> None:
+        """Have a timer that is not later than the reply that is due next."""
+        if not self._waiting:
+            return
+        due_at = self._heard_at + self._waiting[0][1]
+        if self._timer is None or self._timer.when() > due_at:
+            self._stop_timer()
+            self._timer = self._loop.call_at(due_at, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiting and self._loop.time() >= self._heard_at + self._waiting[0][1]:
+            self._end(RedisTimeoutError(f"no reply within {self._waiting[0][1]:g} s"))
+        self._watch()
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
     def _settle(self, reply: Any) -> None:
-        waiting, self._reply = self._reply, None
-        if waiting and not waiting.done():
+        if not self._waiting:
+            raise InvalidResponse("a reply that nobody asked for")
+        waiting, _ = self._waiting.popleft()
+        if not waiting.done():
             waiting.set_result(reply)
 
     def _end(self, error: RedisError) -> None:
-        self._settle(error)
+        while self._waiting:
+            self._settle(error)
+        self._stop_timer()
         self._transport.abort()
 
 
@@ -96,36 +135,37 @@ class HeldConnection:
         self._limit_s: float = self._pool.connection_kwargs.get("socket_timeout", WRITER_TIMEOUT_S)
         self._connection: Connection | None = None
         self._exchange: Exchange | None = None
-        self._is_busy = False
+        self._opening: asyncio.Task[Exchange | None] | None = None
 
     async def call(self, *words: Any, limit_s: float = 0) -> Any:
         """The reply as it came, within `limit_s` or else as long as the client waits.
 
-        Whoever calls while another waits takes the client's way, and so does everybody on a
-        connection that has no transport (fakeredis).
+        On a connection that has no transport (fakeredis) everybody takes the client's way.
 
         Raises:
             RedisError: as redis-py. OSError: not connected in time.
         """
         limit_s = limit_s or self._limit_s
-        if self._is_busy:
+        exchange = self._exchange
+        if exchange is None or not exchange.is_open:
+            async with asyncio.timeout(limit_s):
+                exchange = await self._opened()
+        if exchange is None:
             return await self._by_client(words, limit_s)
-        self._is_busy = True
         try:
-            exchange = self._exchange
-            if exchange is None or not exchange.is_open:
-                async with asyncio.timeout(limit_s):
-                    exchange = self._exchange = await self._open()
-            if exchange:
-                return await exchange.call(words, limit_s)
+            return await exchange.call(words, limit_s)
         except (MovedError, ReadOnlyError) as error:
-            if isinstance(self._connection, Locating):
+            if isinstance(self._connection, Locating) and exchange is self._exchange:
+                self._exchange = None
                 await self._connection.heed(error)
             if not isinstance(error, MovedError):
                 raise
-        finally:
-            self._is_busy = False
         return await self._by_client(words, limit_s)  # which goes after the slot
+
+    def leave_given_up(self) -> None:
+        """As of `Exchange`; the next call opens another connection."""
+        if self._exchange:
+            self._exchange.leave_given_up()
 
     async def _by_client(self, words: Sequence[Any], limit_s: float) -> Any:
         try:
@@ -134,6 +174,13 @@ class HeldConnection:
         except TimeoutError:
             raise RedisTimeoutError(f"no reply within {limit_s:g} s") from None
 
+    async def _opened(self) -> Exchange | None:
+        """Open it once for all who wait for it, whoever of them gives up."""
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._opening)
+
     async def _open(self) -> Exchange | None:
         if self._connection is None:
             self._connection = await self._pool.get_connection()
@@ -141,7 +188,8 @@ class HeldConnection:
             await self._connection.disconnect(nowait=True)
             await self._pool.ensure_connection(self._connection)
         writer = self._connection._writer  # noqa: SLF001  (it shows its transport to nobody)
-        return Exchange(writer) if isinstance(writer, asyncio.StreamWriter) else None
+        self._exchange = Exchange(writer) if isinstance(writer, asyncio.StreamWriter) else None
+        return self._exchange
 
 
 class HeldScript:

@@ -1,7 +1,7 @@
 """How we talk to Redis: two kinds of client, scripts by digest, one place that reads its errors."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from itertools import chain
@@ -199,6 +199,7 @@ def _connection_settings(endpoint: Endpoint, timeout_s: float) -> dict[str, Any]
         "socket_timeout": timeout_s,
         "socket_connect_timeout": WRITER_TIMEOUT_S,
         "socket_keepalive": True,
+        "driver_info": None,  # else each connection reads it from the package's files
     }
 
 
@@ -223,32 +224,38 @@ def flat(entries: Iterable[Fields]) -> list[int | bytes]:
     return taken
 
 
-async def settings_faults(client: Redis, replicas: int) -> list[str]:
+def pairs_of(reply: Any) -> dict[bytes, bytes]:
+    """Names and values, which servers of either protocol tell in their own form."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+async def settings_faults(call: Callable[..., Awaitable[Any]], replicas: int) -> list[str]:
     """Compare the server's settings with `SETTINGS`, and with what so many replicas need.
 
     A server that hides them is believed.
     """
     with translated():
         try:
-            found = await client.config_get(*SETTINGS, LEAST_REPLICAS)
+            told = pairs_of(await call("CONFIG", "GET", *SETTINGS, LEAST_REPLICAS))
         except ResponseError:
             return []
-        faults = await _identity_faults(client)
+        faults = await _identity_faults(call)
+    found = {name.decode(): value.decode() for name, value in told.items()}
     faults += [
         _fault(name, found[name], wanted, risk)
         for name, (wanted, risk) in SETTINGS.items()
         if found.get(name, wanted) != wanted
     ]
-    least = str(found.get(LEAST_REPLICAS, replicas))
+    least = found.get(LEAST_REPLICAS, str(replicas))
     if int(least) < replicas:
         risk = "a master that lost its replicas would go on alone"
         faults.append(_fault(LEAST_REPLICAS, least, replicas, risk))
     return faults
 
 
-async def _identity_faults(client: Redis) -> list[str]:
+async def _identity_faults(call: Callable[..., Awaitable[Any]]) -> list[str]:
     try:
-        await client.info("replication")
+        await call("INFO", "replication")
     except NoPermissionError:
         risk = "a leader would go on at a promoted replica as if nothing had been"
         return [f"INFO is not allowed: {risk}; do ACL SETUSER ... +info, see leasectl acl"]

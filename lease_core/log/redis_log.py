@@ -49,6 +49,7 @@ from lease_core.log.redis_client import (
     forsake,
     load_script,
     open_client,
+    pairs_of,
     settings_faults,
     translated,
 )
@@ -58,36 +59,76 @@ from lease_core.log.runs import records_of
 from lease_core.log.wire import encode_command
 
 
-def connect(at: Endpoint | str, site: str, replicas: int = 0) -> "RedisLog":
+def connect(
+    at: Endpoint | str, site: str, replicas: int = 0, shared: HeldConnection | None = None
+) -> "RedisLog":
     """Make the log of `site` at an endpoint or a URL; connections open with the first call.
 
-    `replicas` must hold what a writer is to call written; readers need not say it.
+    `replicas` must hold what a writer is to call written; readers need not say it. Over the
+    `shared` connection, if there is one, goes what does not wait there.
 
     Raises:
         ValueError: a URL or `site` is malformed; the fault of the configuration.
     """
     key = Keys(site).head
     writer, reader = (open_client(at, s, key) for s in (WRITER_TIMEOUT_S, READER_TIMEOUT_S))
-    return RedisLog(writer, reader, site, replicas)
+    return RedisLog(writer, reader, site, replicas, shared)
+
+
+class Connector:
+    """Opens the logs of many sites.
+
+    Where one server has them all, what does not wait there goes over one connection, so that what
+    they do at the same time is sent, made durable and answered together.
+    """
+
+    def __init__(self, at: Endpoint, replicas: int = 0) -> None:
+        """As `connect`. In a cluster each site has connections of its own: its slot may move."""
+        self._at, self._replicas = at, replicas
+        self._client = None if at.nodes else open_client(at, WRITER_TIMEOUT_S)
+        self._shared = HeldConnection(self._client) if self._client else None
+
+    async def __call__(self, site: str) -> "RedisLog":
+        return connect(self._at, site, self._replicas, self._shared)
+
+    async def close(self) -> None:
+        """Close what the logs share; they are closed one by one."""
+        if self._client:
+            await self._client.aclose()
 
 
 class RedisLog(RedisSnapshots):
     """`SiteLog` over two clients; see `connect`."""
 
-    def __init__(self, writer: Redis, reader: Redis, site: str, replicas: int = 0) -> None:
+    def __init__(
+        self,
+        writer: Redis,
+        reader: Redis,
+        site: str,
+        replicas: int = 0,
+        shared: HeldConnection | None = None,
+    ) -> None:
         super().__init__(writer, Keys(site))
         self._reader = reader
         self._replicas = replicas
         reader.response_callbacks.pop("XREAD", None)  # our own reading of the reply is faster
-        self._reading, writing = HeldConnection(reader), HeldConnection(writer)
-        append = load_script(writer, "append")
+        writer.response_callbacks.pop("XREAD", None)
+        self._waiting = HeldConnection(reader)
+        self._calling = shared or HeldConnection(writer)
+
+        def script(name: str) -> HeldScript:
+            return HeldScript(self._calling, load_script(writer, name))
+
         self._append = (
-            ReplicatedScript(writer, append, replicas) if replicas else HeldScript(writing, append)
+            ReplicatedScript(writer, load_script(writer, "append"), replicas)
+            if replicas
+            else script("append")
         )
-        self._committed = load_script(writer, "committed")
-        self._claim = load_script(writer, "claim")
-        self._create = load_script(writer, "create")
-        self._send = HeldScript(writing, load_script(writer, "send"))
+        self._committed = script("committed")
+        self._claim = script("claim")
+        self._create = script("create")
+        self._send = script("send")
+        self._tell = script("status")
 
     @property
     def site(self) -> str:
@@ -104,12 +145,12 @@ class RedisLog(RedisSnapshots):
 
     async def now_ms(self) -> int:
         with translated():
-            seconds, microseconds = await self._writer.time()
+            seconds, microseconds = await self._calling.call("TIME")
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def head(self) -> Head | None:
         with translated():
-            stored: dict[bytes, bytes] = await awaited(self._writer.hgetall(self._keys.head))
+            stored = pairs_of(await self._calling.call("HGETALL", self._keys.head))
         if not stored:
             return None
         try:
@@ -249,12 +290,9 @@ class RedisLog(RedisSnapshots):
         }
 
     async def set_status(self, status: Mapping[str, str], ttl_ms: int) -> None:
-        key = self._keys.status
+        words = [part for pair in status.items() for part in pair]
         with translated():
-            async with self._writer.pipeline(transaction=True) as pipe:
-                pipe.hset(key, items=[part for pair in status.items() for part in pair])
-                pipe.pexpire(key, ttl_ms)
-                await pipe.execute()
+            await self._tell([self._keys.status], [ttl_ms, *words])
 
     async def status(self) -> dict[str, str]:
         with translated():
@@ -262,15 +300,18 @@ class RedisLog(RedisSnapshots):
         return {field.decode(): value.decode() for field, value in stored.items()}
 
     async def settings_faults(self) -> list[str]:
-        return await settings_faults(self._writer, self._replicas)
+        return await settings_faults(self._calling.call, self._replicas)
 
     async def _xread(self, after: dict[Any, Any], count: int, block_ms: int) -> dict[str, Entries]:
         words: list[str | int] = ["COUNT", min(count, MAX_COUNT)]
         words += ["BLOCK", min(block_ms, MAX_BLOCK_MS)] if block_ms else []
         limit_s = min(block_ms, MAX_BLOCK_MS) / 1000 + READ_MARGIN_S
         words += ["STREAMS", *after, *after.values()]
+        connection = self._waiting if block_ms else self._calling
+        if block_ms:
+            connection.leave_given_up()
         with translated():
-            got = await self._reading.call("XREAD", *words, limit_s=limit_s)
+            got = await connection.call("XREAD", *words, limit_s=limit_s)
         streams = got.items() if isinstance(got, dict) else got or ()
         found: dict[str, Entries] = dict.fromkeys(after, ())
         return found | {key.decode(): entries for key, entries in streams}

@@ -210,7 +210,6 @@ class SiteLeader:
         self._allowed_faults = faults
 
     async def _lead(self, claimed: Claimed) -> None:
-        await self._warm.catch_up()
         head = await self._own_head(claimed)
         now_ns = self._elapsed_ns()
         site = SiteAllocator(self.log.site, self._warm.ledger, self._timing, claimed.epoch, now_ns)
@@ -276,6 +275,8 @@ class SiteLeader:
             raise ForeignLogError("the head vanished")
         if head.epoch != claimed.epoch:
             raise FencedError(head.epoch)
+        if head.seq != self._warm.position.seq:
+            await self._warm.catch_up()
         if (head.seq, head.h) != (self._warm.position.seq, self._warm.position.h):
             raise ConflictError(head.seq, head.h)
         return head

@@ -46,7 +46,8 @@ class Draft:
     cursor: str = ""
     events: list[Event] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
-    batch_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    batch_id: str = ""
+    """Once there is something to append."""
 
     def __bool__(self) -> bool:
         return bool(self.cursor or self.events or self.answers)
@@ -141,6 +142,9 @@ class SiteAllocator:
         return self._told(draft)
 
     def _told(self, draft: Draft) -> Draft:
+        if not draft:
+            return draft
+        draft.batch_id = secrets.token_hex(8)
         first = self.ledger.seq - len(draft.events) + 1
         told = [(event, seq) for seq, event in enumerate(draft.events, first)]
         tell_events(self._log, "decided", told, key="seq")

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from lease_core.domain.commands import Heartbeat, ReleaseLease
 from lease_core.domain.values import Ipv4, Mac
+from lease_core.endpoint import Endpoint
 from lease_core.log.errors import (
     FencedError,
     ForeignLogError,
@@ -18,9 +19,9 @@ from lease_core.log.errors import (
     OutcomeUnknownError,
 )
 from lease_core.log.keys import Keys
-from lease_core.log.port import ZERO_ID
+from lease_core.log.port import ZERO_ID, Claimed
 from lease_core.log.redis_client import SETTINGS, load_script, open_client
-from lease_core.log.redis_log import RedisLog, connect
+from lease_core.log.redis_log import Connector, RedisLog, connect
 from tests.contract.backends import SITE
 from tests.contract.story import GENESIS, LONG_MS, batch_of, begun, known_head, lease, written
 from tests.lossy_proxy import LossyProxy
@@ -405,6 +406,17 @@ async def test_calls_at_once_get_their_own_replies(log: RedisLog) -> None:
     assert [record.seq for record in await waiting] == [2]
 
 
+async def test_nobody_waits_behind_a_read_that_was_given_up(log: RedisLog) -> None:
+    """A read ends in its own time, though the server would wait much longer for the one before."""
+    head = (await written(log, await begun(log), [lease(1)], "a")).after
+    given_up = asyncio.create_task(log.read(head.last_id, block_ms=LONG_MS))
+    await asyncio.sleep(0.1)
+    given_up.cancel()
+    await asyncio.wait((given_up,))
+    async with asyncio.timeout(5):
+        assert await log.commands(ZERO_ID, block_ms=1) == []
+
+
 async def test_a_connection_that_the_server_closed_is_opened_again(
     log: RedisLog, raw: Redis
 ) -> None:
@@ -433,3 +445,30 @@ async def test_a_late_reply_is_nobodys(redis_server: RedisServer, raw: Redis) ->
 
     assert [sent.entry_id for sent in await hasty.commands(first)][-1] == last
     await hasty.close()
+
+
+async def test_sites_share_a_connection(redis_server: RedisServer, raw: Redis) -> None:
+    """What does not wait goes over one connection, however many sites ask at once and whichever of
+    them is closed; it is opened again for all when the server comes back."""
+    connector = Connector(Endpoint.model_validate(redis_server.url))
+    logs = [await connector(f"site{number}") for number in range(20)]
+    before = len(await raw.client_list())
+    assert await asyncio.gather(*(log.create(GENESIS) for log in logs)) == [GENESIS] * 20
+    await logs.pop().close()
+    claims = await asyncio.gather(*(log.claim("a", LONG_MS, GENESIS) for log in logs))
+    assert set(claims) == {Claimed(epoch=1, is_new=True)}
+    assert len(await raw.client_list()) == before + 1
+
+    redis_server.kill()
+    refused = await asyncio.gather(*(log.head() for log in logs), return_exceptions=True)
+    assert set(map(type, refused)) == {LogUnavailableError}
+    redis_server.start()
+    await raw.connection_pool.disconnect()
+    heads = await asyncio.gather(*(log.head() for log in logs))
+    assert {head.epoch for head in heads if head} == {1}
+    assert len(await raw.client_list()) == 2
+
+    for log in logs:
+        await log.close()
+    await connector.close()
+    assert len(await raw.client_list()) == 1
