@@ -64,7 +64,7 @@ ZERO_HASH = "00" * 8
 MAX_COUNT = 1000
 """Entries of one read; a client's timeout spans the whole reply (redis-py 3454)."""
 
-MAX_BLOCK_MS = 10_000
+MAX_BLOCK_MS = 30_000
 MAX_SKEW_MS = 1000
 """How far a batch's commit time may lie from the log's clock."""
 

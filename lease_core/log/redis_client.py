@@ -1,6 +1,7 @@
 """How we talk to Redis: two kinds of client, scripts by digest, one place that reads its errors."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -35,6 +36,9 @@ READ_MARGIN_S: Final = 3.0
 """A reply is given up so long after the server had to send it: black holes send no reset."""
 
 READER_TIMEOUT_S: Final = MAX_BLOCK_MS / 1000 + READ_MARGIN_S
+KEEPALIVE: Final = {socket.TCP_KEEPIDLE: 6, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 3}
+"""So the kernel finds a peer that is gone within nine seconds, however long a read waits."""
+
 ASK_TIMEOUT_S: Final = 1.0
 MOVES: Final = 3
 """So many MOVED of one call are followed."""
@@ -199,6 +203,7 @@ def _connection_settings(endpoint: Endpoint, timeout_s: float) -> dict[str, Any]
         "socket_timeout": timeout_s,
         "socket_connect_timeout": WRITER_TIMEOUT_S,
         "socket_keepalive": True,
+        "socket_keepalive_options": KEEPALIVE,
         "driver_info": None,  # else each connection reads it from the package's files
     }
 

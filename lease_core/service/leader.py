@@ -50,8 +50,8 @@ SHARED_LEADERSHIP_MS = 180_000
 SHARED_RENEW_S = 60.0
 """Who shares sites is known to live by other means; see `SiteLeader.share`."""
 STAND_BY_MS = 500
-IDLE_S = 6.0
-"""So long one waits for news at most; reading again now and then finds a dead connection."""
+IDLE_S = 20.0
+"""So long one waits for news at most; a dead connection is found sooner, by the kernel."""
 TICK_S = 0.5
 PAUSE_S = 0.2
 CLOCK_TRIES = 3
@@ -221,11 +221,17 @@ class SiteLeader:
         self._warm.recovers()
         renew_s = RENEW_S if self._living is None else SHARED_RENEW_S
         renew_at, tick_at = time.monotonic() + renew_s, time.monotonic()
+        wait_s = 0.0  # clients have waited for a leader
         while self._duty is Duty.LEAD:
             if self._has_new_pools:
                 head = await self._commit(head, site, site.plan(self.planned, self._elapsed_ns()))
             while self.planned_options:
                 head = await self._set_options(head, site)
+            commands = await self._commands(head.cursor, wait_s)
+            head = await self._commit(head, site, site.handle(commands, self._elapsed_ns()))
+            if site.outrun_by:  # an edge has seen a newer epoch, which the log lost
+                self._warm.above = site.outrun_by
+                raise FencedError(site.outrun_by)
             if time.monotonic() >= renew_at:
                 await self._renew(claimed)
                 renew_at = time.monotonic() + renew_s
@@ -238,11 +244,6 @@ class SiteLeader:
                 head = await self._commit(head, site, site.pass_time(self._elapsed_ns()))
                 tick_at = time.monotonic() + TICK_S
             wait_s = min(self._idle_s(site, tick_at), renew_at - time.monotonic())
-            commands = await self._commands(head.cursor, wait_s)
-            head = await self._commit(head, site, site.handle(commands, self._elapsed_ns()))
-            if site.outrun_by:  # an edge has seen a newer epoch, which the log lost
-                self._warm.above = site.outrun_by
-                raise FencedError(site.outrun_by)
         await self._let_go()
 
     @property
@@ -259,6 +260,8 @@ class SiteLeader:
         return min(max(due_s, tick_at - time.monotonic()), IDLE_S)
 
     async def _commands(self, cursor: str, wait_s: float) -> Sequence[Sent | Unreadable]:
+        if wait_s <= 0:
+            return await self.log.commands(cursor, READ_COUNT)
         block_ms = max(1, int(wait_s * 1000))
         return await self.bell.or_ring(self.log.commands(cursor, READ_COUNT, block_ms))
 

@@ -51,7 +51,8 @@ ALLOCATORS = ("one", "two")
 HEARTBEAT_S = 60.0
 FIRST_HEARTBEATS_S = 5.0
 SETTLE_S = 5.0
-WATCHED_S = 20.0
+WATCHED_S = 60.0
+"""In which every site has its heartbeat, its leadership renewed and its status said."""
 LIMIT_S = 180.0
 LEASES = 20_000
 UNDER_WAY = 512

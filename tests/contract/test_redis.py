@@ -1,6 +1,7 @@
 """What only a real redis-server shows: outages in the middle, refusals, durability, settings."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -404,6 +405,22 @@ async def test_calls_at_once_get_their_own_replies(log: RedisLog) -> None:
     assert await log.commands(ZERO_ID) == []
     await written(log, head, [lease(2)], "b")
     assert [record.seq for record in await waiting] == [2]
+
+
+async def test_the_kernel_looks_after_a_peer_that_says_nothing(redis_server: RedisServer) -> None:
+    """A server that vanished is missed in ten seconds by a read that waits longer than that."""
+    client = open_client(redis_server.url, 3.0)
+    connection = await client.connection_pool.get_connection()
+    link = connection._writer.get_extra_info("socket")
+    idle_s, interval_s, probes = (
+        link.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    is_kept = link.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    await client.aclose()
+
+    assert is_kept
+    assert idle_s + interval_s * probes < 10
 
 
 async def test_nobody_waits_behind_a_read_that_was_given_up(log: RedisLog) -> None:
