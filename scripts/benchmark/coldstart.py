@@ -29,7 +29,7 @@ from lease_core.log.snapshot import write_snapshot
 from scripts.benchmark.bare import LINE, leased, redis_server
 from scripts.benchmark.edge import BARE_BATCH, bare_fill
 from scripts.benchmark.harness import IFINDEX, PORT_MAC, datapath_of
-from scripts.benchmark.measure import Series, Table, at_least, run_rounds, say
+from scripts.benchmark.measure import Series, Table, at_least, at_most, run_rounds, say
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 H = "0123456789abcdef"
@@ -66,8 +66,8 @@ def measure(rounds: int) -> list[Table]:
         aim = (BARE_BATCH, at_least(0.25)) if is_last else ()
         speed.add(f"{size:,} leases", figure, *aim, note=_taken(size, figure))
     memory = Table(f"Resident memory at most, at {SIZES[-1]:,} leases", "MB")
-    memory.add(ALLOCATOR, weights[ALLOCATOR], note="goal: 450")
-    memory.add(AGENT, weights[AGENT], note="goal: 250; while it fills its tables")
+    memory.add(ALLOCATOR, weights[ALLOCATOR], "", at_most(450, "MB"))
+    memory.add(AGENT, weights[AGENT], "", at_most(250, "MB"), note="while it fills its tables")
     return [speed, memory]
 
 
@@ -120,7 +120,8 @@ def _weight(who: str, url: str, size: int) -> Series:
     return Series((float(told.stdout),))
 
 
-async def _hold(who: str, url: str, size: int) -> object:
+async def _hold(who: str, url: str, size: int) -> float:
+    """Hold it, and say what it took; a result of the task would be told as text at its end."""
     log = connect(url, site_of(size))
     if who == ALLOCATOR:
         ledger, _ = await replay(log)
@@ -129,7 +130,9 @@ async def _hold(who: str, url: str, size: int) -> object:
         with datapath_of(size, "memory") as datapath:
             held = await _rebuilt(log, datapath, size)
     await log.close()
-    return held
+    peak_mb = _peak_mb()
+    del held
+    return peak_mb
 
 
 def _peak_mb() -> float:
@@ -139,5 +142,4 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    held = asyncio.run(_hold(sys.argv[1], sys.argv[2], int(sys.argv[3])))
-    print(_peak_mb())
+    print(asyncio.run(_hold(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
