@@ -19,6 +19,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from lease_core.log.redis_client import WRITER_TIMEOUT_S, Locating
 
+TOGETHER: Final = 32
+"""So many calls do not wait for others of their turn: the server works on them meanwhile."""
+
 _MORE: Final = object()
 """What the reader of replies says when it has only a part of one."""
 
@@ -37,6 +40,7 @@ class Exchange(asyncio.Protocol):
             protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_MORE
         )
         self._outgoing: list[bytes] = []
+        self._is_due = False
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -61,10 +65,13 @@ class Exchange(asyncio.Protocol):
         """
         octets = pack_command(tuple(words))
         reply = self._loop.create_future()
-        if not self._outgoing:
-            self._loop.call_soon(self._flush)
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._flush_due)
         self._outgoing.append(octets)
         self._waiting.append((reply, limit_s))
+        if len(self._outgoing) >= TOGETHER:
+            self._flush()
         if len(self._waiting) == 1:
             self._heard_at = self._loop.time()
             self._watch()
@@ -88,6 +95,11 @@ class Exchange(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(RedisConnectionError(str(exc or "the server closed the connection")))
         self._former.connection_lost(exc)
+
+    def _flush_due(self) -> None:
+        self._is_due = False
+        if self._outgoing:
+            self._flush()
 
     def _flush(self) -> None:
         octets, self._outgoing = b"".join(self._outgoing), []

@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from lease_core.log.held import Exchange
+from lease_core.log.held import TOGETHER, Exchange
 
 LONG_S = 60.0
 PING = b"*1\r\n$4\r\nPING\r\n"
@@ -69,6 +69,16 @@ async def test_calls_of_one_turn_leave_together(wire: Wire, exchange: Exchange) 
 
     assert wire.written == [PING + PING, PING]
     assert await asyncio.gather(*first, *second) == [b"1", b"2", b"3"]
+
+
+async def test_many_calls_of_one_turn_do_not_wait_for_all(wire: Wire, exchange: Exchange) -> None:
+    """What a long turn decides first is not sent last: its commit time would grow old."""
+    calls = called(exchange, *["PING"] * (2 * TOGETHER + 1))
+    await turns()
+    exchange.data_received(b"+1\r\n" * len(calls))
+
+    assert wire.written == [TOGETHER * PING, TOGETHER * PING, PING]
+    assert await asyncio.gather(*calls) == [b"1"] * len(calls)
 
 
 async def test_replies_come_to_their_calls_however_they_are_cut(
