@@ -39,6 +39,8 @@ REJOIN_S = 1.0
 READ_COUNT = 1000
 MAX_AHEAD = 20_000
 """Events that an edge holds at once until it has read up to the mark; for more it rebuilds."""
+SAME_SERVER_MS = 1
+"""Reads that wait, if only so long, are put to the server that was read from before."""
 MARK_POLL_S = 0.002
 MARK_POLL_MAX_S = 0.1
 
@@ -205,7 +207,7 @@ class Follower:
             if len(records) >= MAX_AHEAD:
                 raise GapError(f"{seq - records[0].seq} events are behind what replicas hold")
             count = min(seq - records[-1].seq, READ_COUNT)
-            more = await self._log.read(records[-1].entry_id, count)
+            more = await self._log.read(records[-1].entry_id, count, SAME_SERVER_MS)
             if not more:
                 await self._log.reconnect()
                 raise LogUnavailableError(f"this server has no event {seq}, which replicas hold")
