@@ -25,8 +25,8 @@ ALARMS = 6
 """Said once each, besides."""
 MAX_CORES = 0.3
 ALLOCATOR_NOTICES = ("log.unavailable", "log.foreign", "append.unsettled", "members.unknown")
-ANSWERS = "client.answered"
-"""One line for each answer to a client, which has a limit of its own."""
+LIMITED = ("answered", "kernel")
+"""Stages whose lines tell of single frames, and have limits of their own."""
 
 
 @dataclass
@@ -36,8 +36,8 @@ class Spent:
 
 
 def spent(lab: Lab, name: str, process: subprocess.Popen[bytes]) -> Spent:
-    """By a process since it began: lines but for answers, and user and system time."""
-    lines = [line for line in lab.log_of(name) if line["event"] != ANSWERS]
+    """By a process since it began: lines but for single frames, and user and system time."""
+    lines = [line for line in lab.log_of(name) if line.get("stage") not in LIMITED]
     return Spent(lines, spent_s(process.pid))
 
 
