@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from scripts.lab import Lab, wait_until
-from tests.faults.service import Service, renewals
+from tests.faults.service import Service, acked, renewals
 
 pytestmark = pytest.mark.net
 
 RENEWALS = 6000 if os.environ.get("LEASE_FULL") else 400
 GROWTH_KB = 1024
 """Of the resident memory, between the middle and the end of a run."""
+STRANGER_KB = 4
+"""Whose MAC was never seen: a page of the 16 MiB in which the edge keeps them, once."""
 
 
 def files_of(pid: int) -> int:
@@ -28,7 +30,7 @@ def resident_kb(pid: int) -> int:
 def test_nothing_grows_under_load(lab: Lab, service: Service) -> None:
     """I12: clients come, renew and leave; neither files nor memory of agent and allocator grow."""
     pids = {"agent": service.edge.pid, "allocator": service.allocator.pid}
-    found = []
+    found, clients = [], []
     for part in (1, 2):
         wait_until(
             lambda part=part: renewals(lab, service.site) > part * RENEWALS / 2,  # type: ignore[misc]
@@ -36,10 +38,12 @@ def test_nothing_grows_under_load(lab: Lab, service: Service) -> None:
             60 + RENEWALS // 10,
         )
         found.append({name: (files_of(pid), resident_kb(pid)) for name, pid in pids.items()})
-    print(found)
+        clients.append(len(acked(lab, service.site)))
+    strangers = clients[1] - clients[0]
+    print(found, strangers)
     service.assert_well()
 
     for name in pids:
         (files, kb), (files_after, kb_after) = (each[name] for each in found)
         assert files_after <= files, name
-        assert kb_after - kb < GROWTH_KB, name
+        assert kb_after - kb < GROWTH_KB + strangers * STRANGER_KB, name
