@@ -6,6 +6,7 @@ Whatever the server took takes effect once (I4, I12, I13).
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -86,7 +87,7 @@ def promote(broken: Broken) -> None:
 
 
 def keep_busy(broken: Broken) -> None:
-    """BUSY: somebody's script does not end."""
+    """BUSY: somebody's script does not end; a read that waits already hears nothing at all."""
     broken.server.send(f"EVAL '{LOOP}' 0\r\n")
 
 
@@ -209,7 +210,7 @@ EVERYTHING = [
     (fill_disk, mend_disk, "MISCONF", Following.LIVE),
     (fill_memory, mend_memory, "OutOfMemory", Following.LIVE),
     (demote, promote, "replica", Following.LIVE),
-    (keep_busy, end_script, "BUSY", Following.UNREACHABLE),
+    (keep_busy, end_script, "BUSY|no reply", Following.UNREACHABLE),
     (forget_scripts, nothing, "", Following.LIVE),
     (sleep, nothing, "", Following.LIVE),
     (flush, restore, "there is no log", Following.FOREIGN),
@@ -234,7 +235,7 @@ async def test_it_is_got_over(
                 began, worked = time.monotonic(), time.process_time()
                 await asyncio.sleep(TROUBLE_S)
                 elapsed, worked = time.monotonic() - began, time.process_time() - worked
-                assert word in " ".join(str(line.get("reason")) for line in lines)
+                assert re.search(word, " ".join(str(line.get("reason")) for line in lines))
                 assert service.edge.follower.state is state
                 assert len(told(lines)) <= elapsed + QUIET_LINES, told(lines)
                 assert worked <= MAX_LOAD * elapsed

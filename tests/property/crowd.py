@@ -151,6 +151,8 @@ class Place:
                 await self._commit(draft)
 
     async def _commit(self, draft: Draft) -> None:
+        if not draft:
+            return
         head = await self.log.head()
         assert head
         batch = build(
