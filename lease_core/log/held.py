@@ -114,9 +114,21 @@ class Exchange(asyncio.Protocol):
             self._stop_timer()
             self._timer = self._loop.call_at(due_at, self._look)
 
+    @property
+    def _is_overdue(self) -> bool:
+        return bool(self._waiting and self._loop.time() >= self._heard_at + self._waiting[0][1])
+
     def _look(self) -> None:
+        """A process that was stopped hears of its timers before its sockets: they get a turn."""
         self._timer = None
-        if self._waiting and self._loop.time() >= self._heard_at + self._waiting[0][1]:
+        if self._is_overdue:
+            self._timer = self._loop.call_later(0, self._give_up)
+        else:
+            self._watch()
+
+    def _give_up(self) -> None:
+        self._timer = None
+        if self._is_overdue:
             self._end(RedisTimeoutError(f"no reply within {self._waiting[0][1]:g} s"))
         self._watch()
 

@@ -73,7 +73,7 @@ class Allocator:
         """Serve every site of the plan until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             if self._members:
-                tasks.create_task(Heart(self._members, self._owner, self._meet).run())
+                tasks.create_task(Heart(self._members, self._owner, self._meet, self._doubt).run())
             await self._follow_plan(tasks)
 
     def _meet(self, living: frozenset[str] | LogUnavailableError) -> None:
@@ -90,6 +90,10 @@ class Allocator:
         self._living = living
         for leader in self._leaders.values():
             leader.share(living)
+
+    def _doubt(self) -> None:
+        for leader in self._leaders.values():
+            leader.doubt()
 
     async def _follow_plan(self, tasks: asyncio.TaskGroup) -> None:
         """Take up what is added; sites that are led already are led on, whatever the plan has."""

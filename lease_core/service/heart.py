@@ -29,11 +29,14 @@ class Heart:
         members: Members,
         name: str,
         meet: Callable[[frozenset[str] | LogUnavailableError], None],
+        doubt: Callable[[], None],
     ) -> None:
-        """`meet` is called in the loop of `run` after each beat, with who lives or why not."""
+        """`meet` is called in the loop of `run` after each beat, with who lives or why not;
+        `doubt` when a beat came so late that others may have taken this process for dead."""
         self._members = members
         self._name = name
         self._meet = meet
+        self._doubt = doubt
         self._turned_at = time.monotonic()
         self._is_over = threading.Event()
 
@@ -62,6 +65,8 @@ class Heart:
                 else:
                     before, heard_at = heard_at, time.monotonic()
                     in_time = in_time + 1 if heard_at - before < LATE_S else 0
+                    if not in_time:
+                        loop.call_soon_threadsafe(self._doubt)
                     if in_time >= IN_TIME:
                         loop.call_soon_threadsafe(self._meet, living)
             await asyncio.sleep(BEAT_S)

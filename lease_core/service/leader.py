@@ -10,15 +10,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from lease_core.audit import tell_records
 from lease_core.domain.commands import Sent
 from lease_core.domain.desk import SECOND, Timing
 from lease_core.domain.events import OptionsPlanned, PrefixPlanned
 from lease_core.domain.ledger import LedgerError
 from lease_core.log.port import (
-    Batch,
     Claimed,
-    ClockError,
     ConflictError,
     FencedError,
     ForeignLogError,
@@ -26,17 +23,16 @@ from lease_core.log.port import (
     HeldBy,
     LogError,
     LogUnavailableError,
-    NotReplicatedError,
-    OutcomeUnknownError,
     SiteLog,
     Unreadable,
     UnreadableEntryError,
     UnsafeSettingsError,
 )
 from lease_core.log.reader import BrokenChainError, GapError
-from lease_core.log.writer import build, restamp
 from lease_core.service.bell import Bell
+from lease_core.service.committing import Committer
 from lease_core.service.condition import LEADS, Condition
+from lease_core.service.renewal import Renewal
 from lease_core.service.sharing import Duty, duty_of
 from lease_core.service.site_allocator import Draft, SiteAllocator
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy, Taking, Verifying
@@ -53,8 +49,6 @@ STAND_BY_MS = 500
 IDLE_S = 20.0
 """So long one waits for news at most; a dead connection is found sooner, by the kernel."""
 TICK_S = 0.5
-PAUSE_S = 0.2
-CLOCK_TRIES = 3
 UNAVAILABLE_PAUSE_S = 1.0
 DAMAGED_PAUSE_S = 5.0
 
@@ -96,12 +90,13 @@ class SiteLeader:
         self._timing = timing
         self._owner = owner
         self._elapsed_ns = elapsed_ns
-        self._clock_offset_ms = 0
         self._leads = False
         self._allows_unsafe = allows_unsafe
         self._allowed_faults: list[str] = []
         self._condition = Condition(log, owner)
         self._audit = audit.bind(site=log.site, by=owner)
+        self._committer = Committer(log, owner, self._condition, self._audit, self._renew)
+        self._renewal = Renewal(RENEW_S)
         self._taking = Taking(log, owner, policy)
         self._verifying = Verifying(log, owner)
         self._warm = WarmLedger(
@@ -118,6 +113,11 @@ class SiteLeader:
         if duty is not self._duty:
             self._duty = duty
             self.bell.ring()
+
+    def doubt(self) -> None:
+        """Others may have taken us for dead: whether we still lead is seen soon."""
+        self._renewal.doubt()
+        self.bell.ring()
 
     async def run(self) -> None:
         """Stand by and lead, for ever; ends only by cancellation or by our own bug."""
@@ -219,8 +219,8 @@ class SiteLeader:
         self._condition.note(LEADS)
         head = await self._commit(head, site, site.begin(cause, now_ns, self._warm.recovery()))
         self._warm.recovers()
-        renew_s = RENEW_S if self._living is None else SHARED_RENEW_S
-        renew_at, tick_at = time.monotonic() + renew_s, time.monotonic()
+        self._renewal.done(self._renew_s)
+        tick_at = time.monotonic()
         wait_s = 0.0  # clients have waited for a leader
         while self._duty is Duty.LEAD:
             if self._has_new_pools:
@@ -232,9 +232,9 @@ class SiteLeader:
             if site.outrun_by:  # an edge has seen a newer epoch, which the log lost
                 self._warm.above = site.outrun_by
                 raise FencedError(site.outrun_by)
-            if time.monotonic() >= renew_at:
-                await self._renew(claimed)
-                renew_at = time.monotonic() + renew_s
+            if self._renewal.in_s <= 0:
+                await self._renew(claimed.epoch)
+                self._renewal.done(self._renew_s)
             self._condition.see(self._warm.ledger)
             await self._condition.say()
             taken = self._taking.step(self._warm.ledger, self._warm.position, self._elapsed_ns())
@@ -243,7 +243,7 @@ class SiteLeader:
             if time.monotonic() >= tick_at:
                 head = await self._commit(head, site, site.pass_time(self._elapsed_ns()))
                 tick_at = time.monotonic() + TICK_S
-            wait_s = min(self._idle_s(site, tick_at), renew_at - time.monotonic())
+            wait_s = min(self._idle_s(site, tick_at), self._renewal.in_s)
         await self._let_go()
 
     @property
@@ -284,69 +284,23 @@ class SiteLeader:
             raise ConflictError(head.seq, head.h)
         return head
 
-    async def _renew(self, claimed: Claimed) -> None:
+    @property
+    def _renew_s(self) -> float:
+        return RENEW_S if self._living is None else SHARED_RENEW_S
+
+    async def _renew(self, epoch: int) -> None:
         claim = await self._claim()
-        if not isinstance(claim, Claimed) or claim.epoch != claimed.epoch:
-            raise FencedError(claim.epoch if isinstance(claim, Claimed) else claimed.epoch + 1)
+        if not isinstance(claim, Claimed) or claim.epoch != epoch:
+            raise FencedError(claim.epoch if isinstance(claim, Claimed) else epoch + 1)
 
     async def _commit(self, head: Head, site: SiteAllocator, draft: Draft) -> Head:
-        """Append a draft durably; only then is anything in it true for anybody else."""
+        """Append a draft, if it says anything; the ledger has followed it already."""
         if not draft:
             return head
-        batch = await self._append(self._build(head, site, draft))
+        batch = await self._committer.commit(head, site, draft)
         if batch.records:
             self._warm.position = self._warm.position.behind(batch.records[-1])
-        tell_records(self._audit, "appended", batch.records)
         return batch.after
-
-    async def _append(self, batch: Batch) -> Batch:
-        """Append until it is settled; the same batch under one id is written at most once.
-
-        Returns the batch as it was written, perhaps at another commit time.
-        """
-        wanted_ms, restamped, is_told = batch.commit_ms, 0, False
-        while True:
-            try:
-                await self.log.append(batch)
-            except ClockError as error:
-                batch = restamp(batch, error.commit_ms)
-                restamped += 1
-                await asyncio.sleep(PAUSE_S if restamped > CLOCK_TRIES else 0)
-            except (LogUnavailableError, OutcomeUnknownError) as error:
-                if not is_told:
-                    self._audit.error("append.unsettled", batch=batch.batch_id, reason=str(error))
-                is_told = True
-                if isinstance(error, NotReplicatedError):
-                    await self._stay(batch, error)
-                await asyncio.sleep(PAUSE_S)
-            else:
-                break
-        if is_told:
-            self._audit.info("append.settled", batch=batch.batch_id)
-            self._condition.note(LEADS)
-        self._clock_offset_ms += batch.commit_ms - wanted_ms
-        return batch
-
-    async def _stay(self, batch: Batch, error: NotReplicatedError) -> None:
-        """Lead on while replicas are missing: another leader would wait for them as well."""
-        self._condition.note("append.unsettled", str(error))
-        await self._condition.say()
-        with contextlib.suppress(LogUnavailableError):
-            await self._renew(Claimed(epoch=batch.after.epoch, is_new=False))
-
-    def _build(self, head: Head, site: SiteAllocator, draft: Draft) -> Batch:
-        last_ms = int(head.last_id.split("-")[0])
-        return build(
-            head,
-            draft.events,
-            by=self._owner.split("#")[0],
-            epoch=site.epoch,
-            commit_ms=max(time.time_ns() // 1_000_000 + self._clock_offset_ms, last_ms),
-            answers=draft.answers,
-            cursor=draft.cursor,
-            batch_id=draft.batch_id,
-            reads=site.reads,
-        )
 
     async def _give_up(self) -> None:
         self._verifying.stop()

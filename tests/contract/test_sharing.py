@@ -123,6 +123,19 @@ def test_sites_move_when_somebody_comes_or_goes(processes: Processes) -> None:
     processes.until(all_led_by("one"))
 
 
+def test_who_was_taken_for_dead_leads_again(processes: Processes) -> None:
+    """I13: a process that was stopped until another led its sites has them back soon after it goes
+    on, although nobody asks for anything there."""
+    processes.start("one")
+    processes.start("two")
+    processes.until(all_led_by("one", "two"))
+    processes.running["one"].send_signal(signal.SIGSTOP)
+    processes.until(all_led_by("two"))
+
+    processes.running["one"].send_signal(signal.SIGCONT)
+    processes.until(all_led_by("one", "two"))
+
+
 async def test_the_dead_are_forgotten(url: str) -> None:
     """Who does not beat any more is no member when its time is over, by the server's clock."""
     members = RedisMembers(url)

@@ -30,20 +30,21 @@ def gave_up(lab: Lab, name: str) -> int:
     return sum(line["event"] in GIVEN_UP for line in lab.log_of(name))
 
 
-def leads(lab: Lab, name: str) -> bool:
-    """Whether it says so; it may be about to give the site to whom it belongs."""
+def stopped_leader(
+    lab: Lab, site: Site, leaders: dict[str, subprocess.Popen[bytes]]
+) -> tuple[str, int]:
+    """SIGSTOP whoever leads, in the middle of it, and is not about to give the site to whom it
+    belongs; returns its name, and how often it had given up by then.
+
+    Both are of one reading of its lines: what it said last may reach them only now.
+    """
     words = {"leadership.won", *GIVEN_UP}
-    told = [line["event"] for line in lab.log_of(name) if line["event"] in words]
-    return told[-1:] == ["leadership.won"]
-
-
-def stopped_leader(lab: Lab, site: Site, leaders: dict[str, subprocess.Popen[bytes]]) -> str:
-    """SIGSTOP whoever leads, in the middle of it; returns its name."""
     while True:
         name = str(last_epoch(lab, site)["by"])
         leaders[name].send_signal(signal.SIGSTOP)
-        if leads(lab, name):
-            return name
+        told = [line["event"] for line in lab.log_of(name) if line["event"] in words]
+        if told[-1:] == ["leadership.won"]:
+            return name, len(told) - told.count("leadership.won")
         leaders[name].send_signal(signal.SIGCONT)
         time.sleep(0.05)
 
@@ -51,8 +52,7 @@ def stopped_leader(lab: Lab, site: Site, leaders: dict[str, subprocess.Popen[byt
 def stop_leader(service: Service, leaders: dict[str, subprocess.Popen[bytes]]) -> None:
     """Until another leads and has written; then the old one finds out that it is deposed."""
     lab, site = service.lab, service.site
-    name = stopped_leader(lab, site, leaders)
-    given_up = gave_up(lab, name)
+    name, given_up = stopped_leader(lab, site, leaders)
 
     def is_led_anew() -> bool:
         now = last_epoch(lab, site)

@@ -57,17 +57,17 @@ def no_drift_allowance() -> list[Patch]:
 
 def horizon_after_commit() -> list[Patch]:
     """A is raised when the append is known to have happened, not before."""
-    append = SiteLeader._append
+    commit = SiteLeader._commit
     raise_horizon = Desk.raise_horizon
 
-    async def late(self: SiteLeader, batch: Any) -> Any:
-        written = await append(self, batch)
-        if any(isinstance(record.event, HorizonGranted) for record in written.records):
-            raise_horizon(seams.here().leads[self.log.site].desk, self._elapsed_ns())
-        return written
+    async def late(self: SiteLeader, head: Any, site: Any, draft: Any) -> Any:
+        after = await commit(self, head, site, draft)
+        if any(isinstance(event, HorizonGranted) for event in draft.events):
+            raise_horizon(site.desk, self._elapsed_ns())
+        return after
 
     return [
-        mock.patch.object(SiteLeader, "_append", late),
+        mock.patch.object(SiteLeader, "_commit", late),
         mock.patch.object(Desk, "raise_horizon"),
     ]
 

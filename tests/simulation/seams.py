@@ -18,7 +18,14 @@ from edge_agent.agent.answering import Now
 from edge_agent.dhcp import fastpath
 from edge_agent.sync import follower, horizon, removals
 from lease_core.domain.desk import Timing
-from lease_core.service import condition, leader, site_allocator, snapshots
+from lease_core.service import (
+    committing,
+    condition,
+    leader,
+    renewal,
+    site_allocator,
+    snapshots,
+)
 from lease_core.service.snapshots import SnapshotPolicy
 from tests.simulation.clocks import SECOND
 from tests.simulation.loop import PROCESS, Process
@@ -113,7 +120,7 @@ def simulated(rng: random.Random) -> Iterator[None]:
         ),
         (condition, "time", time),
         (status, "time", time),
-        (leader, "time", time),
+        *((module, "time", time) for module in (committing, leader, renewal)),
         (leader, "TICK_S", 1.5),
         (leader, "STAND_BY_MS", 1500),
         (leader, "RENEW_S", 1.0),

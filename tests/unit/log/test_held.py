@@ -1,6 +1,8 @@
 """Many calls over one connection: together on their way, and each with its own reply."""
 
 import asyncio
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -154,3 +156,35 @@ async def test_what_is_no_reply_ends_the_connection(
     else:
         with pytest.raises(InvalidResponse):
             await call
+
+
+async def test_who_was_stopped_takes_the_reply_that_came_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wait that a stop and SIGCONT interrupt tells of no socket, while timers are over: the
+    connection is as good as before."""
+    ours, servers = socket.socketpair()
+    _, writer = await asyncio.open_connection(sock=ours)
+    exchange = Exchange(writer)
+    [call] = called(exchange, "PING", limit_s=0.05)
+    await turns()
+    servers.send(b"+1\r\n")
+    loop: Any = asyncio.get_running_loop()
+    select = loop._selector.select
+    answers = iter(([],))  # of an interrupted wait
+
+    def interrupted(wait_s: float | None) -> Any:
+        found = next(answers, None)
+        return select(wait_s) if found is None else found
+
+    monkeypatch.setattr(loop._selector, "select", interrupted)
+    _stand_still(0.1)
+
+    assert await call == b"1"
+    assert exchange.is_open
+    writer.close()
+    servers.close()
+
+
+def _stand_still(for_s: float) -> None:
+    time.sleep(for_s)

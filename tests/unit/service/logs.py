@@ -23,7 +23,7 @@ from lease_core.log.port import (
     Sent,
     Unreadable,
 )
-from lease_core.service import allocator, leader, planner
+from lease_core.service import allocator, committing, leader, planner
 from lease_core.service.leader import SiteLeader
 
 GENESIS = "0b" * 16
@@ -36,11 +36,11 @@ def make_fast(monkeypatch: pytest.MonkeyPatch) -> None:
         "LEADERSHIP_MS": 200,
         "RENEW_S": 0.01,
         "TICK_S": 0.01,
-        "PAUSE_S": 0.005,
         "UNAVAILABLE_PAUSE_S": 0.005,
         "DAMAGED_PAUSE_S": 0.02,
     }.items():
         monkeypatch.setattr(leader, name, value)
+    monkeypatch.setattr(committing, "PAUSE_S", 0.005)
     monkeypatch.setattr(allocator, "PLAN_POLL_S", 0.01)
     monkeypatch.setattr(planner, "PAUSE_S", 0.005)
 

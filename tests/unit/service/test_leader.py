@@ -174,6 +174,21 @@ class TestSharing:
 
         assert (await records(client))[-1].by == other
 
+    async def test_who_is_in_doubt_finds_out_that_he_is_deposed(self, server: MemoryServer) -> None:
+        """I13: whoever was taken for dead notices at once that another leads, though nobody asks
+        for anything; and if the other claims only after the first look, soon after."""
+        log, other, client = Trying(server), Trying(server), Trying(server)
+        leader = leader_of(log, "one#1")
+        leader.share(frozenset({"one#1"}))
+        with capture_logs() as lines:
+            async with running(leader):
+                await until(has(client, PoolAdded))
+                leader.doubt()
+                await asyncio.sleep(0.005)
+                await other.claim("two#1", 60_000, GENESIS, dead="one#1")
+                leader.share(frozenset({"one#1", "two#1"}))
+                await until(lambda: any(line["event"] == "leadership.lost" for line in lines))
+
 
 class Unsafe(Trying):
     """A server whose settings lose leases until somebody mends them."""
