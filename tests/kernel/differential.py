@@ -6,9 +6,11 @@ Prints one JSON object: how often each verdict was met. Ends with the packet whe
 differ.
 """
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.kernel.comparison import Disagreement, Round
 
 BPFFS = Path("/sys/fs/bpf")
 SUBSCRIBERS = 4096
+PR_SET_PDEATHSIG = 1  # linux/prctl.h: whoever started this has gone
 
 
 def run(datapath: XdpDatapath, seed: int, rounds: range) -> Counter[str]:
@@ -38,6 +41,7 @@ def run(datapath: XdpDatapath, seed: int, rounds: range) -> Counter[str]:
 
 
 def main(words: list[str]) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
     seed, *bounds = map(int, words)
     pins = BPFFS / f"lease-test-{os.getpid()}"
     try:

@@ -8,6 +8,7 @@ million packets.
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -41,10 +42,14 @@ def on_all_processors(seed: int) -> Counter[str]:
         for each in bounds
     ]  # fmt: skip
     seen: Counter[str] = Counter()
-    for process in processes:
-        output, said = process.communicate()
-        assert process.returncode == 0, said
-        seen.update(json.loads(output))
+    try:
+        for process in processes:
+            output, said = process.communicate()
+            assert process.returncode == 0, said
+            seen.update(json.loads(output))
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGINT)  # nothing to one that has ended
     return seen
 
 
