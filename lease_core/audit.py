@@ -8,9 +8,9 @@ to forge a line.
 import json
 import re
 import sys
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, TextIO
 
@@ -20,12 +20,12 @@ from lease_core.domain.events import Event, Record
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 from lease_core.log.runs import kinds_of
 from lease_core.outlet import Outlet
+from lease_core.rationing import SECOND_NS, EventLines, Quota
 
 LINES_A_SECOND = 32
-"""Events of one stage are told one by one up to so many; of more, those that came together share
-a line."""
-SECOND_NS: Final = 1_000_000_000
-MINUTE_NS: Final = 60 * SECOND_NS
+"""Lines about events of one stage."""
+
+Log = structlog.typing.FilteringBoundLogger
 
 
 class Sink:
@@ -65,7 +65,7 @@ def configure(stream: TextIO | Outlet | None = None) -> None:
     May be called again: loggers keep processors and sink, which are always the same.
     """
     SINK.stream = stream
-    ONE_BY_ONE.clear()
+    EVENT_LINES.clear()
     structlog.configure(
         processors=_PROCESSORS,
         logger_factory=lambda *_: SINK,
@@ -73,90 +73,49 @@ def configure(stream: TextIO | Outlet | None = None) -> None:
     )
 
 
-def tell_events(
-    log: structlog.typing.FilteringBoundLogger,
-    stage: str,
-    told: Sequence[tuple[Event, int | str]],
-    key: str,
-) -> None:
-    """Write a line for each event with its `key`, or one line for all where there are many.
+@contextmanager
+def written_out() -> Iterator[None]:
+    """Write audit lines to standard output, and never wait for who reads them."""
+    with Outlet() as outlet:
+        configure(outlet)
+        try:
+            yield
+        finally:
+            EVENT_LINES.tell_all()
+
+
+def tell_events(log: Log, stage: str, told: Sequence[tuple[Event, int | str]], key: str) -> None:
+    """Write a line for each event with its `key`; where there are too many, leave them to one line.
 
     A line costs more than deciding what it tells, and the log has every event anyway.
     """
-    if _are_few(stage, len(told)):
+    if EVENT_LINES.allows(log, stage, len(told)):
         _tell_each(log, stage, told, key)
-        return
-    kinds = Counter(type(event) for event, _ in told)
-    _tell_many(log, stage, kinds, told[0][1], told[-1][1])
+    else:
+        kinds = Counter(type(event) for event, _ in told)
+        EVENT_LINES.leave(log, stage, _named(kinds), told[0][1], told[-1][1])
 
 
-def tell_records(
-    log: structlog.typing.FilteringBoundLogger, stage: str, records: Sequence[Record]
-) -> None:
+def tell_records(log: Log, stage: str, records: Sequence[Record]) -> None:
     """`tell_events` of records, with their entry ids."""
-    if _are_few(stage, len(records)):
+    if EVENT_LINES.allows(log, stage, len(records)):
         told = [(record.event, record.entry_id) for record in records]
         _tell_each(log, stage, told, "event_id")
-        return
-    _tell_many(log, stage, kinds_of(records), records[0].entry_id, records[-1].entry_id)
+    else:
+        kinds = _named(kinds_of(records))
+        EVENT_LINES.leave(log, stage, kinds, records[0].entry_id, records[-1].entry_id)
 
 
-def _are_few(stage: str, count: int) -> bool:
-    return not count or ONE_BY_ONE.allows(stage, time.monotonic_ns(), count)
-
-
-def _tell_each(
-    log: structlog.typing.FilteringBoundLogger,
-    stage: str,
-    told: Sequence[tuple[Event, int | str]],
-    key: str,
-) -> None:
+def _tell_each(log: Log, stage: str, told: Sequence[tuple[Event, int | str]], key: str) -> None:
     for event, number in told:
         log.info(event_name(event), **(fields_of(event) | {"stage": stage, key: number}))
 
 
-def _tell_many(
-    log: structlog.typing.FilteringBoundLogger,
-    stage: str,
-    kinds: Mapping[type[Event], int],
-    first: int | str,
-    last: int | str,
-) -> None:
-    counts = {_name_of(kind.__name__): count for kind, count in kinds.items()}
-    log.info("events", stage=stage, first=first, last=last, **counts)
+def _named(kinds: Mapping[type[Event], int]) -> dict[str, int]:
+    return {_name_of(kind.__name__): count for kind, count in kinds.items()}
 
 
-class Quota:
-    """At most `limit` lines a minute, or other window, of one kind; others are counted (I12).
-
-    A stranger who sends a thousand frames a second must not fill the disk with what we say of
-    them. Counters go on counting; only the line is left out.
-    """
-
-    def __init__(self, limit: int, window_ns: int = MINUTE_NS) -> None:
-        self.left_out = 0
-        self._limit = limit
-        self._window_ns = window_ns
-        self._window = -1
-        self._used: dict[str, int] = {}
-
-    def allows(self, kind: str, now_ns: int, lines: int = 1) -> bool:
-        """Whether lines of `kind` may be written now; `kind` is one of a few words of ours."""
-        window = now_ns // self._window_ns
-        if window != self._window:
-            self._window = window
-            self._used.clear()
-        used = self._used[kind] = self._used.get(kind, 0) + lines
-        if used > self._limit:
-            self.left_out += lines
-        return used <= self._limit
-
-    def clear(self) -> None:
-        """Begin a new window."""
-        self._window = -1
-
-
-ONE_BY_ONE: Final = Quota(LINES_A_SECOND, SECOND_NS)
+EVENT_LINES: Final = EventLines(Quota(LINES_A_SECOND, SECOND_NS))
 
 
 def event_name(event: Event) -> str:

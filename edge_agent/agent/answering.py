@@ -14,9 +14,9 @@ from edge_agent.dhcp.message import Message
 from edge_agent.dhcp.request import Request
 from edge_agent.dhcp.tables import Line
 from edge_agent.sync.projection import Projection
-from lease_core.audit import SECOND_NS, Quota
 from lease_core.domain.commands import Command
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+from lease_core.rationing import SECOND_NS, Quota
 
 ANSWERS_A_SECOND = 16
 """Lines about answers of one kind, each of which costs more than the answer; the tally knows them

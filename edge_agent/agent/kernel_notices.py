@@ -8,8 +8,8 @@ from edge_agent.agent.answering import Now
 from edge_agent.datapath.notices import Notice, NoticeKind
 from edge_agent.datapath.port import Datapath
 from edge_agent.sync.lines import Lines
-from lease_core.audit import Quota
 from lease_core.domain.values import ip_text, mac_text
+from lease_core.rationing import Quota
 
 NOTICES_A_MINUTE = 600
 """Lines about notices of one kind; all are counted."""

@@ -19,6 +19,7 @@ from edge_agent.sync.follower import LOST, Follower
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.reconcile import reconcile
 from edge_agent.sync.upstream import Upstream
+from lease_core.audit import EVENT_LINES
 from lease_core.clock import boot_ns, elapsed_ns
 from lease_core.domain.commands import Command
 from lease_core.domain.events import Record, RecoveryStarted
@@ -297,6 +298,7 @@ class Runtime:
             moment = now()  # one for all: a clock may be stepped at any other
             self.edge.touch(moment)
             self.edge.notices.tell(moment)
+            EVENT_LINES.tell()
             if self._is_asked or self.edge.must_ask:
                 self._send_heartbeat()
             dropped = self.edge.slow_path.waiting.drop_stale(elapsed_ns())

@@ -15,7 +15,6 @@ from lease_core import audit
 from lease_core.collecting import spare_the_old
 from lease_core.config import ConfigError, load
 from lease_core.log.redis_log import connect
-from lease_core.outlet import Outlet
 from lease_core.shutdown import run_until_signal
 
 EXIT_UNAVAILABLE = 69
@@ -49,8 +48,7 @@ def run(path: Path, *, check_config: bool) -> None:
     if check_config:
         click.echo(f"{path}: no faults")
         return
-    with Outlet() as outlet:
-        audit.configure(outlet)
+    with audit.written_out():
         try:
             asyncio.run(_serve(config))
         except (FastPathError, PacketSocketError) as error:

@@ -11,7 +11,6 @@ from lease_core.config import check, load
 from lease_core.log.keys import PLAN
 from lease_core.log.members import RedisMembers
 from lease_core.log.redis_log import Connector
-from lease_core.outlet import Outlet
 from lease_core.service.allocator import Allocator
 from lease_core.service.config import AllocatorConfig
 from lease_core.service.planner import read_plan
@@ -27,8 +26,7 @@ from lease_core.shutdown import run_until_signal
 def allocator(context: click.Context, path: Path | None, url: str | None, name: str | None) -> None:
     """Decide for the sites of the plan; as many may run as you like, and share them."""
     if context.invoked_subcommand is None:
-        with Outlet() as outlet:
-            audit.configure(outlet)
+        with audit.written_out():
             run(_serve(path, url, name))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from lease_core.audit import EVENT_LINES
 from lease_core.clock import elapsed_ns
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import OptionsPlanned, PrefixPlanned, Record, SiteAdded
@@ -107,6 +108,7 @@ class Allocator:
                     self._tell("log.unavailable", error)
                 except (LogError, GapError, BrokenChainError, LedgerError) as error:
                     self._tell("log.damaged", error)
+                EVENT_LINES.tell()
                 await asyncio.sleep(PLAN_POLL_S)
         finally:
             await log.close()

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from lease_core.audit import Quota, tell_events
+from lease_core.audit import tell_events
 from lease_core.domain.commands import Answer, Heartbeat, Refused, ReportLoss, Sent
 from lease_core.domain.decide import decide, tick
 from lease_core.domain.desk import Desk, Timing
@@ -31,6 +31,7 @@ from lease_core.domain.reasons import Reason
 from lease_core.domain.speakers import may_not_say
 from lease_core.domain.values import mac_text
 from lease_core.log.port import Unreadable
+from lease_core.rationing import Quota
 from lease_core.service.border import fault_of
 
 audit = structlog.get_logger("allocator")

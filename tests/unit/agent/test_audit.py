@@ -9,10 +9,18 @@ import pytest
 import structlog
 
 from edge_agent.agent.answering import ANSWERS_A_SECOND
-from lease_core import audit
-from lease_core.audit import SINK, Quota, event_name, fields_of, tell_events
+from lease_core import audit, rationing
+from lease_core.audit import (
+    EVENT_LINES,
+    LINES_A_SECOND,
+    SINK,
+    event_name,
+    fields_of,
+    tell_events,
+)
 from lease_core.domain.events import EpochStarted, LeaseAssigned
 from lease_core.domain.values import Mac
+from lease_core.rationing import Quota
 from tests.site import pool_added
 from tests.unit.agent.town import (
     FIRST,
@@ -28,6 +36,16 @@ from tests.unit.agent.town import (
 
 def read(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+class Clock:
+    """Stands for the module `time`."""
+
+    def __init__(self) -> None:
+        self.ns = 7 * SECOND
+
+    def monotonic_ns(self) -> int:
+        return self.ns
 
 
 class TestLines:
@@ -124,20 +142,66 @@ class TestLines:
         assert line["lines"] == ["access0", "access1"]
 
 
-class TestManyEvents:
-    def test_many_that_came_together_share_a_line(self, lines: io.StringIO) -> None:
-        """I12: of more than a few a second one line says how many of each, from which to which."""
-        log = structlog.get_logger("edge")
-        few, many = ([(EpochStarted(cause="x"), f"1-{n}") for n in range(n)] for n in (3, 32))
-        tell_events(log, "applied", few, key="event_id")
-        one_by_one = len(read(lines))
-        tell_events(log, "applied", many, key="event_id")
-        told = read(lines)[one_by_one:]
+def begun(first: int, count: int) -> list[tuple[EpochStarted, str]]:
+    return [(EpochStarted(cause="x"), f"1-{number}") for number in range(first, first + count)]
 
-        assert one_by_one == 3
-        assert [(line["first"], line["last"], line["epoch.started"]) for line in told] == [
-            ("1-0", "1-31", 32)
-        ]
+
+def told(stream: io.StringIO) -> list[tuple[object, object, object]]:
+    """First, last and number of events of each line; a line of its own has just an id."""
+    return [
+        (line.get("first", line.get("event_id")), line.get("last"), line.get("epoch.started"))
+        for line in read(stream)
+    ]
+
+
+class TestManyEvents:
+    """I12: of more events than a few a second one line says how many of each, from which to which.
+
+    The clock of the quota stands still unless a test moves it.
+    """
+
+    @pytest.fixture(autouse=True)
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        made = Clock()
+        monkeypatch.setattr(rationing, "time", made)
+        return made
+
+    def test_those_beyond_the_quota_share_a_line(self, lines: io.StringIO, clock: Clock) -> None:
+        """However they came, they are told together as soon as there may be lines again."""
+        log = structlog.get_logger("edge")
+        tell_events(log, "applied", begun(0, 3), key="event_id")
+        tell_events(log, "applied", begun(3, LINES_A_SECOND), key="event_id")
+        tell_events(log, "applied", begun(35, 1), key="event_id")
+        EVENT_LINES.tell()
+        one_by_one = [(f"1-{number}", None, None) for number in range(3)]
+        assert told(lines) == one_by_one
+
+        clock.ns += SECOND
+        EVENT_LINES.tell()
+        assert told(lines) == [*one_by_one, ("1-3", "1-35", 33)]
+
+    def test_none_is_told_before_those_left_earlier(self, lines: io.StringIO, clock: Clock) -> None:
+        """Lines of one logger and stage stand in the order of their events; others do not wait."""
+        log, other = (structlog.get_logger("edge").bind(site=site) for site in ("ams01", "fra01"))
+        tell_events(log, "applied", begun(0, LINES_A_SECOND + 1), key="event_id")
+        clock.ns += SECOND
+        tell_events(log, "applied", begun(33, 1), key="event_id")
+        tell_events(other, "applied", begun(0, 1), key="event_id")
+        EVENT_LINES.tell()
+        tell_events(log, "applied", begun(34, 1), key="event_id")
+
+        assert told(lines) == [
+            ("1-0", None, None), ("1-0", "1-33", 34), ("1-34", None, None)
+        ]  # fmt: skip
+
+    def test_at_the_end_all_are_told(self, lines: io.StringIO) -> None:
+        """Nothing is left untold, whatever the quota says."""
+        log = structlog.get_logger("edge")
+        for stage in ("decided", "applied"):
+            tell_events(log, stage, begun(0, LINES_A_SECOND + 1), key="event_id")
+        EVENT_LINES.tell_all()
+
+        assert told(lines) == [("1-0", f"1-{LINES_A_SECOND}", LINES_A_SECOND + 1)] * 2
 
 
 class TestFields:

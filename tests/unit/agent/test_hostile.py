@@ -11,9 +11,9 @@ import pytest
 
 from edge_agent.dhcp import codes, options
 from lease_core import audit
-from lease_core.audit import Quota
 from lease_core.domain.events import LeaseAssigned
 from lease_core.domain.values import Ipv4
+from lease_core.rationing import EventLines, Quota
 from tests.kernel.mutators import mutant
 from tests.unit.agent.town import (
     FIRST,
@@ -67,7 +67,7 @@ class TestNames:
         print(f"seed {seed}")
         chance = random.Random(seed)
         names = [hostile(chance) for _ in range(500)]
-        monkeypatch.setattr(audit, "ONE_BY_ONE", Quota(10_000))
+        monkeypatch.setattr(audit, "EVENT_LINES", EventLines(Quota(10_000)))
         town = await Town(size=250, subscribers=256).begin()
         for number, name in enumerate(names, 1):
             area = options.option(codes.HOST_NAME, name)
