@@ -14,7 +14,7 @@ from edge_agent.datapath.packet_socket import PacketSocketError
 from lease_core import audit
 from lease_core.collecting import spare_the_old
 from lease_core.config import ConfigError, load
-from lease_core.log.redis_log import connect
+from lease_core.log.connecting import connect
 from lease_core.shutdown import run_until_signal
 
 EXIT_UNAVAILABLE = 69

@@ -20,9 +20,9 @@ from edge_agent.sync.reconcile import reconcile
 from lease_core.clock import boot_ns
 from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.domain.values import ip_text, mac_text
+from lease_core.log.connecting import connect
 from lease_core.log.port import LogError, LogUnavailableError
 from lease_core.log.reader import BrokenChainError, GapError
-from lease_core.log.redis_log import connect
 from lease_core.log.replay import ledger_at
 
 EXIT_DRIFT = 1

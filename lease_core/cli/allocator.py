@@ -8,9 +8,9 @@ from lease_core import audit
 from lease_core.cli.common import endpoint, json_option, opened, redis_help, redis_option, run, show
 from lease_core.collecting import spare_the_old
 from lease_core.config import check, load
+from lease_core.log.connecting import Connector
 from lease_core.log.keys import PLAN
 from lease_core.log.members import RedisMembers
-from lease_core.log.redis_log import Connector
 from lease_core.service.allocator import Allocator
 from lease_core.service.config import AllocatorConfig
 from lease_core.service.planner import read_plan

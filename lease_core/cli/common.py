@@ -19,9 +19,9 @@ from lease_core.domain.ledger import LedgerError
 from lease_core.domain.plan import PlanRefusedError
 from lease_core.domain.values import InvalidValueError, name
 from lease_core.endpoint import DEFAULT_URL, Endpoint
+from lease_core.log.connecting import connect
 from lease_core.log.port import ForeignLogError, LogError, LogUnavailableError, SiteLog
 from lease_core.log.reader import BrokenChainError, GapError
-from lease_core.log.redis_log import connect
 
 EXIT_NOT_FOUND = 1
 EXIT_USAGE = 2

@@ -1,9 +1,4 @@
-"""The log of one site in Redis.
-
-Two clients, because redis-py's defaults (10 retries, one timeout for all) write twice and cut
-blocking reads off: the writer never repeats a call by itself, the reader waits longer than it
-blocks.
-"""
+"""The log of one site in Redis, over the clients that `connecting` makes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +7,6 @@ from redis.asyncio import Redis
 
 from lease_core.domain.commands import Command, Sent
 from lease_core.domain.events import Record
-from lease_core.endpoint import Endpoint
 from lease_core.log.decoding import Entries, answered_of, sent_of
 from lease_core.log.errors import (
     ClockError,
@@ -42,13 +36,10 @@ from lease_core.log.port import (
 )
 from lease_core.log.redis_client import (
     READ_MARGIN_S,
-    READER_TIMEOUT_S,
-    WRITER_TIMEOUT_S,
     awaited,
     flat,
     forsake,
     load_script,
-    open_client,
     pairs_of,
     settings_faults,
     translated,
@@ -59,46 +50,8 @@ from lease_core.log.runs import records_of
 from lease_core.log.wire import encode_command
 
 
-def connect(
-    at: Endpoint | str, site: str, replicas: int = 0, shared: HeldConnection | None = None
-) -> "RedisLog":
-    """Make the log of `site` at an endpoint or a URL; connections open with the first call.
-
-    `replicas` must hold what a writer is to call written; readers need not say it. Over the
-    `shared` connection, if there is one, goes what does not wait there.
-
-    Raises:
-        ValueError: a URL or `site` is malformed; the fault of the configuration.
-    """
-    key = Keys(site).head
-    writer, reader = (open_client(at, s, key) for s in (WRITER_TIMEOUT_S, READER_TIMEOUT_S))
-    return RedisLog(writer, reader, site, replicas, shared)
-
-
-class Connector:
-    """Opens the logs of many sites.
-
-    Where one server has them all, what does not wait there goes over one connection, so that what
-    they do at the same time is sent, made durable and answered together.
-    """
-
-    def __init__(self, at: Endpoint, replicas: int = 0) -> None:
-        """As `connect`. In a cluster each site has connections of its own: its slot may move."""
-        self._at, self._replicas = at, replicas
-        self._client = None if at.nodes else open_client(at, WRITER_TIMEOUT_S)
-        self._shared = HeldConnection(self._client) if self._client else None
-
-    async def __call__(self, site: str) -> "RedisLog":
-        return connect(self._at, site, self._replicas, self._shared)
-
-    async def close(self) -> None:
-        """Close what the logs share; they are closed one by one."""
-        if self._client:
-            await self._client.aclose()
-
-
 class RedisLog(RedisSnapshots):
-    """`SiteLog` over two clients; see `connect`."""
+    """`SiteLog` over two clients; `connect` makes it."""
 
     def __init__(
         self,

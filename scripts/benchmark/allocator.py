@@ -17,9 +17,10 @@ from lease_core.domain.desk import Timing
 from lease_core.domain.events import PrefixPlanned
 from lease_core.domain.ledger import Ledger
 from lease_core.domain.values import Ipv4, Mac
+from lease_core.log.connecting import connect
 from lease_core.log.port import Appended, Batch, Head, SiteLog, Unreadable
 from lease_core.log.redis_client import READER_TIMEOUT_S, WRITER_TIMEOUT_S, open_client
-from lease_core.log.redis_log import RedisLog, connect
+from lease_core.log.redis_log import RedisLog
 from lease_core.log.writer import build, commit
 from lease_core.service.leader import SiteLeader
 from lease_core.service.site_allocator import Draft, SiteAllocator
@@ -158,7 +159,7 @@ class TimedLog(RedisLog):
     """Tells when the commands were first read, and when all were settled."""
 
     def __init__(self, url: str, site: str) -> None:
-        """Connect as `lease_core.log.redis_log.connect` does."""
+        """Connect as `lease_core.log.connecting.connect` does."""
         super().__init__(
             open_client(url, WRITER_TIMEOUT_S), open_client(url, READER_TIMEOUT_S), site
         )

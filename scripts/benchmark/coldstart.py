@@ -20,10 +20,10 @@ from lease_core import audit
 from lease_core.clock import elapsed_ns
 from lease_core.domain.columns import bindings_digest
 from lease_core.domain.desk import Desk, Timing
+from lease_core.log.connecting import connect
 from lease_core.log.keys import Keys
 from lease_core.log.port import SiteLog
 from lease_core.log.reader import Position
-from lease_core.log.redis_log import connect
 from lease_core.log.replay import replay
 from lease_core.log.snapshot import write_snapshot
 from scripts.benchmark.bare import LINE, leased, redis_server

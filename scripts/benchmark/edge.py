@@ -24,9 +24,9 @@ from lease_core import audit
 from lease_core.domain.columns import Bindings
 from lease_core.domain.events import Record
 from lease_core.domain.mixing import Words
+from lease_core.log.connecting import connect
 from lease_core.log.port import MAX_COUNT, Answered, Head
 from lease_core.log.reader import Position
-from lease_core.log.redis_log import connect
 from scripts.benchmark.bare import (
     FIRST_ADDRESS,
     FIRST_MAC,

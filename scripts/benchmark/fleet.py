@@ -33,10 +33,11 @@ from lease_core.domain.events import (
     SiteAdded,
 )
 from lease_core.domain.values import Ipv4, Mac
+from lease_core.log.connecting import connect
 from lease_core.log.keys import PLAN
 from lease_core.log.port import Answered
 from lease_core.log.reader import Position
-from lease_core.log.redis_log import RedisLog, connect
+from lease_core.log.redis_log import RedisLog
 from scripts.benchmark.bare import FIRST_MAC, LINE, POOL, redis_server
 from scripts.benchmark.log import fill
 from scripts.benchmark.measure import Series, Table, at_most, say, spent_s

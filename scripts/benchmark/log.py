@@ -10,10 +10,10 @@ from typing import Any
 import redis
 
 from lease_core.domain.events import Event, LeaseAssigned
+from lease_core.log.connecting import connect
 from lease_core.log.keys import Keys
 from lease_core.log.port import MAX_COUNT, Head, SiteLog
 from lease_core.log.reader import Position, advance_all
-from lease_core.log.redis_log import connect
 from lease_core.log.writer import build, commit
 from scripts.benchmark.bare import BareAppend, assigned, redis_server, xread
 from scripts.benchmark.measure import Series, Table, at_most, run_rounds

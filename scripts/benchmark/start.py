@@ -20,9 +20,9 @@ from lease_core.domain.commands import RequestOffer
 from lease_core.domain.decide import decide
 from lease_core.domain.desk import Desk, Timing
 from lease_core.domain.values import Mac
+from lease_core.log.connecting import connect
 from lease_core.log.keys import Keys
 from lease_core.log.reader import Position
-from lease_core.log.redis_log import connect
 from lease_core.log.replay import replay
 from lease_core.log.snapshot import write_snapshot
 from lease_core.log.wire import encode_event

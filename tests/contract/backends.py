@@ -7,12 +7,13 @@ from typing import Any
 import fakeredis
 from redis.asyncio import Redis
 
+from lease_core.log.connecting import connect
 from lease_core.log.keys import Keys
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer, Stream
 from lease_core.log.port import SiteLog
 from lease_core.log.redis_client import open_client
-from lease_core.log.redis_log import RedisLog, connect
+from lease_core.log.redis_log import RedisLog
 from lease_core.log.wire import parse_id
 from tests.redis_server import RedisServer
 

@@ -12,9 +12,9 @@ from lease_core.clock import elapsed_ns
 from lease_core.domain.commands import Heartbeat
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import LeaseAssigned, Record
+from lease_core.log.connecting import connect
 from lease_core.log.port import Answered, LogError
 from lease_core.log.reader import Position
-from lease_core.log.redis_log import connect
 from lease_core.service.leader import SiteLeader
 from tests.contract.backends import SITE
 from tests.contract.story import GENESIS

@@ -12,10 +12,11 @@ from lease_core.domain.events import LeaseAssigned
 from lease_core.domain.plan import add_site, plan_prefix
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.endpoint import Endpoint
+from lease_core.log.connecting import connect
 from lease_core.log.errors import LogError
 from lease_core.log.keys import PLAN
 from lease_core.log.port import ZERO_ID, SiteLog
-from lease_core.log.redis_log import RedisLog, connect
+from lease_core.log.redis_log import RedisLog
 from lease_core.log.replay import replay
 from lease_core.service.allocator import Allocator
 from lease_core.service.planner import change_plan

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from lease_core.domain.commands import Heartbeat
+from lease_core.log.connecting import connect
 from lease_core.log.errors import LogUnavailableError, OutcomeUnknownError
 from lease_core.log.port import ZERO_ID, Appended, Batch
-from lease_core.log.redis_log import RedisLog, connect
+from lease_core.log.redis_log import RedisLog
 from tests.contract.backends import SITE
 from tests.contract.story import batch_of, begun, known_head, lease
 from tests.lossy_proxy import LossyProxy

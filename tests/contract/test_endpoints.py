@@ -10,10 +10,11 @@ import redis
 
 from edge_agent.sync.follower import Follower, Following
 from lease_core.endpoint import Endpoint
+from lease_core.log.connecting import connect
 from lease_core.log.errors import LogError, LogUnavailableError
 from lease_core.log.port import ZERO_ID
 from lease_core.log.reader import Position
-from lease_core.log.redis_log import RedisLog, connect
+from lease_core.log.redis_log import RedisLog
 from tests import certificates
 from tests.contract.backends import SITE
 from tests.contract.story import (

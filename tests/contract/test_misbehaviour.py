@@ -18,8 +18,9 @@ import redis
 from structlog.testing import capture_logs
 
 from edge_agent.sync.follower import Following
+from lease_core.log.connecting import connect
 from lease_core.log.errors import LogError
-from lease_core.log.redis_log import RedisLog, connect
+from lease_core.log.redis_log import RedisLog
 from tests.contract.backends import SITE
 from tests.contract.serving import Service, serving, until
 from tests.contract.story import GENESIS

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from lease_core.domain.commands import Heartbeat, ReleaseLease
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.endpoint import Endpoint
+from lease_core.log.connecting import Connector, connect
 from lease_core.log.errors import (
     FencedError,
     ForeignLogError,
@@ -22,7 +23,7 @@ from lease_core.log.errors import (
 from lease_core.log.keys import Keys
 from lease_core.log.port import ZERO_ID, Claimed
 from lease_core.log.redis_client import SETTINGS, load_script, open_client
-from lease_core.log.redis_log import Connector, RedisLog, connect
+from lease_core.log.redis_log import RedisLog
 from tests.contract.backends import SITE
 from tests.contract.story import GENESIS, LONG_MS, batch_of, begun, known_head, lease, written
 from tests.lossy_proxy import LossyProxy

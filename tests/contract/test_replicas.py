@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from edge_agent.sync import follower
 from edge_agent.sync.follower import Following
+from lease_core.log.connecting import connect
 from lease_core.log.errors import FencedError, NotReplicatedError
 from lease_core.log.port import ZERO_ID, Appended, Batch, Claimed
-from lease_core.log.redis_log import RedisLog, connect
+from lease_core.log.redis_log import RedisLog
 from lease_core.log.replay import replay
 from tests.contract.backends import SITE
 from tests.contract.serving import DEADLINE_S, Edge, serving, until

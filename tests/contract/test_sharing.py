@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from lease_core.domain.plan import add_site
+from lease_core.log.connecting import connect
 from lease_core.log.keys import PLAN
 from lease_core.log.members import RedisMembers
-from lease_core.log.redis_log import connect
 from lease_core.service.planner import change_plan
 from lease_core.service.sharing import ranked
 from tests.contract.story import GENESIS
