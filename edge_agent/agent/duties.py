@@ -69,12 +69,12 @@ class Duties:
         for removal in removals:
             if self._projection.removals.of(removal.ip) != removal:
                 continue
-            unslewed_ns = self._projection.unslewed_ns(now.boot_ns, removal.pool_id)
+            unslewed_ns = self._projection.promises.unslewed_ns(now.boot_ns, removal.pool_id)
             command = AckRemoval(
                 req=f"ack-{removal.ref}",
                 ip=removal.ip,
                 ref=removal.ref,
-                remaining_s=self._projection.remaining_s(removal, unslewed_ns),
+                remaining_s=self._projection.promises.remaining_s(removal, unslewed_ns),
                 incarnation=incarnation,
             )
             if self._send_command(command):
@@ -130,7 +130,7 @@ class Duties:
     def _report_unserved(self, now: Now) -> None:
         unserved = self._projection.removals.unserved()
         slots = np.array([each.slot for each in unserved], np.uint32)
-        lease_s = np.full(len(slots), self._projection.longest_lease_s, np.uint64)
+        lease_s = np.full(len(slots), self._projection.promises.longest_lease_s, np.uint64)
         over = np.flatnonzero(self._ends(slots, lease_s) <= now.boot_ns).tolist()
         for each in (unserved[at] for at in over[:MAX_REPORTS]):
             self._report(key_mac(each.key), each.line, each.ip, each.ref)

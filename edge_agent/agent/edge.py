@@ -319,7 +319,7 @@ class Edge:
             self.datapath,
             lines,
             self.identity.edge,
-            0 if is_held else self.projection.unslewed_ns(now.boot_ns),
+            0 if is_held else self.projection.promises.unslewed_ns(now.boot_ns),
         )
 
     def loss(self) -> ReportLoss:

@@ -120,7 +120,7 @@ def _promise(
 ) -> None:
     """Raise P as an ACK would now, see `Projection.put`."""
     times = {each.lease_time_s if each else 0 for each in placed}
-    ends = {time_s: projection.longest_promise(time_s, now_boot_ns) for time_s in times}
+    ends = {time_s: projection.promises.longest(time_s, now_boot_ns) for time_s in times}
     if any(ends.values()):
         each_end = (ends[each.lease_time_s if each else 0] for each in placed)
         projection.datapath.raise_promises(slots, bindings.of_places(each_end))

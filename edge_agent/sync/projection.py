@@ -27,16 +27,15 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.census import Census, found_under
-from edge_agent.sync.clock_watch import SLEW_DIVISOR
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.newcomers import KnownMacs, are_strangers, put_strangers
 from edge_agent.sync.pools import Pools
+from edge_agent.sync.promises import Promises
 from edge_agent.sync.removals import (
     NO_LINE,
     NO_SLOT,
     TOMBSTONE,
     UNSERVED_POOL,
-    Removal,
     Removals,
 )
 from edge_agent.sync.slots import Slots
@@ -59,7 +58,6 @@ from lease_core.domain.values import Ipv4, Mac, mac_text
 from lease_core.log.runs import Run
 
 MAX_LINES_PER_MAC = 8
-SECOND_NS = 1_000_000_000
 
 
 class Projection:
@@ -82,6 +80,7 @@ class Projection:
         self.lines = lines
         self.unserved = 0
         self.pools = Pools(datapath)
+        self.promises = Promises(datapath, self.pools)
         self.census = Census(datapath, lines, self.pools, limited)
         self.known = KnownMacs()
         self._max_subscribers = max_subscribers
@@ -201,25 +200,14 @@ class Projection:
         owed = self.removals.of(event.ip)
         if owed and owed.ref > seq:  # applied again, and ended since
             return
-        promised_ns = self.promised_under(owed) if owed else 0
+        promised_ns = self.promises.under(owed) if owed else 0
         self.bury(event.ip, seq)
         line = self.line_of(event.line)
         found = self.find(event.mac, line) if line else None
         if found is None or found[1].seq < seq:
             binding = Binding(event.mac, event.line, event.ip, event.pool, seq)
-            self.put(binding, line, max(promised_ns, self._longest(event.pool, now_boot_ns)))
-
-    def _longest(self, pool_name: str, now_boot_ns: int) -> int:
-        """See `longest_promise`, for a holder in a pool that the log told of."""
-        pool = self.pools.named(pool_name)
-        return self.longest_promise(pool.lease_time_s if pool else 0, now_boot_ns)
-
-    def longest_promise(self, lease_time_s: int, now_boot_ns: int) -> int:
-        """The end of what any holder can have been promised from these tables; 0 = nothing."""
-        horizon_ns = self.datapath.state().horizon_boot_ns
-        if horizon_ns <= now_boot_ns:
-            return 0
-        return min(now_boot_ns + lease_time_s * SECOND_NS, horizon_ns)
+            longest_ns = self.promises.longest_in(event.pool, now_boot_ns)
+            self.put(binding, line, max(promised_ns, longest_ns))
 
     def _end(self, event: Ending, seq: int, now_boot_ns: int) -> None:
         line = self.line_of(event.line)
@@ -229,7 +217,7 @@ class Projection:
             self.remove(*found, ref=seq)
         elif owed is None or owed.ref < seq:
             is_known = owed is not None and owed.slot != NO_SLOT
-            promised_ns = 0 if is_known else self._longest(event.pool, now_boot_ns)
+            promised_ns = 0 if is_known else self.promises.longest_in(event.pool, now_boot_ns)
             number = self.pools.number(event.pool)
             self.owe(event.mac, line, event.ip, seq, promised_ns, pool_id=number)
 
@@ -313,7 +301,7 @@ class Projection:
         """Leave a tombstone of a binding; it takes over the promise of an older one."""
         older = self.removals.of(assignment.ip)
         if older and older.slot != assignment.slot:
-            self.carry_promise(older.slot, assignment.slot)
+            self.promises.carry(older.slot, assignment.slot)
             self.bury(assignment.ip, older.ref)
         return self.removals.owe(mac, replace(assignment, seq=ref))
 
@@ -332,13 +320,8 @@ class Projection:
         slot = self.slots.take()
         if slot is None:
             return NO_SLOT
-        self.carry_promise(shared, slot)
+        self.promises.carry(shared, slot)
         return slot
-
-    def carry_promise(self, from_slot: int, to_slot: int) -> None:
-        """Make P of one slot at least that of another."""
-        if from_slot != NO_SLOT:
-            self.datapath.raise_promise(to_slot, self.datapath.promise(from_slot))
 
     # --- removals ---
 
@@ -362,35 +345,8 @@ class Projection:
         self.datapath.raise_promise(slot, promised_ns)
         self.removals.owe(mac, Assignment(ip, pool_id, slot, line or NO_LINE, ref))
 
-    def promised_under(self, removal: Removal) -> int:
-        """P of a removed binding, 0 where there was no room to remember it."""
-        return 0 if removal.slot == NO_SLOT else self.datapath.promise(removal.slot)
-
     def bury(self, ip: Ipv4, up_to: int) -> None:
         """Forget a removal that event `up_to` or an earlier one ended."""
         removal = self.removals.settle(ip, up_to)
         if removal:
             self.slots.give(removal.slot)
-
-    @property
-    def longest_lease_s(self) -> int:
-        """L of the pool that has the longest."""
-        return max((pool.lease_time_s for pool in self.pools), default=0)
-
-    def unslewed_ns(self, now_boot_ns: int, pool_id: int = 0) -> int:
-        """What CLOCK_BOOTTIME may show had nobody slewed it ahead since a lease was told (I7).
-
-        A lease of that pool, or of any.
-        """
-        pool = self.datapath.pool(pool_id)
-        lease_s = pool.lease_time_s if pool else self.longest_lease_s
-        return now_boot_ns - lease_s * SECOND_NS // SLEW_DIVISOR
-
-    def remaining_s(self, removal: Removal, now_boot_ns: int) -> int:
-        """What the holder of a removed binding is still promised, seconds rounded up.
-
-        Where there was no room to remember it, as much as anybody can have been promised.
-        """
-        if removal.slot == NO_SLOT:
-            return self.longest_lease_s
-        return max(0, -((now_boot_ns - self.datapath.promise(removal.slot)) // SECOND_NS))

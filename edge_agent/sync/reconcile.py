@@ -22,7 +22,8 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.newcomers import are_strangers, put_strangers
-from edge_agent.sync.projection import MAX_LINES_PER_MAC, SECOND_NS, Projection
+from edge_agent.sync.projection import MAX_LINES_PER_MAC, Projection
+from edge_agent.sync.promises import SECOND_NS
 from edge_agent.sync.removals import NO_SLOT, TOMBSTONE, discriminator
 from edge_agent.sync.removals import Removal as Owed
 from lease_core.domain.columns import Bindings, bindings_of
@@ -117,7 +118,7 @@ def _renew(
                 entries[at] = key, replace(found, seq=binding.seq)
                 projection.datapath.put(*entries[at])
                 lease_time_s = ledger.pools[binding.pool].lease_time_s
-                longest_ns = projection.longest_promise(lease_time_s, now_boot_ns)
+                longest_ns = projection.promises.longest(lease_time_s, now_boot_ns)
                 projection.datapath.raise_promise(found.slot, longest_ns)
                 renewed += 1
     return renewed
@@ -167,9 +168,9 @@ def put_one(projection: Projection, binding: Binding, ledger: Ledger, now_boot_n
     owed = projection.removals.of(binding.ip)
     if line is None and owed and owed.is_unserved and owed.ref == binding.seq:
         return False
-    promised_ns = projection.promised_under(owed) if owed else 0
+    promised_ns = projection.promises.under(owed) if owed else 0
     lease_time_s = ledger.pools[binding.pool].lease_time_s
-    longest_ns = projection.longest_promise(lease_time_s, now_boot_ns)
+    longest_ns = projection.promises.longest(lease_time_s, now_boot_ns)
     projection.put(binding, line, max(promised_ns, longest_ns))
     return line is not None
 
@@ -214,7 +215,7 @@ def _entomb_anew(
     binding = removal.binding
     if removal.quarantine_s is None:
         lease_time_s = ledger.pools[binding.pool].lease_time_s
-        end_ns = projection.longest_promise(lease_time_s, now_boot_ns)
+        end_ns = projection.promises.longest(lease_time_s, now_boot_ns)
     else:
         end_ns = now_boot_ns + removal.quarantine_s * SECOND_NS
     line = projection.line_of(binding.line)

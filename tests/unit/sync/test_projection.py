@@ -177,7 +177,7 @@ class TestEvents:
         [owed] = again.removals
 
         assert (owed.ip, owed.ref) == (ip, site.ledger.seq)
-        assert again.remaining_s(owed, NOW_BOOT + 600 * SECOND) == 3000
+        assert again.promises.remaining_s(owed, NOW_BOOT + 600 * SECOND) == 3000
         assert again.removals.unserved() == []
 
     def test_an_end_of_what_was_never_here_may_leave_a_promise(self) -> None:
@@ -189,7 +189,7 @@ class TestEvents:
         projection.apply(records_of(site.log)[-1], NOW_BOOT)
         [owed] = projection.removals
 
-        assert projection.remaining_s(owed, NOW_BOOT) == 3600
+        assert projection.promises.remaining_s(owed, NOW_BOOT) == 3600
 
     def test_without_room_for_a_promise_the_longest_counts(self) -> None:
         """I7: a full table acknowledges what it could not remember with a whole lease time."""
@@ -202,7 +202,7 @@ class TestEvents:
         [owed] = projection.removals
 
         assert owed.slot == NO_SLOT
-        assert projection.remaining_s(owed, NOW_BOOT + 9000 * SECOND) == 3600
+        assert projection.promises.remaining_s(owed, NOW_BOOT + 9000 * SECOND) == 3600
 
 
 class TestContradictions:
@@ -339,7 +339,7 @@ class TestPromises:
         owed = projection.removals.of(ip)
         assert owed
 
-        assert projection.remaining_s(owed, NOW_BOOT + 10 * SECOND) >= 3590
+        assert projection.promises.remaining_s(owed, NOW_BOOT + 10 * SECOND) >= 3590
 
     def test_the_remainder_is_rounded_up(self) -> None:
         """What is still promised is never told shorter than it is."""
@@ -350,8 +350,8 @@ class TestPromises:
         [owed] = projection.removals
         projection.datapath.raise_promise(owed.slot, NOW_BOOT + 7200 * SECOND + 1)
 
-        assert projection.remaining_s(owed, NOW_BOOT) == 7201
-        assert projection.remaining_s(owed, NOW_BOOT + 9000 * SECOND) == 0
+        assert projection.promises.remaining_s(owed, NOW_BOOT) == 7201
+        assert projection.promises.remaining_s(owed, NOW_BOOT + 9000 * SECOND) == 0
 
 
 class Crash(Exception):
@@ -511,7 +511,7 @@ class TestCrashes:
         [after] = restarted.removals
 
         assert after == before
-        assert restarted.remaining_s(after, NOW_BOOT) == 7000
+        assert restarted.promises.remaining_s(after, NOW_BOOT) == 7000
 
     def test_a_tombstone_is_under_a_key_that_no_packet_is_judged_by(self) -> None:
         """Discriminators of tombstones lie beyond every line number."""

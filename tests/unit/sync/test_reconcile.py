@@ -256,7 +256,7 @@ class TestPromises:
         site.do(RevokeLease(req="x", ip=ip, cause="operator"))
         without.apply(records_of(site.log)[-1], NOW_NS)
         [owed] = without.removals
-        assert without.remaining_s(owed, NOW_BOOT) == 9999
+        assert without.promises.remaining_s(owed, NOW_BOOT) == 9999
 
     def test_an_end_that_was_missed_is_acknowledged_with_its_promise(self) -> None:
         """I7: a binding that ended in a gap is owed with what the kernel promised meanwhile."""
@@ -272,7 +272,7 @@ class TestPromises:
         [owed] = projection.removals
 
         assert owed.ref == site.ledger.seq
-        assert projection.remaining_s(owed, NOW_BOOT) == 9999
+        assert projection.promises.remaining_s(owed, NOW_BOOT) == 9999
 
     def test_a_tombstone_of_another_reference_keeps_its_promise(self) -> None:
         """I7: ended, assigned again and ended once more in a gap: the older promise counts on."""
@@ -289,7 +289,7 @@ class TestPromises:
         [after] = projection.removals
 
         assert after.ref == site.ledger.seq != before.ref
-        assert projection.remaining_s(after, NOW_BOOT) == 9999
+        assert projection.promises.remaining_s(after, NOW_BOOT) == 9999
 
     def test_a_rebooted_router_takes_what_it_did_not_see_for_promised(self) -> None:
         """I1: an end that waits for its acknowledgement may have left as much as an ACK promises;
@@ -301,7 +301,9 @@ class TestPromises:
         site.ack(resting, remaining_s=5000)
         projection = projection_of(open_tables())
         reconcile(projection, ledger_of(records_of(site.log)), NOW_BOOT)
-        left_s = {r.ip: projection.remaining_s(r, NOW_BOOT) for r in projection.removals.all()}
+        left_s = {
+            r.ip: projection.promises.remaining_s(r, NOW_BOOT) for r in projection.removals.all()
+        }
 
         assert left_s == {waiting: 3600, resting: 5000 + site.timing.reuse_guard_s}
 
@@ -332,7 +334,7 @@ class TestPromises:
         reconcile(projection, ledger_of(records_of(site.log)), NOW_BOOT)
         [owed] = projection.removals
 
-        assert projection.remaining_s(owed, NOW_BOOT) == 3600
+        assert projection.promises.remaining_s(owed, NOW_BOOT) == 3600
 
     def test_of_two_promises_for_an_address_the_longer_counts(self) -> None:
         """I1: a tombstone and a wrong binding of one address, each in a slot of its own: whichever
@@ -349,7 +351,7 @@ class TestPromises:
         reconcile(again, ledger_of(records_of(site.log)), NOW_BOOT)
         [after] = again.removals
 
-        assert again.remaining_s(after, NOW_BOOT) == 9999
+        assert again.promises.remaining_s(after, NOW_BOOT) == 9999
 
     def test_whoever_came_in_a_gap_has_a_promise(self) -> None:
         """I7: a binding put by a rebuild may stand for an older one that was promised more."""
