@@ -14,6 +14,7 @@ from edge_agent.dhcp import fastpath, reply
 from edge_agent.sync import follower, projection, reconcile
 from edge_agent.sync.follower import MARK_POLL_MAX_S, Follower
 from edge_agent.sync.horizon import SECOND_NS, Horizon
+from edge_agent.sync.promises import Promises
 from lease_core.domain import decide, ledger, speakers
 from lease_core.domain.desk import Desk
 from lease_core.domain.events import HorizonGranted
@@ -84,7 +85,7 @@ def quarantine_without_guard() -> list[Patch]:
 
 def quarantine_without_remainder() -> list[Patch]:
     """The edge always says that nothing is promised any more."""
-    return [mock.patch.object(projection.Projection, "remaining_s", return_value=0)]
+    return [mock.patch.object(Promises, "remaining_s", return_value=0)]
 
 
 def any_ack_will_do() -> list[Patch]:
@@ -237,7 +238,7 @@ def dropped_port_forgotten() -> list[Patch]:
     """What was promised on a port goes with it."""
     return [
         mock.patch.object(reconcile, "_is_unserved", return_value=False),
-        mock.patch.object(projection.Projection, "_longest", return_value=0),
+        mock.patch.object(Promises, "longest_in", return_value=0),
     ]
 
 
