@@ -26,6 +26,7 @@ from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.hashes import chain
 from lease_core.log.port import Batch
 from lease_core.log.runs import Records, records_of
+from lease_core.service.allocator import MAX_LOST
 from tests.site import FIRST, Site, pool_added
 
 LINES = ("access0", "access1", "access0:100", "access0:100.7")
@@ -85,7 +86,10 @@ def _recover(site: Site, chance: random.Random, mac: Mac, line: str) -> None:
     """The log lost something, the edge tells of it, or all is well again."""
     recovery, life = site.ledger.recovery, site.life()
     if recovery is None:
-        site.record(RecoveryStarted(cause="x", replaces=chance.choice(("", "0c" * 16))))
+        lost = f"{len(site.ledger.replaces):02x}" * 16
+        may_be_new = len(site.ledger.replaces) < MAX_LOST
+        replaces = chance.choice(("", lost)) if may_be_new else ""
+        site.record(RecoveryStarted(cause="x", replaces=replaces))
     elif recovery.incarnation != life:
         site.do(ReportLoss(req="x", edge="bng1", incarnation=life, epoch=0, applied=9))
     elif chance.random() < 0.3:
