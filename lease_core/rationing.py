@@ -55,7 +55,7 @@ class _Untold:
 
 
 class EventLines:
-    """EventLines about events: one each while the quota lasts; those beyond it share one later."""
+    """Lines about events: one each while the quota lasts; those beyond it share one later."""
 
     def __init__(self, quota: Quota) -> None:
         """`quota` is per stage."""

@@ -26,8 +26,14 @@ def last_epoch(lab: Lab, site: Site) -> dict[str, object]:
     return [event for event in events_of(lab, site) if event["type"] == "EpochStarted"][-1]
 
 
-def gave_up(lab: Lab, name: str) -> int:
-    return sum(line["event"] in GIVEN_UP for line in lab.log_of(name))
+def told_by(lab: Lab, name: str) -> list[str]:
+    """What it has said of its leadership so far."""
+    words = {"leadership.won", *GIVEN_UP}
+    return [str(line["event"]) for line in lab.log_of(name) if line["event"] in words]
+
+
+def gave_up(told: list[str]) -> int:
+    return sum(word in GIVEN_UP for word in told)
 
 
 def stopped_leader(
@@ -38,13 +44,12 @@ def stopped_leader(
 
     Both are of one reading of its lines: what it said last may reach them only now.
     """
-    words = {"leadership.won", *GIVEN_UP}
     while True:
         name = str(last_epoch(lab, site)["by"])
         leaders[name].send_signal(signal.SIGSTOP)
-        told = [line["event"] for line in lab.log_of(name) if line["event"] in words]
+        told = told_by(lab, name)
         if told[-1:] == ["leadership.won"]:
-            return name, len(told) - told.count("leadership.won")
+            return name, gave_up(told)
         leaders[name].send_signal(signal.SIGCONT)
         time.sleep(0.05)
 
@@ -60,7 +65,7 @@ def stop_leader(service: Service, leaders: dict[str, subprocess.Popen[bytes]]) -
 
     wait_until(is_led_anew, "another leader's first events", 30)
     leaders[name].send_signal(signal.SIGCONT)
-    wait_until(lambda: gave_up(lab, name) > given_up, "the old leader to find out", 30)
+    wait_until(lambda: gave_up(told_by(lab, name)) > given_up, "the old leader to find out", 30)
 
 
 @pytest.mark.timeout(120 + 15 * STOPS)
