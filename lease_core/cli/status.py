@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import click
 
 from lease_core.cli.common import json_option, opened, redis_option, run, show
+from lease_core.domain.speakers import speaker
 from lease_core.log.keys import PLAN
 from lease_core.log.layout import read_int
 from lease_core.log.port import MAX_COUNT, Head, LogError, SiteLog
@@ -63,7 +64,7 @@ async def _rows_of(log: SiteLog) -> list[Row]:
     trouble = _of_allocator(told)
     leads = told.get("is") == LEADS
     row |= {
-        "leader": told["by"].split("#")[0] if leads else "-",
+        "leader": speaker(told["by"]) if leads else "-",
         "epoch": head.epoch if head else "-",
         "event": head.seq if head else "-",
         "waiting": f"{MAX_COUNT}+" if waiting == MAX_COUNT else waiting,

@@ -22,13 +22,18 @@ OPERATOR = "operator:"
 """How an operator's name begins; no edge and no allocator can have such a name."""
 
 
+def speaker(owner: str) -> str:
+    """The name under which an allocator speaks; `owner` is `<name>#<token of its present life>`."""
+    return owner.split("#", maxsplit=1)[0]
+
+
 def may_not_say(ledger: Ledger, by: str, command: Command) -> Reason | None:
     """Why `by` may not give this command to the site; None if it may."""
     match command:
         case RevokeLease() | StartRecovery() | EndRecovery():
             return None if by.startswith(OPERATOR) else Reason.NOT_OPERATOR
         case ConfirmSnapshot():
-            is_own = by.startswith(OPERATOR) or command.verifier.split("#")[0] == by
+            is_own = by.startswith(OPERATOR) or speaker(command.verifier) == by
             return None if is_own else Reason.NOT_VERIFIER
         case Heartbeat():
             return None if command.edge == by else Reason.OTHER_EDGE

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lease_core.audit import tell_records
+from lease_core.domain.speakers import speaker
 from lease_core.log.port import (
     Batch,
     ClockError,
@@ -37,7 +38,7 @@ class Committer:
     ) -> None:
         """`renew` renews the leadership of an epoch; it is called while replicas are missing."""
         self._log = log
-        self._by = owner.split("#", maxsplit=1)[0]
+        self._by = speaker(owner)
         self._condition = condition
         self._audit = audit
         self._renew = renew

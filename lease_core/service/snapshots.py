@@ -14,6 +14,7 @@ from lease_core.domain.commands import ConfirmSnapshot
 from lease_core.domain.desk import SECOND
 from lease_core.domain.events import SnapshotTaken
 from lease_core.domain.ledger import Ledger, LedgerError
+from lease_core.domain.speakers import speaker
 from lease_core.log.port import LogError, SiteLog
 from lease_core.log.reader import BrokenChainError, GapError, Position
 from lease_core.log.replay import ledger_at
@@ -126,7 +127,7 @@ class Verifying:
                     digest=digest,
                     verifier=self._owner,
                 )
-                await self._log.send(command, self._owner.split("#")[0])
+                await self._log.send(command, speaker(self._owner))
             else:
                 self._audit.critical("snapshot.differs", covers=covers, told=digest, found=found)
         except _NO_SNAPSHOT as error:
