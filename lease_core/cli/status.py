@@ -9,8 +9,8 @@ import click
 
 from lease_core.cli.common import json_option, opened, redis_option, run, show
 from lease_core.domain.speakers import speaker
+from lease_core.log.converters import read_int
 from lease_core.log.keys import PLAN
-from lease_core.log.layout import read_int
 from lease_core.log.port import MAX_COUNT, Head, LogError, SiteLog
 from lease_core.service.condition import LEADS
 from lease_core.service.planner import read_plan

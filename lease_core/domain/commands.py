@@ -37,6 +37,16 @@ class RequestLease:
 
 
 @value
+class RequestStock:
+    """The edge wants `count` addresses to offer to strangers behind `link`, a giaddr or 0."""
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    count: int
+    link: Ipv4 = NO_IP
+
+
+@value
 class ReleaseLease:
     VERSION: ClassVar[int] = 1
     req: str
@@ -175,6 +185,7 @@ class ConfirmSnapshot:
 Command = (
     RequestOffer
     | RequestLease
+    | RequestStock
     | ReleaseLease
     | DeclineAddress
     | ReportExpiry
@@ -209,6 +220,20 @@ class Offered:
 
 
 @value
+class Stocked:
+    """Addresses are set aside: the edge may offer them for `hold_s` from when it asked.
+
+    They are kept for as long again, for those who are offered one at the end.
+    """
+
+    VERSION: ClassVar[int] = 1
+    req: str
+    pool: str
+    ips: tuple[Ipv4, ...]
+    hold_s: int
+
+
+@value
 class Held:
     """The asker's wish is already true since event `seq`: apply up to it, then answer."""
 
@@ -224,4 +249,4 @@ class Refused:
     reason: str
 
 
-Answer = Offered | Held | Refused
+Answer = Offered | Stocked | Held | Refused

@@ -22,8 +22,10 @@ from lease_core.domain.commands import (
     ReportLoss,
     RequestLease,
     RequestOffer,
+    RequestStock,
     RevokeLease,
     StartRecovery,
+    Stocked,
 )
 from lease_core.domain.decision import NOTHING, Decision, ended, refuse
 from lease_core.domain.desk import SECOND, Desk
@@ -55,6 +57,8 @@ def decide(ledger: Ledger, desk: Desk, command: Command, now_ns: int) -> Decisio
             return _offer(ledger, desk, command, now_ns)
         case RequestLease():
             return _assign(ledger, desk, command)
+        case RequestStock():
+            return _set_aside(ledger, desk, command, now_ns)
         case ReleaseLease() | DeclineAddress() | ReportExpiry():
             return _end(ledger, desk, command)
         case RevokeLease():
@@ -109,8 +113,8 @@ def _freed(binding: Binding, cause: str) -> AddressFreed:
 def _is_free_for(ledger: Ledger, desk: Desk, ip: Ipv4, mac: Mac, line: str) -> bool:
     """Whether nobody but this subscriber can hold a promise for `ip`.
 
-    The last holder may have it back out of quarantine, because a promise to itself does no harm;
-    a declined address it may not.
+    What is set aside the edge may give to anybody. The last holder may have it back out of
+    quarantine, because a promise to itself does no harm; a declined address it may not.
     """
     if ip in ledger.bound or desk.is_offered_to_other(ip, mac, line):
         return False
@@ -146,11 +150,27 @@ def _choices(
         pool = ledger.pool_of(ip) if ip else None
         if not (ip and pool and ledger.is_on_link(pool.pool, link)):
             continue
-        if _is_free_for(ledger, desk, ip, mac, line):
+        if ip not in desk.stock and _is_free_for(ledger, desk, ip, mac, line):
             yield pool, ip
     for pool in ledger.pools.values():
         if ledger.is_on_link(pool.pool, link):
             yield pool, None
+
+
+def _set_aside(ledger: Ledger, desk: Desk, command: RequestStock, now_ns: int) -> Decision:
+    """Addresses for the edge to offer, all of the first pool that has any."""
+    if ledger.recovery:
+        return refuse(command.req, Reason.RECOVERING)
+    reason = Reason.NO_POOL
+    for pool in ledger.pools.values():
+        if not ledger.is_on_link(pool.pool, command.link):
+            continue
+        ips = tuple(desk.set_aside(pool, command.count, now_ns))
+        if ips:
+            hold_s = desk.timing.offer_hold_s
+            return Decision(answer=Stocked(req=command.req, pool=pool.pool, ips=ips, hold_s=hold_s))
+        reason = Reason.POOL_FULL
+    return refuse(command.req, reason)
 
 
 def _assign(ledger: Ledger, desk: Desk, command: RequestLease) -> Decision:

@@ -19,9 +19,12 @@ from lease_core.domain.events import (
 )
 from lease_core.domain.free_list import FreeList
 from lease_core.domain.ledger import Ledger
+from lease_core.domain.stock import Stock, pick
 from lease_core.domain.values import Ipv4, Mac
 
 SECOND = 1_000_000_000
+STOCK_SHARE = 8
+"""At most one in so many of a pool's free addresses is set aside at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class Desk:
         self.former_life_ns = self.horizon_ns if ledger.retired else now_ns
         self._offers: dict[tuple[Mac, str], Offer] = {}
         self._offered: dict[Ipv4, Offer] = {}
+        self.stock = Stock()
         self._free = {pool.pool: self._free_list(pool) for pool in ledger.pools.values()}
         self._quarantine: list[tuple[int, Ipv4, int]] = []
         for removal in ledger.removed.values():
@@ -81,11 +85,11 @@ class Desk:
         match event:
             case LeaseAssigned():
                 self._drop_offer(self._offers.get((event.mac, event.line)), but=event.ip)
-                self._free[event.pool].take(event.ip)
+                self._take(event.pool, event.ip)
             case LeaseAdopted():
                 self._drop_offer(self._offered.get(event.ip), but=event.ip)
                 self._drop_offer(self._offers.get((event.mac, event.line)), but=event.ip)
-                self._free[event.pool].take(event.ip)
+                self._take(event.pool, event.ip)
             case RemovalAcked():
                 self._keep_apart(event.ip, event.quarantine_s, now_ns)
             case AddressFreed():
@@ -97,6 +101,10 @@ class Desk:
                 self.raise_horizon(now_ns)
             case _:
                 pass
+
+    def _take(self, pool: str, ip: Ipv4) -> None:
+        self.stock.discard(ip)
+        self._free[pool].take(ip)
 
     def raise_horizon(self, now_ns: int) -> None:
         """A := max(A, now + H). Done before the commit and kept if its outcome is unknown (I6)."""
@@ -141,8 +149,18 @@ class Desk:
         if offer.ip != but and offer.ip not in self.ledger.removed:
             self._free[offer.pool].give(offer.ip)
 
+    def set_aside(self, pool: PoolAdded, count: int, now_ns: int) -> list[Ipv4]:
+        """Keep up to `count` free addresses of a pool for the edge, twice as long as an offer."""
+        free = self._free[pool.pool]
+        share = min(count, free.at_most() // STOCK_SHARE)
+        ips = pick(iter(free.pop, None), share) if share else []
+        self.stock.add(ips, pool.pool, now_ns + 2 * self.timing.offer_hold_s * SECOND)
+        return ips
+
     def drop_stale_offers(self, now_ns: int) -> None:
         """Offers stand in the order they were made, so the stale ones are at the front."""
+        for ip, pool in self.stock.take_stale(now_ns):
+            self._free[pool].give(ip)
         while self._offers:
             oldest = next(iter(self._offers.values()))
             if oldest.until_ns > now_ns:
@@ -168,7 +186,7 @@ class Desk:
             due_ns = min(due_ns, self._quarantine[0][0])
         if self._offers:
             due_ns = min(due_ns, next(iter(self._offers.values())).until_ns)
-        return due_ns
+        return min(due_ns, self.stock.next_due_ns() or due_ns)
 
     def is_site_silent(self, now_ns: int) -> bool:
         """Whether A + Q passed: no promise of the site can stand any more (I7 ii)."""

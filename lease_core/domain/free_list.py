@@ -42,6 +42,10 @@ class FreeList:
         self._next = Ipv4(self._last + 1)
         return self._freed.popitem(last=False)[0] if self._freed else None
 
+    def at_most(self) -> int:
+        """How many are free at most: those that are passed over count until then."""
+        return self._last - self._next + 1 + len(self._freed)
+
     def take(self, ip: Ipv4) -> None:
         """Take this free address out of its turn."""
         self._freed.pop(ip, None)

@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 
 from lease_core.domain.mixing import Words
 from lease_core.domain.values import InvalidValueError
-from lease_core.log.layout import (
-    MAX_DIGITS,
-    NUL,
-    OCTETS,
-    read_int,
-    read_ip,
-    read_mac,
-    read_word,
-)
+from lease_core.log.converters import MAX_DIGITS, OCTETS, read_int, read_ip, read_mac, read_word
+from lease_core.log.layout import NUL
 
 Column = Sequence[bytes]
 

@@ -1,23 +1,16 @@
-"""How the attributes of a dataclass stand in a flat entry: converters, order, strict reading.
+"""How the attributes of a dataclass stand in a flat entry: order, and strict reading.
 
 Everything is resolved once: converters for a class, which attributes stand where for a sequence
 of field names. Reading is strict: fields in their order, none unknown, each value in its one
 canonical form.
 """
 
-import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Final, Generic, TypeVar, get_type_hints
 
-from lease_core.domain.values import (
-    InvalidValueError,
-    Ipv4,
-    Mac,
-    mac_text,
-    printable,
-)
+from lease_core.domain.values import InvalidValueError, printable
+from lease_core.log.converters import CONVERTERS, read_word, write_int
 from lease_core.log.hashes import HEX, HashForm
 
 Fields = dict[bytes, bytes]
@@ -28,69 +21,10 @@ Flat = list[bytes]
 
 NUL: Final = b"\0"
 MAX_VALUE_OCTETS: Final = 2048
-MAX_DIGITS: Final = 18
 _FIRST_ATTRIBUTES: Final = ("mac", "ip", "pool", "line", "cause", "req")
-_WIRE_MAC: Final = re.compile(rb"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
-
-OCTETS: Final = {b"%d" % octet: octet for octet in range(256)}
+_WORDS: Final = ("pool", "line", "cause")
 
 T = TypeVar("T")
-
-
-def write_int(value: int) -> bytes:
-    """Raises InvalidValueError for what `read_int` would refuse."""
-    if not 0 <= value < 10**MAX_DIGITS:
-        raise InvalidValueError(f"{value} is out of range; entries hold 0..10^{MAX_DIGITS}-1")
-    return b"%d" % value
-
-
-def read_int(octets: bytes) -> int:
-    """Raises InvalidValueError for all but plain digits without leading zeros."""
-    if not octets.isdigit() or len(octets) > MAX_DIGITS or (octets[0] == 0x30 and len(octets) > 1):
-        raise InvalidValueError(f"{printable(octets)!r} is no number")
-    return int(octets)
-
-
-def read_word(octets: bytes) -> str:
-    """Text of which there are few: a million leases share one copy of their pool's name."""
-    return sys.intern(octets.decode())
-
-
-def _write_mac(value: Mac) -> bytes:
-    if not 0 <= value < 1 << 48:
-        raise InvalidValueError(f"{value} is no MAC address")
-    return mac_text(value).encode()
-
-
-def read_mac(octets: bytes) -> Mac:
-    """Raises InvalidValueError for all but six pairs of lower-case digits with colons between."""
-    if not _WIRE_MAC.fullmatch(octets):
-        raise InvalidValueError(f"{printable(octets)!r} is no MAC address in lower case")
-    return Mac(int(octets.replace(b":", b""), 16))
-
-
-def _write_ip(value: Ipv4) -> bytes:
-    if not 0 <= value < 1 << 32:
-        raise InvalidValueError(f"{value} is no IPv4 address")
-    return b"%d.%d.%d.%d" % (value >> 24, value >> 16 & 255, value >> 8 & 255, value & 255)
-
-
-def read_ip(octets: bytes) -> Ipv4:
-    """Raises InvalidValueError for all but four plain numbers up to 255 with dots between."""
-    try:
-        a, b, c, d = map(OCTETS.__getitem__, octets.split(b"."))
-    except (KeyError, ValueError):
-        raise InvalidValueError(f"{printable(octets)!r} is no IPv4 address") from None
-    return Ipv4((a << 8 | b) << 16 | c << 8 | d)
-
-
-_CONVERTERS: Final[dict[object, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]] = {
-    Mac: (_write_mac, read_mac),
-    Ipv4: (_write_ip, read_ip),
-    int: (write_int, read_int),
-    str: (str.encode, bytes.decode),
-}
-_WORDS: Final = ("pool", "line", "cause")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +164,7 @@ def layout_of(cls: type[T], envelope: Envelope) -> Layout[T]:
     hints = get_type_hints(cls)
     attributes = {}
     for each in fields(cls):  # type: ignore[arg-type]
-        write, read = _CONVERTERS[hints[each.name]]
+        write, read = CONVERTERS[hints[each.name]]
         read = read_word if each.name in _WORDS else read
         attributes[each.name] = Attribute(each.name.encode(), each.name, each.default, write, read)
     first = tuple(attributes.pop(name) for name in _FIRST_ATTRIBUTES if name in attributes)

@@ -17,9 +17,10 @@ from lease_core.domain.columns import Bindings, columns_of
 from lease_core.domain.events import Event, LeaseAssigned, Record
 from lease_core.domain.values import InvalidValueError
 from lease_core.log.column_reading import Column, is_one, read_all, split_ids
+from lease_core.log.converters import read_int, read_word
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.hashes import OCTETS, chained
-from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, Flat, Shape, read_int, read_word
+from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, Flat, Shape
 from lease_core.log.tables import EVENTS, shape_of
 from lease_core.log.wire import decode_event
 

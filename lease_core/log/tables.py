@@ -9,16 +9,10 @@ from lease_core.domain.commands import Answer, Command
 from lease_core.domain.events import LEASE_VERSION, Event
 from lease_core.domain.values import InvalidValueError
 from lease_core.log import former
+from lease_core.log.converters import write_int
 from lease_core.log.forms import Writer
 from lease_core.log.hashes import DECIMAL
-from lease_core.log.layout import (
-    MAX_VALUE_OCTETS,
-    Envelope,
-    Layout,
-    Shape,
-    layout_of,
-    write_int,
-)
+from lease_core.log.layout import MAX_VALUE_OCTETS, Envelope, Layout, Shape, layout_of
 
 T = TypeVar("T")
 Table = Mapping[tuple[bytes, bytes], Layout[T]]
@@ -60,6 +54,7 @@ _OTHERS: Final = (
 _COMMANDS: Final = (
     commands.RequestOffer,
     commands.RequestLease,
+    commands.RequestStock,
     commands.ReleaseLease,
     commands.DeclineAddress,
     commands.ReportExpiry,
@@ -72,7 +67,7 @@ _COMMANDS: Final = (
     commands.EndRecovery,
     commands.ConfirmSnapshot,
 )
-_ANSWERS: Final = (commands.Offered, commands.Held, commands.Refused)
+_ANSWERS: Final = (commands.Offered, commands.Stocked, commands.Held, commands.Refused)
 
 
 def _table(

@@ -8,8 +8,8 @@ from lease_core.domain.columns import bindings_digest
 from lease_core.domain.difference import first_difference
 from lease_core.domain.events import Record
 from lease_core.domain.ledger import Ledger
+from lease_core.log.converters import read_int
 from lease_core.log.errors import SnapshotError
-from lease_core.log.layout import read_int
 from lease_core.log.port import Head, SiteLog
 from lease_core.log.reader import Position
 from lease_core.log.replay import fold, known_head

@@ -13,10 +13,11 @@ from typing import Final
 from lease_core.domain.commands import Answer, Command, Sent
 from lease_core.domain.events import LEASE_VERSION, Event, Record
 from lease_core.domain.values import InvalidValueError, printable
+from lease_core.log.converters import read_int, read_word, write_int
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.forms import Form
 from lease_core.log.hashes import HashForm, chain
-from lease_core.log.layout import Fields, Flat, read_int, read_word, write_int
+from lease_core.log.layout import Fields, Flat
 from lease_core.log.tables import (
     ANSWER_WRITERS,
     ANSWERS,

@@ -21,9 +21,11 @@ from lease_core.domain.commands import (
     ReportLoss,
     RequestLease,
     RequestOffer,
+    RequestStock,
     RevokeLease,
     StartRecovery,
 )
+from lease_core.domain.stock import MAX_STOCK
 from lease_core.domain.values import InvalidValueError, Mac, line, name
 
 KINDS: Final = frozenset(("selecting", "init-reboot", "renewing", "rebinding"))
@@ -60,6 +62,9 @@ def _fault_of(command: Command) -> str:
             return f"{command.kind!r} is no state of a client"
         case RequestOffer() | RequestLease():
             return _subscriber(command.mac, command.line, command.host)
+        case RequestStock():
+            is_right = 0 < command.count <= MAX_STOCK
+            return "" if is_right else f"{command.count} addresses are none, or too many"
         case ReleaseLease() | DeclineAddress() | ReportExpiry():
             return _subscriber(command.mac, command.line)
         case AckRemoval():

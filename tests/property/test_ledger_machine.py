@@ -11,6 +11,7 @@ from lease_core.domain.commands import (
     Heartbeat,
     ReleaseLease,
     ReportExpiry,
+    RequestStock,
     RevokeLease,
 )
 from lease_core.domain.desk import SECOND, Timing
@@ -19,7 +20,8 @@ from lease_core.domain.ledger import Ledger
 from lease_core.domain.values import Ipv4, Mac
 from tests.site import FIRST, Site
 
-POOL = 3
+POOL = 9
+"""Enough that some of it is set aside, too few for all."""
 LEASE_S = 100
 TIMING = Timing(horizon_s=300, reuse_guard_s=20, decline_first_s=50, decline_max_s=200)
 
@@ -54,6 +56,10 @@ class History(RuleBasedStateMachine):
     @rule(mac=macs, line=lines, wanted=addresses)
     def discover(self, mac: int, line: str, wanted: int) -> None:
         self.site.offer(mac, line, wanted)
+
+    @rule(count=st.integers(1, POOL))
+    def set_aside(self, count: int) -> None:
+        self.site.do(RequestStock(req="s", count=count))
 
     @rule(mac=macs, line=lines, ip=addresses, kind=st.sampled_from(["selecting", "renewing"]))
     def request(self, mac: int, line: str, ip: int, kind: str) -> None:

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 
 from lease_core.domain.commands import Answer, Command
 from lease_core.domain.events import Event
+from lease_core.domain.stock import MAX_RUNS
 from lease_core.domain.values import Ipv4, Mac
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=1), max_size=100)
 _OF_TYPE: dict[object, st.SearchStrategy[Any]] = {
     Mac: st.integers(0, (1 << 48) - 1),
     Ipv4: st.integers(0, (1 << 32) - 1),
+    tuple[Ipv4, ...]: st.sets(st.integers(0, 2000), min_size=1, max_size=MAX_RUNS).map(
+        lambda ips: tuple(sorted(ips))
+    ),
     int: st.integers(0, 10**18 - 1),
     str: TEXT,
 }

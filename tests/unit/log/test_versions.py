@@ -17,7 +17,7 @@ from lease_core.domain.ledger import Ledger
 from lease_core.domain.reasons import Reason
 from lease_core.domain.restore import restore
 from lease_core.domain.rows import rows_of
-from lease_core.domain.values import ip_from_text, mac_from_text
+from lease_core.domain.values import Ipv4, ip_from_text, mac_from_text
 from lease_core.log import former
 from lease_core.log.wire import (
     decode_answer,
@@ -40,6 +40,8 @@ COMMANDS: tuple[Command, ...] = (
     commands.RequestOffer(**CLIENT, wanted=IP, link=IP, host="living-room"),
     commands.RequestLease(**CLIENT, ip=IP, kind="selecting"),
     commands.RequestLease(**CLIENT, ip=IP, kind="selecting", link=IP, host="living-room"),
+    commands.RequestStock(req="bng1-42", count=64),
+    commands.RequestStock(req="bng1-42", count=64, link=IP),
     commands.ReleaseLease(**CLIENT, ip=IP),
     commands.DeclineAddress(**CLIENT, ip=IP),
     commands.ReportExpiry(**CLIENT, ip=IP, ref=7, incarnation="5f0c"),
@@ -58,6 +60,9 @@ COMMANDS: tuple[Command, ...] = (
 )
 ANSWERS: tuple[Answer, ...] = (
     commands.Offered(req="r", ip=IP, pool="res-1"),
+    commands.Stocked(
+        req="r", pool="res-1", ips=(IP, Ipv4(IP + 1), Ipv4(IP + 2), Ipv4(IP + 9)), hold_s=60
+    ),
     commands.Held(req="r", seq=9),
     commands.Refused(req="r", reason="pool-full"),
 )

@@ -459,3 +459,27 @@ def test_records_carry_the_expected_hash(events: list[Any]) -> None:
         assert record.octets == read.octets == hashed_octets(entry_id, entry)
         assert record.h == expected_hash(previous, record)
         previous = record.h
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"",
+        b"100.64.0.9-100.64.0.5",
+        b"100.64.0.5-100.64.0.5",
+        b"100.64.0.5 100.64.0.6",
+        b"100.64.0.9 100.64.0.5",
+        b"100.64.0.5-100.64.0.9 100.64.0.7",
+        b"100.64.0.5  100.64.0.9",
+        b"100.64.0.5-",
+        b"0.0.0.0-255.255.255.255",
+        b" ".join(b"100.64.%d.0-100.64.%d.200" % (n, n) for n in range(60)),
+        b" ".join(b"10.0.0.%d" % (2 * n) for n in range(65)),
+    ],
+)
+def test_addresses_of_a_stock_have_one_form(told: bytes) -> None:
+    """Runs that are no runs, out of order, or of more addresses than may be, are unreadable."""
+    fields = [b"v", b"1", b"answer", b"Stocked", b"pool", b"res-1", b"req", b"r"]
+
+    with pytest.raises(UnreadableEntryError):
+        decode_answer(ID, [*fields, b"ips", told, b"hold_s", b"60"])

@@ -23,6 +23,7 @@ from lease_core.domain.commands import (
     ReportLoss,
     RequestLease,
     RequestOffer,
+    RequestStock,
     RevokeLease,
     Sent,
     StartRecovery,
@@ -253,10 +254,11 @@ class TestBorder:
 
 
 KINDS = (
-    RequestOffer, RequestLease, ReleaseLease, DeclineAddress, ReportExpiry, AckRemoval,
-    RevokeLease, Heartbeat, ConfirmSnapshot, ReportLoss, ReportBinding, StartRecovery, EndRecovery,
+    RequestOffer, RequestLease, RequestStock, ReleaseLease, DeclineAddress, ReportExpiry,
+    AckRemoval, RevokeLease, Heartbeat, ConfirmSnapshot, ReportLoss, ReportBinding, StartRecovery,
+    EndRecovery,
 )  # fmt: skip
-NUMBERS = {"ref", "remaining_s", "applied", "covers", "epoch"}
+NUMBERS = {"count", "ref", "remaining_s", "applied", "covers", "epoch"}
 GOOD = {
     "line": "access0",
     "edge": "bng1",

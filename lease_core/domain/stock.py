@@ -1,0 +1,69 @@
+"""The stock: free addresses that the allocator sets aside for the edge to offer to strangers.
+
+An offer promises nothing, so the edge may make it alone; whoever takes it up is decided upon like
+anybody else. Like an offer the stock is kept in memory and may be lost.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from lease_core.domain.values import Ipv4
+
+MAX_STOCK = 4096
+"""Addresses that an edge may ask for at once."""
+MAX_RUNS = 64
+"""Runs of neighbours that one answer tells."""
+
+
+class Stock:
+    """Addresses by pool and deadline; all are kept equally long, so the first in are due first."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Ipv4, tuple[str, int]] = {}
+
+    def __contains__(self, ip: Ipv4) -> bool:
+        return ip in self._kept
+
+    def add(self, ips: Iterable[Ipv4], pool: str, until_ns: int) -> None:
+        self._kept.update((ip, (pool, until_ns)) for ip in ips)
+
+    def discard(self, ip: Ipv4) -> None:
+        """Somebody has this address now, or nobody had it set aside."""
+        self._kept.pop(ip, None)
+
+    def take_stale(self, now_ns: int) -> Iterator[tuple[Ipv4, str]]:
+        """Take out what was kept long enough, with its pool."""
+        while self._kept:
+            ip, (pool, until_ns) = next(iter(self._kept.items()))
+            if until_ns > now_ns:
+                return
+            del self._kept[ip]
+            yield ip, pool
+
+    def next_due_ns(self) -> int | None:
+        """When the first is kept long enough; None = there is none."""
+        return next(iter(self._kept.values()))[1] if self._kept else None
+
+
+def runs_of(ips: Iterable[Ipv4]) -> Iterator[tuple[Ipv4, Ipv4]]:
+    """Runs of neighbours among addresses, in their order: first and last of each."""
+    first = last = None
+    for ip in sorted(ips):
+        if first is None or last is None or ip != last + 1:
+            if first is not None and last is not None:
+                yield first, last
+            first = ip
+        last = ip
+    if first is not None and last is not None:
+        yield first, last
+
+
+def pick(free: Iterable[Ipv4], count: int) -> list[Ipv4]:
+    """The first `count` of the free addresses, or so many as make `MAX_RUNS` runs at most."""
+    picked: set[Ipv4] = set()
+    runs = 0
+    for ip in free:
+        picked.add(ip)
+        runs += 1 - (ip - 1 in picked) - (ip + 1 in picked)
+        if len(picked) == count or runs == MAX_RUNS:
+            break
+    return sorted(picked)
