@@ -20,6 +20,7 @@
 #include "protection.h"
 #include "relay.h"
 #include "reply.h"
+#include "stock.h"
 #include "tables.h"
 
 /* Rules 2 to 16: a DHCP message of a client or of a relay of ours, on one of our ports. */
@@ -32,6 +33,7 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 	if (!port || !READ_ONCE(port->enabled))
 		return DHCP_pass_port_unknown;
 	notes->key_mode = READ_ONCE(port->key_mode);
+	notes->offers_stock = READ_ONCE(port->offers_stock);
 	if (!has_sound_tags(&notes->place))
 		return DHCP_pass_vlan_tags;
 	reason = check_headers(frame, &options_len);
@@ -59,7 +61,7 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 	return NO_REASON;
 }
 
-/* Rules 17 to 28: a binding that may be answered, and with what. */
+/* Rules 17 to 28: a binding, or what a stranger is offered, that may be answered, and with what. */
 static __always_inline __u32 decide(const struct dhcp_frame *frame, struct horizon *horizon,
 				    struct asker *asker, struct request_notes *notes,
 				    struct grant *grant)
@@ -79,6 +81,8 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct horiz
 	if (notes->message_type == DHCPREQUEST)
 		reach_for_promise(horizon, mixed);
 	reason = find_binding(asker, notes, &grant->binding);
+	if (reason == DHCP_pass_unknown_client)
+		reason = bind_stranger(frame, horizon, asker, notes, &grant->binding);
 	if (reason != NO_REASON)
 		return reason;
 	if (notes->message_type == DHCPREQUEST)

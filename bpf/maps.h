@@ -9,12 +9,15 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c534108 /* 'L' 'S' 'A', version 8 */
+#define DHCP_ABI_MAGIC 0x4c534109 /* 'L' 'S' 'A', version 9 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
 #define DHCP_MAX_RELAYS 4    /* of one port */
 #define DHCP_SLOTS_PER_GROUP 4 /* of promises: what the processor fetches at once */
+#define DHCP_KNOWN_BITS 24 /* of a place in known_macs */
+#define DHCP_STOCK_SIZE 4096
+#define DHCP_STOCK_PER_GROUP 4 /* of the stock: where one subscriber is looked for */
 #define DHCP_CIRCUIT_MAX 64  /* octets of a circuit id that a line may have */
 #define DHCP_POOL_OPTIONS_MAX 512
 #define DHCP_ON_REQUEST_MAX 32 /* options of a pool for those who ask for them */
@@ -169,6 +172,26 @@ struct promise {
 	__u64 agent_boot_ns;
 };
 
+/*
+ * known_macs: ARRAY of 64-bit words, memory-mapped by the agent, its only writer: of which MACs
+ * anything was ever written into subscriber_pools. The place of a MAC, a number whose highest
+ * octet is the first, is the upper DHCP_KNOWN_BITS of its product with KNOWN_SPREAD (stock.h); its
+ * bit is number place % 64 of word place / 64. A bit may be another's.
+ */
+
+/*
+ * stock: ARRAY, memory-mapped by the agent: addresses that strangers are offered ("Stock" in
+ * docs/replies.md). The program writes only `key`, from 0 to the one that it offers to.
+ */
+struct stocked {
+	__u64 key; /* of subscriber_pools: whom it is offered to, 0 = nobody yet */
+	__u64 until_boot_ns; /* offered no more then; 0 = no address here */
+	__be32 ip_be;
+	__u32 pool_id;
+	__be32 link_be; /* giaddr of those it is for, 0 = clients themselves */
+	__u32 reserved;
+};
+
 /* A token bucket: one token an interval, as many as fit the window. */
 struct limit {
 	__u64 interval_ns; /* 0 = no limit */
@@ -189,7 +212,7 @@ struct access_port {
 	__u8 speaker; /* enum dhcp_speaker */
 	__be32 relays_be[DHCP_MAX_RELAYS]; /* giaddr of each; 0 = none */
 	__u32 key_mode; /* enum dhcp_key_mode */
-	__u32 reserved;
+	__u32 offers_stock; /* 1 = strangers are offered addresses of the stock */
 	struct limit line_limit; /* of what is passed up from one line ... */
 	struct limit mac_limit;	 /* ... and from one MAC */
 };
@@ -237,6 +260,7 @@ struct site_state {
 	__u64 current_until_boot_ns; /* the tables are what the log says: only then NAK is said */
 	__u64 pools_version;    /* raised after every write to ip_pools, of which programs keep copies */
 	__u64 slot_groups;      /* whole groups of promises */
+	__u64 stock_groups;     /* of the stock, how many are in use */
 };
 
 #endif

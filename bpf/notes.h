@@ -82,6 +82,7 @@ struct request_notes {
 	__u16 max_size; /* option 57, host order; 0 = absent */
 	__u8 message_type;
 	__u8 key_mode; /* of the port, read once: the agent may change it meanwhile */
+	__u8 offers_stock; /* so, too */
 	__u64 subs_seen;	    /* sub-options of option 82, bit by code */
 	__u64 end_at;		    /* of END */
 	__u64 seen;		    /* see SEEN_AGAIN */

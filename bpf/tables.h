@@ -50,6 +50,22 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1 << (DHCP_KNOWN_BITS - 6));
+	__type(key, __u32);
+	__type(value, __u64);
+} known_macs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, DHCP_STOCK_SIZE);
+	__type(key, __u32);
+	__type(value, struct stocked);
+} stock SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, DHCP_MAX_PORTS);
 	__type(key, __u32);
 	__type(value, struct access_port);

@@ -25,12 +25,15 @@ from edge_agent.dhcp.tables import (
 from lease_core.domain.mixing import MASK_64, mix64
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C534108
+MAGIC: Final = 0x4C534109
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
 MAX_RELAYS: Final = 4
 SLOTS_PER_GROUP: Final = 4
+KNOWN_BITS: Final = 24
+STOCK_SIZE: Final = 4096
+STOCK_PER_GROUP: Final = 4
 CIRCUIT_MAX: Final = 64
 POOL_OPTIONS_MAX: Final = 512
 ON_REQUEST_MAX: Final = 32
@@ -76,6 +79,9 @@ IP_POOL: Final = Record(
     name="32s",
 )
 PROMISE: Final = Record("promise", kernel_boot_ns="Q", agent_boot_ns="Q")
+STOCKED: Final = Record(
+    "stocked", key="Q", until_boot_ns="Q", ip_be="4s", pool_id="I", link_be="4s", reserved="I"
+)
 LIMIT: Final = Record("limit", interval_ns="Q", window_ns="Q")
 ACCESS_PORT: Final = Record(
     "access_port",
@@ -84,7 +90,7 @@ ACCESS_PORT: Final = Record(
     speaker="B",
     relays_be=f"{4 * MAX_RELAYS}s",
     key_mode="I",
-    reserved="I",
+    offers_stock="I",
     line_limit=f"{LIMIT.size}s",
     mac_limit=f"{LIMIT.size}s",
 )
@@ -108,6 +114,7 @@ SITE_STATE: Final = Record(
     current_until_boot_ns="Q",
     pools_version="Q",
     slot_groups="Q",
+    stock_groups="Q",
 )
 NOTICE: Final = Record(
     "notice",
@@ -255,7 +262,7 @@ def pack_port(port: Port, *, enabled: bool = True) -> bytes:
         _RELAYS if port.relays else _ACCESS_NODE if port.trusted else _CLIENTS,
         relays_be,
         port.key,
-        0,
+        port.offers_stock,
         _pack_limit(port.line_limit),
         _pack_limit(port.mac_limit),
     )
@@ -263,14 +270,21 @@ def pack_port(port: Port, *, enabled: bool = True) -> bytes:
 
 def unpack_port(octets: bytes) -> Port | None:
     """Decode an interface; None where it is not ours."""
-    mac, enabled, speaker, relays_be, mode, _, *limits = ACCESS_PORT.layout.unpack(octets)
+    mac, enabled, speaker, relays_be, mode, offers, *limits = ACCESS_PORT.layout.unpack(octets)
     if not enabled:
         return None
     relays = (_ip(relays_be[at : at + 4]) for at in range(0, len(relays_be), 4))
     allowed = tuple(relay for relay in relays if relay != NO_IP)
     line_limit, mac_limit = map(_unpack_limit, limits)
-    is_trusted = speaker == _ACCESS_NODE
-    return Port(mac_from_bytes(mac), allowed, KeyMode(mode), line_limit, mac_limit, is_trusted)
+    return Port(
+        mac_from_bytes(mac),
+        allowed,
+        KeyMode(mode),
+        line_limit,
+        mac_limit,
+        trusted=speaker == _ACCESS_NODE,
+        offers_stock=bool(offers),
+    )
 
 
 def _pack_limit(limit: Limit) -> bytes:
@@ -302,6 +316,7 @@ def pack_state(state: SiteState) -> bytes:
         state.lines,
         state.recovering,
         state.current_until_boot_ns,
+        0,
         0,
         0,
     )

@@ -9,12 +9,14 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.datapath import abi, columns, libbpf, pins
+from edge_agent.datapath import abi, columns, known, libbpf, pins, stock
 from edge_agent.datapath.errors import FastPathError
+from edge_agent.datapath.known import KnownMacs
 from edge_agent.datapath.mapped import Words, wait_for_programs
 from edge_agent.datapath.maps import Counters, Table
 from edge_agent.datapath.notices import Notice, Ring
 from edge_agent.datapath.port import TableFullError
+from edge_agent.datapath.stock import StockTable
 from edge_agent.dhcp.tables import (
     NO_LIMIT,
     Assignment,
@@ -37,7 +39,8 @@ _CURSOR_LO: Final = abi.SITE_STATE.offsets["cursor_lo"] // 8
 _CURSOR_HI: Final = abi.SITE_STATE.offsets["cursor_hi"] // 8
 _POOLS_VERSION: Final = abi.SITE_STATE.offsets["pools_version"] // 8
 _SLOT_GROUPS: Final = abi.SITE_STATE.offsets["slot_groups"] // 8
-_OWN: Final = {_POOLS_VERSION, _SLOT_GROUPS}
+_STOCK_GROUPS: Final = abi.SITE_STATE.offsets["stock_groups"] // 8
+_OWN: Final = {_POOLS_VERSION, _SLOT_GROUPS, _STOCK_GROUPS}
 """Of the tables themselves, which nobody else writes."""
 _MIDDLE: Final = sorted({*range(_STATE_WORDS)} - {_GATE, _CURSOR_LO, _CURSOR_HI} - _OWN)
 _OPENING: Final = (_CURSOR_HI, *_MIDDLE, _CURSOR_LO, _GATE)
@@ -64,6 +67,10 @@ class KernelTables:
         octets = self.max_subscribers * abi.PROMISE.size
         self._promises = Words(maps["promises"], octets, read_only=read_only)
         self._state = Words(maps["site_state"], abi.SITE_STATE.size, read_only=read_only)
+        self._known = Words(maps["known_macs"], known.OCTETS, read_only=read_only)
+        self._stock = Words(maps["stock"], stock.SIZE * abi.STOCKED.size, read_only=read_only)
+        self.known = KnownMacs(self._known.octets)
+        self.stock = StockTable(self._stock)
 
     def initialise(self) -> None:
         """Give new tables their ABI and incarnation; the gate stays closed, the cursor is 0."""
@@ -175,8 +182,9 @@ class KernelTables:
         line_limit: Limit = NO_LIMIT,
         mac_limit: Limit = NO_LIMIT,
         trusted: bool = False,
+        offers_stock: bool = False,
     ) -> None:
-        port = Port(mac, tuple(relays), key, line_limit, mac_limit, trusted)
+        port = Port(mac, tuple(relays), key, line_limit, mac_limit, trusted, offers_stock)
         self._ports.set(ifindex, abi.pack_port(port))
         self._written_ports[ifindex] = port
 
@@ -194,6 +202,18 @@ class KernelTables:
         words = _AS_WORDS.unpack(abi.pack_state(state))
         for index in _OPENING if state.gate else _CLOSING:
             self._state[index] = words[index]
+
+    def is_known(self, mac: Mac) -> bool:
+        return mac in self.known
+
+    def offer(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> None:
+        """Nothing: the stock is the kernel's to give, and to claim here would race with it.
+
+        What it passed up goes to the allocator.
+        """
+
+    def set_stock_groups(self, groups: int) -> None:
+        self._state[_STOCK_GROUPS] = groups
 
     def promise(self, slot: int) -> int:
         if not 0 <= slot < self.max_subscribers:
@@ -236,6 +256,8 @@ class KernelTables:
         """Give the memory-mapped maps back; the file descriptors stay the caller's."""
         self._promises.close()
         self._state.close()
+        self._known.close()
+        self._stock.close()
         self.notices.close()
 
     def _full(self) -> TableFullError:

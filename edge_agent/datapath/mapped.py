@@ -27,6 +27,11 @@ class Words:
         self._octets = memoryview(self._map)
         self._words = self._octets.cast("Q")
 
+    @property
+    def octets(self) -> memoryview:
+        """All of it; gone with `close`."""
+        return self._octets
+
     def __getitem__(self, index: int) -> int:
         return self._words[index]
 

@@ -1,13 +1,17 @@
 """The datapath in the agent's own memory: where BPF is not available, and in tests."""
 
+from array import array
 from collections.abc import Iterator, Sequence
+from mmap import MAP_PRIVATE, mmap
 
 import numpy as np
 
-from edge_agent.datapath import abi
+from edge_agent.datapath import abi, known, stock
 from edge_agent.datapath.columns import ROW, Rows, Slots, packed
+from edge_agent.datapath.known import KnownMacs
 from edge_agent.datapath.notices import Notice
 from edge_agent.datapath.port import TableFullError
+from edge_agent.datapath.stock import StockTable
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.tables import (
     NO_LIMIT,
@@ -40,6 +44,10 @@ class MemoryDatapath:
         self._promises: dict[int, int] = {}
         self._counters = dict.fromkeys(Counter, 0)
         self._state = SiteState()
+        # takes no memory before it is written
+        self.known = KnownMacs(memoryview(mmap(-1, known.OCTETS, MAP_PRIVATE)))
+        self.stock = StockTable(array("Q", bytes(stock.SIZE * abi.STOCKED.size)))
+        self._stock_groups = 0
 
     def lookup(self, key: SubscriberKey) -> Assignment | None:
         return self._subscribers.get(key)
@@ -57,6 +65,15 @@ class MemoryDatapath:
     def state(self) -> SiteState:
         """The record itself, not a copy: it is read for every packet."""
         return self._state
+
+    def is_known(self, mac: Mac) -> bool:
+        return mac in self.known
+
+    def offer(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> tuple[Ipv4, int] | None:
+        return self.stock.claim(key, link, self._stock_groups, now_boot_ns)
+
+    def set_stock_groups(self, groups: int) -> None:
+        self._stock_groups = groups
 
     def raise_promise(self, slot: int, end_boot_ns: int) -> bool:
         if not 0 <= slot < self._max_entries:
@@ -110,8 +127,11 @@ class MemoryDatapath:
         line_limit: Limit = NO_LIMIT,
         mac_limit: Limit = NO_LIMIT,
         trusted: bool = False,
+        offers_stock: bool = False,
     ) -> None:
-        self._ports[ifindex] = Port(mac, tuple(relays), key, line_limit, mac_limit, trusted)
+        self._ports[ifindex] = Port(
+            mac, tuple(relays), key, line_limit, mac_limit, trusted, offers_stock
+        )
 
     def set_state(self, state: SiteState) -> None:
         self._state = state

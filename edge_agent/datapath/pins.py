@@ -1,7 +1,7 @@
 """The pin directory: maps and program under `/sys/fs/bpf/lease/<site>`, which outlive the agent.
 
-    subscriber_pools  circuits  ip_pools  stats_map  promises  access_ports  notices  site_state
-    prog
+    subscriber_pools  circuits  ip_pools  stats_map  promises  access_ports  known_macs  stock
+    notices  site_state  prog
 
 `site_state` is made last, so a directory that has it is whole. It holds the cursor: tables and
 cursor are kept or lost together.
@@ -56,6 +56,8 @@ def shapes(subscribers: int, circuits: int = 1) -> dict[str, Shape]:
         "stats_map": Shape(_PERCPU_ARRAY, 4, 8 * len(counter_names()), 1),
         "promises": Shape(_ARRAY, 4, abi.PROMISE.size, subscribers, _MMAPABLE),
         "access_ports": Shape(_ARRAY, 4, abi.ACCESS_PORT.size, abi.MAX_PORTS),
+        "known_macs": Shape(_ARRAY, 4, 8, (1 << abi.KNOWN_BITS) // 64, _MMAPABLE),
+        "stock": Shape(_ARRAY, 4, abi.STOCKED.size, abi.STOCK_SIZE, _MMAPABLE),
         "notices": Shape(_RINGBUF, 0, 0, abi.NOTICES_SIZE),
         "site_state": Shape(_ARRAY, 4, abi.SITE_STATE.size, 1, _MMAPABLE),
     }

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from edge_agent.datapath.columns import Rows, Slots
+from edge_agent.datapath.known import KnownMacs
 from edge_agent.datapath.notices import Notice
+from edge_agent.datapath.stock import StockTable
 from edge_agent.dhcp.tables import (
     NO_LIMIT,
     Assignment,
@@ -28,6 +30,10 @@ class Datapath(Tables, Protocol):
 
     kind: str
     """What answers, for people: `XDP native`, `XDP generic` or `user space`."""
+    known: KnownMacs
+    """Of whom anything was ever written here; whoever writes a binding adds its MAC before."""
+    stock: StockTable
+    """Addresses for strangers; how many groups of them are in use says `set_stock_groups`."""
 
     def put(self, key: SubscriberKey, assignment: Assignment) -> None:
         """Write a binding (the check word is computed here).
@@ -72,6 +78,7 @@ class Datapath(Tables, Protocol):
         line_limit: Limit = NO_LIMIT,
         mac_limit: Limit = NO_LIMIT,
         trusted: bool = False,
+        offers_stock: bool = False,
     ) -> None:
         """Answer on an interface, from `mac`.
 
@@ -79,8 +86,13 @@ class Datapath(Tables, Protocol):
         renewals that a router brings; without them only those of clients themselves, whose option
         82 counts if the port is `trusted`. `key` says
         under which keys bindings on this interface stand, see `tables.key_of`. The limits are of
-        what the kernel passes up from one line and of one MAC.
+        what the kernel passes up from one line and of one MAC. With `offers_stock` strangers there
+        are offered addresses of the stock.
         """
+        ...
+
+    def set_stock_groups(self, groups: int) -> None:
+        """Offer from so many groups of the stock, the first ones; 0 = from none."""
         ...
 
     def set_state(self, state: SiteState) -> None:

@@ -14,7 +14,9 @@ from edge_agent.datapath import dry_run, libbpf, pins
 from edge_agent.datapath.attach import PROGRAM
 from edge_agent.datapath.maps import Counters
 
-TABLES: Final = ("subscriber_pools", "circuits", "ip_pools", "access_ports", "site_state")
+TABLES: Final = (
+    "subscriber_pools", "circuits", "ip_pools", "access_ports", "known_macs", "site_state"
+)  # fmt: skip
 """What the program only reads."""
 
 

@@ -59,8 +59,9 @@ NOT_DHCP: Final = Verdict(None)
 def judge(octets: bytes, ifindex: int, tables: Tables, now_boot_ns: int) -> Verdict:
     """Judge a frame that came in on an interface; never raises on any octets.
 
-    `now_boot_ns` is CLOCK_BOOTTIME. An `ack` has raised P already; every other verdict left the
-    tables as they were.
+    `now_boot_ns` is CLOCK_BOOTTIME. An `ack` has raised P already, and a stranger's DISCOVER may
+    have taken an address of the stock, whatever a later rule said; all else left the tables as
+    they were.
     """
     request = parse_request(octets)
     if request is None:
@@ -84,7 +85,7 @@ def decide(
 
     The agent looks itself for what the kernel does not know, a MAC's binding on a further line of a
     port in mode `MAC`; `found` is what it found, None = look where the kernel does. It also knows
-    who is a stranger, of whom nothing stands in the tables: then nobody looks.
+    who is a stranger, of whom nothing stands in the tables: then nobody looks for a binding.
     """
     port = tables.port(ifindex)
     if port is None:
@@ -96,6 +97,8 @@ def decide(
     line = _line_at(request, ifindex, port)
     if not (found or is_stranger):
         found = _look_up(request, line, port, tables)
+    if not found and _may_offer_stock(request, port, state, tables, now_boot_ns):
+        found = _take_from_stock(request, line, port, tables, now_boot_ns)
     binding = _find_binding(tables, found, request, line)
     if isinstance(binding, Counter):
         return Verdict(binding)
@@ -215,6 +218,33 @@ def _look_up(request: Request, line: Line, port: Port, tables: Tables) -> Entry 
     key = key_of(request.message.mac, line, port.key)
     assignment = tables.lookup(key)
     return None if assignment is None else (key, assignment)
+
+
+def _may_offer_stock(
+    request: Request, port: Port, state: SiteState, tables: Tables, now_boot_ns: int
+) -> bool:
+    """Rule 20: a DISCOVER without wishes, of whom the log, as far as it is told, knows nothing."""
+    message = request.message
+    return (
+        message.options.message_type == MessageType.DISCOVER
+        and message.options.requested_ip is None
+        and port.offers_stock
+        and state.current_until_boot_ns > now_boot_ns
+        and not tables.is_known(message.mac)
+    )
+
+
+def _take_from_stock(
+    request: Request, line: Line, port: Port, tables: Tables, now_boot_ns: int
+) -> Entry | None:
+    """Rule 20: what a stranger is offered, as if it were his binding; an OFFER reads no slot."""
+    message = request.message
+    key = key_of(message.mac, line, port.key)
+    offered = tables.offer(key, message.giaddr, now_boot_ns)
+    if offered is None:
+        return None
+    ip, pool_id = offered
+    return key, Assignment(ip, pool_id, slot=0, line=line, seq=0, mac=message.mac)
 
 
 def _find_binding(

@@ -107,6 +107,8 @@ class Port:
     mac_limit: Limit = NO_LIMIT
     trusted: bool = False
     """Option 82 is an access node's, which marks clients' frames (TR-101); not beside relays."""
+    offers_stock: bool = False
+    """Strangers are offered addresses out of the stock."""
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -184,7 +186,7 @@ class SiteState:
 
 
 class Tables(Protocol):
-    """The reading side of the datapath, and the one thing that an ACK writes."""
+    """The reading side of the datapath, and what a reply writes."""
 
     def lookup(self, key: SubscriberKey) -> Assignment | None: ...
 
@@ -199,6 +201,17 @@ class Tables(Protocol):
         ...
 
     def state(self) -> SiteState: ...
+
+    def is_known(self, mac: Mac) -> bool:
+        """Whether anything was ever written of a MAC; "yes" may be another's."""
+        ...
+
+    def offer(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> tuple[Ipv4, int] | None:
+        """An address of the stock and the number of its pool, kept for that subscriber.
+
+        `link` is the giaddr that he asks through, 0 = none.
+        """
+        ...
 
     def raise_promise(self, slot: int, end_boot_ns: int) -> bool:
         """Make P at least `end_boot_ns`; False = it could not be recorded, so do not answer."""

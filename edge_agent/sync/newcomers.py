@@ -6,8 +6,7 @@ must: no entry of their MAC is there and no removal of their address is owed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from mmap import MAP_PRIVATE, mmap
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,46 +14,10 @@ from numpy.typing import NDArray
 from edge_agent.datapath.columns import PLACE, ROW, Slots, keys_of, pack
 from edge_agent.dhcp.tables import KeyMode, Line, subscriber_key
 from lease_core.domain.columns import Bindings, Place
-from lease_core.domain.mixing import MASK_64, Words
 from lease_core.domain.values import Mac
 
 if TYPE_CHECKING:
     from edge_agent.sync.projection import Projection
-
-_BITS: Final = 24
-_SPREAD: Final = 0x9E3779B97F4A7C15
-"""2**64 divided by the golden ratio: neighbours among MACs fall far apart."""
-
-
-class KnownMacs:
-    """Whether a MAC was ever written into the tables: "no" is certain, "yes" may be another's.
-
-    Takes 16 MB at most, where a set of a million MACs takes a hundred.
-    """
-
-    def __init__(self) -> None:
-        self._seen = mmap(-1, 1 << _BITS, MAP_PRIVATE)  # takes no memory before it is written
-
-    def __contains__(self, mac: Mac) -> bool:
-        return bool(self._seen[_place(mac)])
-
-    def which(self, macs: Words) -> NDArray[np.bool_]:
-        """`in`, for each."""
-        return np.frombuffer(self._seen, np.bool_)[_places(macs)]
-
-    def add(self, mac: Mac) -> None:
-        self._seen[_place(mac)] = 1
-
-    def add_all(self, macs: Words) -> None:
-        np.frombuffer(self._seen, np.bool_)[_places(macs)] = True
-
-
-def _place(mac: Mac) -> int:
-    return (mac * _SPREAD & MASK_64) >> 64 - _BITS
-
-
-def _places(macs: Words) -> Words:
-    return macs * np.uint64(_SPREAD) >> np.uint64(64 - _BITS)
 
 
 @dataclass(frozen=True, slots=True)

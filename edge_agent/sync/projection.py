@@ -28,7 +28,7 @@ from edge_agent.dhcp.tables import (
 )
 from edge_agent.sync.census import Census, found_under
 from edge_agent.sync.lines import Lines
-from edge_agent.sync.newcomers import KnownMacs, are_strangers, put_strangers
+from edge_agent.sync.newcomers import are_strangers, put_strangers
 from edge_agent.sync.pools import Pools
 from edge_agent.sync.promises import Promises
 from edge_agent.sync.removals import (
@@ -82,7 +82,7 @@ class Projection:
         self.pools = Pools(datapath)
         self.promises = Promises(datapath, self.pools)
         self.census = Census(datapath, lines, self.pools, limited)
-        self.known = KnownMacs()
+        self.known = datapath.known
         self._max_subscribers = max_subscribers
         self._audit = structlog.get_logger("edge").bind(site=site)
         self._adopt()

@@ -26,6 +26,7 @@ RECORDS = [
     abi.CIRCUIT,
     abi.IP_POOL,
     abi.PROMISE,
+    abi.STOCKED,
     abi.LIMIT,
     abi.ACCESS_PORT,
     abi.SITE_STATE,
@@ -93,6 +94,9 @@ def test_constants_are_those_of_the_header() -> None:
         "MAX_PORTS": abi.MAX_PORTS,
         "MAX_RELAYS": abi.MAX_RELAYS,
         "SLOTS_PER_GROUP": abi.SLOTS_PER_GROUP,
+        "KNOWN_BITS": abi.KNOWN_BITS,
+        "STOCK_SIZE": abi.STOCK_SIZE,
+        "STOCK_PER_GROUP": abi.STOCK_PER_GROUP,
         "CIRCUIT_MAX": abi.CIRCUIT_MAX,
         "KEY_TAG_LINE": LINE_TAG,
         "KEY_TAG_CIRCUIT": CIRCUIT_TAG,
@@ -120,7 +124,8 @@ def test_records_round_trip() -> None:
     assert abi.unpack_circuit(abi.pack_circuit(line), Line(7)) == line
     plain = Port(Mac(PORT_MAC))
     relayed = Port(Mac(PORT_MAC), (Ipv4(RELAY), Ipv4(1)), KeyMode.CIRCUIT, Limit(7, 9))
-    for port in (plain, relayed, replace(plain, trusted=True)):
+    others = replace(plain, trusted=True), replace(plain, offers_stock=True)
+    for port in (plain, relayed, *others):
         assert abi.unpack_port(abi.pack_port(port)) == port
         assert abi.unpack_port(abi.pack_port(port, enabled=False)) is None
     assert not abi.unpack_assignment(KEY + 1, abi.pack_assignment(KEY, BINDING)).check_ok

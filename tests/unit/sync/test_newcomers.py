@@ -6,12 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from edge_agent.datapath.memory import MemoryDatapath
-from edge_agent.sync.newcomers import KnownMacs
 from edge_agent.sync.projection import Projection
 from lease_core.domain.columns import bindings_digest
 from lease_core.domain.commands import RevokeLease
 from lease_core.domain.events import LeaseAssigned, Record
-from lease_core.domain.values import Mac
 from lease_core.log import runs
 from lease_core.log.runs import Run, parts_of
 from tests.site import Site
@@ -122,14 +120,3 @@ def test_who_comes_back_after_a_restart_is_no_stranger() -> None:
     assert len(last) == 1
     assert len(records) == len(before) + 1
     assert view(datapath) == expected(ledger_of(records))
-
-
-def test_a_known_mac_is_never_taken_for_a_stranger() -> None:
-    """Whoever was added is known, and few others are taken for known."""
-    known = KnownMacs()
-    for mac in range(0x02BE00000000, 0x02BE00000000 + 50_000):
-        known.add(Mac(mac))
-
-    assert all(Mac(mac) in known for mac in range(0x02BE00000000, 0x02BE00000000 + 50_000))
-    others = range(0x06BE00000000, 0x06BE00000000 + 10_000)
-    assert sum(Mac(mac) in known for mac in others) < 1_000

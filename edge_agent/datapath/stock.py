@@ -1,0 +1,107 @@
+"""Addresses that strangers are offered, and to whom each was: the map `stock`.
+
+The agent puts addresses in; whoever judges packets writes only the key, from 0 to the one of the
+subscriber that the address is offered to. An offer promises nothing (RFC 2131 3.1), so whatever
+goes wrong here costs a client a second try.
+"""
+
+import struct
+from typing import Final, NamedTuple, Protocol
+
+from edge_agent.datapath import abi
+from edge_agent.dhcp.tables import SubscriberKey
+from lease_core.domain.mixing import mix64
+from lease_core.domain.values import Ipv4
+
+SIZE: Final = abi.STOCK_SIZE
+GROUPS: Final = abi.STOCK_SIZE // abi.STOCK_PER_GROUP
+NOBODY: Final = SubscriberKey(0)
+_WORDS: Final = abi.STOCKED.size // 8
+_AS_WORDS: Final = struct.Struct(f"<{_WORDS}Q")
+_KEY, _UNTIL, _ADDRESS, _LINK = range(_WORDS)
+
+
+class Stocked(NamedTuple):
+    """A place of the stock."""
+
+    key: SubscriberKey
+    """Of `subscriber_pools`: whom the address is offered to; 0 = nobody yet."""
+    until_boot_ns: int
+    """It is offered no more then, CLOCK_BOOTTIME; 0 = there is no address here."""
+    ip: Ipv4
+    pool_id: int
+    link: Ipv4
+    """giaddr of those it is for; 0 = clients themselves."""
+
+
+class Words(Protocol):
+    """64-bit words in memory, each read and written whole."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+
+    def __setitem__(self, index: int, word: int, /) -> None: ...
+
+
+class StockTable:
+    """The places by number, in groups of `abi.STOCK_PER_GROUP`: a subscriber looks into one."""
+
+    def __init__(self, words: Words) -> None:
+        """Read and write the words of `SIZE` records, which stay the caller's."""
+        self._words = words
+
+    def entry(self, index: int) -> Stocked:
+        """What stands at a place; not all of one moment while somebody writes it."""
+        at = index * _WORDS
+        octets = _AS_WORDS.pack(*(self._words[at + word] for word in range(_WORDS)))
+        key, until_boot_ns, ip_be, pool_id, link_be, _ = abi.STOCKED.layout.unpack(octets)
+        ip, link = (Ipv4(int.from_bytes(each)) for each in (ip_be, link_be))
+        return Stocked(key, until_boot_ns, ip, pool_id, link)
+
+    def owner(self, index: int) -> SubscriberKey:
+        """Whom the address is offered to, 0 = nobody yet."""
+        return self._words[index * _WORDS + _KEY]
+
+    def put(self, index: int, ip: Ipv4, pool_id: int, link: Ipv4, until_boot_ns: int) -> None:
+        """Offer an address, to nobody yet; what stood at the place is offered no more."""
+        self.clear(index)
+        ip_be, link_be = ip.to_bytes(4), link.to_bytes(4)
+        octets = abi.STOCKED.layout.pack(NOBODY, until_boot_ns, ip_be, pool_id, link_be, 0)
+        words, at = _AS_WORDS.unpack(octets), index * _WORDS
+        for word in (_ADDRESS, _LINK, _UNTIL):
+            self._words[at + word] = words[word]
+
+    def clear(self, index: int) -> None:
+        """Offer what stands at a place no more: first the time, by which others go."""
+        at = index * _WORDS
+        self._words[at + _UNTIL] = 0
+        self._words[at + _KEY] = NOBODY
+
+    def claim(
+        self, key: SubscriberKey, link: Ipv4, groups: int, now_boot_ns: int
+    ) -> tuple[Ipv4, int] | None:
+        """The address and the pool for a subscriber, its former one if there is one.
+
+        The kernel program does the same ("Stock" in `docs/replies.md`); only for tables that no
+        such program answers from, since this claims without compare-and-swap.
+        """
+        places = _group_of(key, groups)
+        entries = [(index, self.entry(index)) for index in places]
+        fresh = [
+            (index, found)
+            for index, found in entries
+            if found.until_boot_ns > now_boot_ns and found.link == link
+        ]
+        for owner in (key, NOBODY):
+            for index, found in fresh:
+                if found.key == owner:
+                    self._words[index * _WORDS + _KEY] = key
+                    return found.ip, found.pool_id
+        return None
+
+
+def _group_of(key: SubscriberKey, groups: int) -> range:
+    """The places where a subscriber's address is looked for, of so many groups in use."""
+    if not 0 < groups <= GROUPS:
+        return range(0)
+    first = ((mix64(key) >> 32) * groups >> 32) * abi.STOCK_PER_GROUP
+    return range(first, first + abi.STOCK_PER_GROUP)
