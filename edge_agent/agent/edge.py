@@ -14,6 +14,7 @@ import structlog
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.kernel_notices import KernelNotices
 from edge_agent.agent.slow_path import Now, SendCommand, SendFrame, SlowPath
+from edge_agent.agent.stock import Stock
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.port import Datapath
 from edge_agent.sync.clock_watch import ClockWatch
@@ -27,6 +28,7 @@ from lease_core.audit import tell_records
 from lease_core.domain.commands import Command, Heartbeat, ReportBinding, ReportLoss
 from lease_core.domain.events import (
     LEASE_VERSION,
+    EpochStarted,
     HorizonGranted,
     LeaseAssigned,
     Record,
@@ -84,12 +86,14 @@ class Edge:
         self._far_clock = FarClock()
         self.following = Following.CATCHING_UP
         self._send_command = send_command
+        self.stock = Stock(datapath, self.projection.pools, self._send_unless_lost)
         self.slow_path = SlowPath(
             identity.site,
             datapath,
             self.projection,
             send_frame=send_frame,
             send_command=self._send_unless_lost,
+            stock=self.stock,
             per_line=per_line,
         )
         self.duties = Duties(self.projection, self._send_unless_lost, now)
@@ -211,11 +215,17 @@ class Edge:
             fault = ContradictionError(end, str(error))
         self._move_to(end)
         tell_records(self._audit, "applied", records)
-        for record in records if self.slow_path.waiting else ():
-            self.slow_path.applied(record, now)
+        for record in records if self.slow_path.waiting or self.stock else ():
+            self._heed(record, now)
         self.slow_path.settle(end.seq, now)
         if fault:
             raise fault
+
+    def _heed(self, record: Record, now: Now) -> None:
+        """Answer who waited for this, and offer the address to nobody else."""
+        if isinstance(record.event, LeaseAssigned):
+            self.stock.assigned(record.event.ip)
+        self.slow_path.applied(record, now)
 
     def _applying(self, records: Sequence[Record], now: Now) -> Iterator[int]:
         """Apply records step by step; after each, how many went with it."""
@@ -234,15 +244,19 @@ class Edge:
             self._grant(event, record.epoch, now)
         elif isinstance(event, RecoveryStarted | RecoveryEnded):
             self.recovers(isinstance(event, RecoveryStarted))
+        elif isinstance(event, EpochStarted):
+            self.stock.clear()
 
     def recovers(self, is_so: bool) -> None:
         """Whether the log lost events and may not know yet all that was promised."""
+        self.stock.clear()
         self._state = replace(self._state, recovering=is_so)
         self._set_state()
 
     def answer(self, answers: Sequence[Answered], now: Now) -> None:
         for answered in answers:
-            self.slow_path.answered(answered.answer, self._state.cursor_lo, now)
+            if not self.stock.answered(answered.answer, now):
+                self.slow_path.answered(answered.answer, self._state.cursor_lo, now)
 
     def _grant(self, event: HorizonGranted, epoch: int, now: Now) -> None:
         if self._has_stood_still(event, epoch, now):
@@ -379,6 +393,7 @@ class Edge:
             "horizon_left_s": str(int(self.horizon.remaining_s(now.elapsed_ns))),
             "heartbeats_unanswered": str(self.unanswered),
             "waiting": str(len(self.slow_path.waiting)),
+            "stock": str(len(self.stock)),
             "unserved": str(self.projection.unserved),
             **self.notices.report(),
         }

@@ -8,14 +8,15 @@ import secrets
 
 from edge_agent.agent.answering import Answering, Now, SendCommand
 from edge_agent.agent.guard import Guard
+from edge_agent.agent.stock import Stock
 from edge_agent.agent.waiting import Waiting
 from edge_agent.dhcp import reply
-from edge_agent.dhcp.classify import Malformed, claimed_ip, classify
+from edge_agent.dhcp.classify import Malformed, RequestState, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.frame import BROADCAST_IP
 from edge_agent.dhcp.request import Request, parse_request, parse_request_lenient
-from edge_agent.dhcp.tables import Line
+from edge_agent.dhcp.tables import Line, key_of
 from lease_core.domain.commands import DeclineAddress, ReleaseLease, RequestLease, RequestOffer
 from lease_core.domain.values import NO_IP, Ipv4, ip_text, printable
 
@@ -30,10 +31,13 @@ _INFORMED = {
 
 
 class Requests:
-    def __init__(self, answering: Answering, send_command: SendCommand, guard: Guard) -> None:
+    def __init__(
+        self, answering: Answering, send_command: SendCommand, guard: Guard, stock: Stock
+    ) -> None:
         self._answering = answering
         self._send_command = send_command
         self._guard = guard
+        self._stock = stock
         self._projection = answering.projection
         self._waiting = answering.waiting
         self._life = secrets.token_hex(3)
@@ -106,9 +110,20 @@ class Requests:
         if not self._guard.has_room(request.message.mac, line, now.elapsed_ns):
             self._answering.drop("line_full")
             return
+        if isinstance(command, RequestLease) and self._is_anothers(command.ip, request, line):
+            self._answering.nak(request, line, "offered to another", now)
+            return
         waiting = Waiting(command.req, request, line, now.elapsed_ns)
-        if self._waiting.add(waiting) and not self._send_command(command):
+        if not self._waiting.add(waiting):
+            return
+        if not self._send_command(command):
             self._waiting.take(command.req)
+        elif isinstance(command, RequestLease) and command.kind == RequestState.SELECTING:
+            self._stock.heard(request.message.giaddr, line, now)
+
+    def _is_anothers(self, ip: Ipv4, request: Request, line: Line) -> bool:
+        key = key_of(request.message.mac, line, self._projection.mode_of(line))
+        return self._stock.is_anothers(ip, key)
 
     def _command(self, request: Request, line: Line) -> RequestOffer | RequestLease | None:
         message = request.message

@@ -85,6 +85,7 @@ class Runtime:
                 line_limit=port.line_limit,
                 mac_limit=port.mac_limit,
                 trusted=port.trusted,
+                offers_stock=port.per_line is None,
             )
         lines = Lines(
             {s.interface: ifindex for ifindex, s in self._sockets.items()},
@@ -303,6 +304,7 @@ class Runtime:
                 self._send_heartbeat()
             dropped = self.edge.slow_path.waiting.drop_stale(elapsed_ns())
             self.edge.slow_path.tally["waited_too_long"] += dropped
+            self.edge.stock.drop_stale(moment)
             begins = ticks % EXPIRY_EVERY_TICKS == 0
             self.edge.duties.report_expiries(moment, begins=begins)
             due = self.edge.duties.due_removals(moment)

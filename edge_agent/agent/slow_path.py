@@ -9,6 +9,7 @@ from edge_agent.agent.answering import Answering, Now, SendCommand, SendFrame
 from edge_agent.agent.guard import Guard
 from edge_agent.agent.requests import Requests
 from edge_agent.agent.responses import Responses
+from edge_agent.agent.stock import Stock
 from edge_agent.datapath.port import Datapath
 from edge_agent.sync.projection import Projection
 
@@ -24,6 +25,7 @@ class SlowPath:
         *,
         send_frame: SendFrame,
         send_command: SendCommand,
+        stock: Stock,
         per_line: Mapping[int, int],
     ) -> None:
         """`per_line` limits how many subscribers a line may have, by ifindex."""
@@ -33,7 +35,7 @@ class SlowPath:
             projection.census.occupancy.of,
             lambda mac, line: projection.find(mac, line) is not None,
         )
-        requests = Requests(answering, send_command, guard)
+        requests = Requests(answering, send_command, guard, stock)
         responses = Responses(answering)
         self.waiting = answering.waiting
         self.tally = answering.tally

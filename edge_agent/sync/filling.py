@@ -7,7 +7,7 @@ events behind the snapshot are followed as always.
 import asyncio
 
 from edge_agent.sync.projection import Projection
-from edge_agent.sync.reconcile import put_all, settle_removals
+from edge_agent.sync.reconcile import put_all, remember_former, settle_removals
 from lease_core.domain.ledger import Ledger
 from lease_core.log.port import SiteLog
 from lease_core.log.reader import Position
@@ -33,6 +33,7 @@ async def fill(
     for pool in ledger.pools.values():
         projection.pools.put(pool)
     settle_removals(projection, ledger, now_boot_ns)
+    remember_former(projection, ledger)
     while columns:
         put_all(projection, columns.pop(0), ledger, now_boot_ns)
         await asyncio.sleep(0)

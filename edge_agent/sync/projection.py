@@ -343,6 +343,7 @@ class Projection:
         slot = standing.slot if standing else NO_SLOT
         slot = self.take_slot(NO_SLOT) if slot == NO_SLOT else slot
         self.datapath.raise_promise(slot, promised_ns)
+        self.known.add(mac)
         self.removals.owe(mac, Assignment(ip, pool_id, slot, line or NO_LINE, ref))
 
     def bury(self, ip: Ipv4, up_to: int) -> None:

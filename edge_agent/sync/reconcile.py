@@ -56,6 +56,7 @@ def reconcile(projection: Projection, ledger: Ledger, now_boot_ns: int) -> int:
         _close_holes(projection, mac, entries)
     missing = _put_missing(projection, ledger, now_boot_ns)
     settle_removals(projection, ledger, now_boot_ns)
+    remember_former(projection, ledger)
     if wrong or renewed:
         projection.census.retake()
     return renewed + max(len(wrong), missing)
@@ -173,6 +174,11 @@ def put_one(projection: Projection, binding: Binding, ledger: Ledger, now_boot_n
     longest_ns = projection.promises.longest(lease_time_s, now_boot_ns)
     projection.put(binding, line, max(promised_ns, longest_ns))
     return line is not None
+
+
+def remember_former(projection: Projection, ledger: Ledger) -> None:
+    """Who had an address is no stranger: it gets that one again, if it is still free."""
+    projection.known.add_all(np.array([mac for mac, _ in ledger.former], np.uint64))
 
 
 def settle_removals(projection: Projection, ledger: Ledger, now_boot_ns: int) -> None:

@@ -7,6 +7,7 @@ DECIDING = ("tests/unit/domain/test_decide.py",)
 RULES = ("tests/unit/domain/test_contradictions.py",)
 SNAPSHOTS = ("tests/unit/domain/test_confirm.py",)
 RECOVERING = ("tests/unit/domain/test_recovery.py",)
+STOCKING = ("tests/unit/domain/test_stock.py",)
 SPEAKING = ("tests/unit/domain/test_speakers.py",)
 
 MUTANTS = (
@@ -48,11 +49,28 @@ MUTANTS = (
     ),
     *broken("lease_core/domain/decide.py", RECOVERING,
         ("offered-while-recovering", "I1",
-         "    if ledger.recovery:\n        return refuse(command.req, Reason.RECOVERING)\n    reason =",
-         "    reason ="),
+         ("    if ledger.recovery:\n        return refuse(command.req, Reason.RECOVERING)\n"
+         "    reason = Reason.NO_POOL\n    for pool, ip in"),
+         "    reason = Reason.NO_POOL\n    for pool, ip in"),
         ("assigned-while-recovering", "I1",
          "    if ledger.recovery:\n        return refuse(command.req, Reason.RECOVERING)\n    pool =",
          "    pool ="),
+    ),
+    *broken("lease_core/domain/decide.py", STOCKING,
+        ("stock-offered-to-who-wishes", "I10",
+         "if ip not in desk.stock and _is_free_for(", "if _is_free_for("),
+        ("stock-while-recovering", "I1",
+         ("    if ledger.recovery:\n        return refuse(command.req, Reason.RECOVERING)\n"
+         "    reason = Reason.NO_POOL\n    for pool in"),
+         "    reason = Reason.NO_POOL\n    for pool in"),
+        ("stock-of-any-link", "I10",
+         "if not ledger.is_on_link(pool.pool, command.link):", "if False:"),
+    ),
+    *broken("lease_core/domain/desk.py", STOCKING,
+        ("stock-kept-for-ever", "I10", "            self._free[pool].give(ip)\n        while", "            pass\n        while"),
+        ("stock-of-what-is-held", "I10", "        self.stock.discard(ip)\n", ""),
+        ("stock-of-a-whole-pool", "I12", "free.at_most() // STOCK_SHARE", "free.at_most()"),
+        ("stock-never-due", "I13", "self.stock.next_due_ns() or due_ns", "due_ns"),
     ),
     *broken("lease_core/domain/desk.py", RULES,
         ("takeover-without-extension", "I6",

@@ -139,7 +139,14 @@ class Town:
     ahead, for `stood_ns` its machine was paused with all clocks.
     """
 
-    def __init__(self, size: int = 4, timing: Timing | None = None, subscribers: int = 64) -> None:
+    def __init__(
+        self,
+        size: int = 4,
+        timing: Timing | None = None,
+        subscribers: int = 64,
+        *,
+        offers_stock: bool = False,
+    ) -> None:
         self.ns = 1000 * SECOND
         self.step_ns = self.stood_ns = 0
         self.is_cut = False
@@ -149,7 +156,7 @@ class Town:
         self.subscribers = subscribers
         self.datapath = MemoryDatapath(subscribers)
         for ifindex, mac in PORT_MACS.items():
-            self.datapath.put_port(ifindex, mac)
+            self.datapath.put_port(ifindex, mac, offers_stock=offers_stock)
         self.frames: list[tuple[int, bytes]] = []
         self.commands: list[Command] = []
         self.per_line: dict[int, int] = {}
@@ -261,6 +268,7 @@ class Town:
         """What the agent does every second, and what follows from it."""
         self.edge.touch(self.now)
         self.edge.slow_path.waiting.drop_stale(self.ns)
+        self.edge.stock.drop_stale(self.now)
         self.edge.duties.acknowledge(self.edge.duties.due_removals(self.now), self.now)
         self.edge.duties.report_expiries(self.now)
         await self.settle()
@@ -292,6 +300,11 @@ class Town:
         [ack] = await self.send(selecting(number, offer.yiaddr), ifindex)
         assert ack.kind is MessageType.ACK
         return ack.yiaddr
+
+    async def crowd(self, numbers: range) -> None:
+        """So many newcomers at once that the edge gets a stock for those who follow."""
+        for number in numbers:
+            await self.lease(number)
 
     async def join(self, number: int, vlan: int) -> None:
         """As much of the exchange of a new client behind a VLAN tag as is answered."""

@@ -57,15 +57,16 @@ class TestSettingAside:
 
     def test_it_comes_back(self) -> None:
         """What nobody took up is free again, and what somebody holds is not (I10)."""
-        site = Site(size=8 * 4)
+        site = Site(size=32)
         aside = stocked(site)
-        site.request(7, aside[0])
+        site.request(50, aside[0])
+        for mac in range(1, 29):
+            site.lease(mac)
         site.wait(2 * site.timing.offer_hold_s - 1)
-        assert site.offer(8, wanted=aside[1]) != aside[1]
+        assert site.offer(60) is None
         site.wait(2)
 
-        assert site.offer(9, wanted=aside[1]) == aside[1]
-        assert site.offer(10, wanted=aside[0]) != aside[0]
+        assert [site.offer(mac) for mac in range(60, 64)] == [*aside[1:], None]
 
     def test_time_brings_it_back_unasked(self) -> None:
         """The allocator wakes when the stock is due, if nothing else is."""

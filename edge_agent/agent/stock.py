@@ -1,0 +1,171 @@
+"""The stock: addresses that are set aside for this edge, for the fast path to offer to strangers.
+
+It is as large as newcomers are many, and where few come there is none: their DISCOVERs go to the
+allocator. An address leaves it when somebody is assigned it, or when it was kept long enough.
+"""
+
+import secrets
+from collections import Counter, deque
+from typing import NamedTuple
+
+from edge_agent.agent.answering import Now, SendCommand
+from edge_agent.datapath.abi import STOCK_PER_GROUP as PER_GROUP
+from edge_agent.datapath.port import Datapath
+from edge_agent.datapath.stock import SIZE
+from edge_agent.dhcp.tables import Line, SubscriberKey
+from edge_agent.sync.pools import Pools
+from lease_core.domain.commands import Answer, Refused, RequestStock, Stocked
+from lease_core.domain.values import Ipv4
+
+SECOND_NS = 1_000_000_000
+LEAST = 8
+"""Newcomers of a link in a second from which on they are offered addresses of a stock."""
+ANSWER_NS = 3 * SECOND_NS
+REFUSED_NS = 5 * SECOND_NS
+"""How long nothing is asked of an allocator that does not answer, or has nothing."""
+
+
+class _Asked(NamedTuple):
+    req: str
+    link: Ipv4
+    at: Now
+
+
+class _Place(NamedTuple):
+    number: int
+    link: Ipv4
+    until_boot_ns: int
+
+
+class Stock:
+    """Fills the datapath's stock, and takes out of it; a link is a giaddr, 0 = clients' own."""
+
+    def __init__(self, datapath: Datapath, pools: Pools, send_command: SendCommand) -> None:
+        """Begin without one: what another process was given is not known here."""
+        self._datapath = datapath
+        self._pools = pools
+        self._send_command = send_command
+        self._life = secrets.token_hex(3)
+        self._asked: _Asked | None = None
+        self._quiet_until_ns = 0
+        self._times = 0
+        self._demand = _Demand()
+        self._at: dict[Ipv4, _Place] = {}
+        self._held: Counter[Ipv4] = Counter()
+        self._free: deque[int] = deque()
+        self._groups = 0
+        datapath.set_stock_groups(0)
+        for index in range(SIZE):
+            datapath.stock.clear(index)
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def is_anothers(self, ip: Ipv4, key: SubscriberKey) -> bool:
+        """Whether an address was offered to another client than that of the key."""
+        place = self._at.get(ip)
+        return place is not None and self._datapath.stock.owner(place.number) not in (0, key)
+
+    def clear(self) -> None:
+        """Offer nothing of it any more: who leads the log now may give it to others."""
+        for ip in list(self._at):
+            self.assigned(ip)
+        self._free.clear()
+        self._asked = None
+        self._groups = 0
+        self._datapath.set_stock_groups(0)
+
+    # --- asking for it ---
+
+    def heard(self, link: Ipv4, line: Line, now: Now) -> None:
+        """Somebody takes up an offer: see to it that there are some for those who follow."""
+        port = self._datapath.port(line.ifindex)
+        if port is None or not port.offers_stock:
+            return
+        rate = self._demand.heard(link, now.elapsed_ns)
+        if rate < LEAST or now.elapsed_ns < self._quiet_until_ns:
+            return
+        wanted = min(2 * rate, SIZE - len(self._at) + self._held[link])
+        missing = wanted - self._held[link]
+        if 4 * missing > wanted:
+            self._ask(link, missing, now)
+
+    def _ask(self, link: Ipv4, count: int, now: Now) -> None:
+        self._times += 1
+        req = f"{self._life}-stock-{self._times}"
+        self._quiet_until_ns = now.elapsed_ns + ANSWER_NS
+        if self._send_command(RequestStock(req=req, count=count, link=link)):
+            self._asked = _Asked(req, link, now)
+
+    def answered(self, answer: Answer, now: Now) -> bool:
+        """Take what the allocator gives; False = the answer is somebody else's."""
+        asked = self._asked
+        if asked is None or answer.req != asked.req:
+            return False
+        self._asked = None
+        self._quiet_until_ns = now.elapsed_ns + REFUSED_NS if isinstance(answer, Refused) else 0
+        if isinstance(answer, Stocked):
+            self._put(answer, asked)
+        return True
+
+    # --- what is in it ---
+
+    def _put(self, answer: Stocked, asked: _Asked) -> None:
+        pool_id = self._pools.find(answer.pool)
+        if pool_id is None:
+            return
+        until_boot_ns = asked.at.boot_ns + answer.hold_s * SECOND_NS
+        ips = [ip for ip in answer.ips if ip not in self._at]
+        self._grow(len(self._at) + len(ips))
+        for ip, index in zip(ips, list(self._free), strict=False):
+            self._free.popleft()
+            self._datapath.stock.put(index, ip, pool_id, asked.link, until_boot_ns)
+            self._at[ip] = _Place(index, asked.link, until_boot_ns)
+            self._held[asked.link] += 1
+
+    def _grow(self, size: int) -> None:
+        """Use more groups, twice as many each time, when those in use would be rather full."""
+        groups = self._groups or 1
+        while PER_GROUP * groups * 3 < size * 4 and PER_GROUP * groups < SIZE:
+            groups *= 2
+        if groups != self._groups:
+            new = range(self._groups, groups)
+            self._free.extend(PER_GROUP * group + at for at in range(PER_GROUP) for group in new)
+            self._groups = groups
+            self._datapath.set_stock_groups(groups)
+
+    def assigned(self, ip: Ipv4) -> None:
+        """Somebody has this address now."""
+        place = self._at.pop(ip, None)
+        if place:
+            self._datapath.stock.clear(place.number)
+            self._held[place.link] -= 1
+            self._free.append(place.number)
+
+    def drop_stale(self, now: Now) -> None:
+        """Take out what was kept long enough; those put first are due first."""
+        while self._at:
+            ip, place = next(iter(self._at.items()))
+            if place.until_boot_ns > now.boot_ns:
+                return
+            self.assigned(ip)
+        if self._groups and not self._asked:
+            self.clear()
+
+
+class _Demand:
+    """Newcomers of each link in this second and the one before."""
+
+    def __init__(self) -> None:
+        self._began_ns = 0
+        self._now: Counter[Ipv4] = Counter()
+        self._before: Counter[Ipv4] = Counter()
+
+    def heard(self, link: Ipv4, now_ns: int) -> int:
+        """Count one more; how many come in a second."""
+        passed_ns = now_ns - self._began_ns
+        if passed_ns >= SECOND_NS:
+            self._before = self._now if passed_ns < 2 * SECOND_NS else Counter()
+            self._now, self._began_ns = Counter(), now_ns
+        self._now[link] += 1
+        return max(self._now[link], self._before[link])
