@@ -20,7 +20,7 @@ from edge_agent.sync.lines import Lines
 from edge_agent.sync.upstream import Upstream
 from lease_core.domain.commands import Command, Heartbeat
 from lease_core.domain.events import HorizonGranted
-from lease_core.domain.values import Mac
+from lease_core.domain.values import Ipv4, Mac
 from tests.simulation.clocks import Clock
 from tests.simulation.loop import Killed, Process, SimLoop
 from tests.simulation.seams import HEARTBEAT_S
@@ -36,9 +36,11 @@ OnReply = Callable[["Router", int, bytes, str], None]
 class Maps(MemoryDatapath):
     """The tables; every write of the agent may be its last."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_offer: Callable[[], None]) -> None:
+        """`on_offer` hears of every address that a stranger is offered."""
         super().__init__(MAX_SUBSCRIBERS)
         self.fuse = 0
+        self._on_offer = on_offer
 
     def _burn(self) -> None:
         if self.fuse:
@@ -53,6 +55,12 @@ class Maps(MemoryDatapath):
     def remove(self, key: SubscriberKey) -> None:
         self._burn()
         super().remove(key)
+
+    def offer(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> tuple[Ipv4, int] | None:
+        found = super().offer(key, link, now_boot_ns)
+        if found:
+            self._on_offer()
+        return found
 
     def put_pool(self, number: int, pool: PoolOptions) -> None:
         self._burn()
@@ -91,7 +99,7 @@ class Agent(Runtime):
         self._apply_events = self.edge.apply
         self.edge.apply = self._apply_noted  # type: ignore[method-assign]
         for ifindex in router.interfaces.values():
-            router.maps.put_port(ifindex, Mac(PORT_MAC + ifindex))
+            router.maps.put_port(ifindex, Mac(PORT_MAC + ifindex), offers_stock=True)
 
     def _send_command(self, command: Command) -> bool:
         return self._upstream.send(command)
@@ -133,7 +141,7 @@ class Router:
     ) -> None:
         self.loop, self.rng, self.server, self.site, self.clock = loop, rng, server, site, clock
         self.link = Link()
-        self.maps = Maps()
+        self.maps = Maps(self._note_offer)
         self.numbers = {"access0": 1, "access1": 2}
         self.dropped: set[str] = set()
         self.config = EdgeConfig(
@@ -152,6 +160,10 @@ class Router:
         self.beats: dict[str, float] = {}
         self.on_reply: OnReply = lambda *_: None
         self.on_following: Callable[[str], None] = lambda _state: None
+        self.on_offer: Callable[[], None] = lambda: None
+
+    def _note_offer(self) -> None:
+        self.on_offer()
 
     @property
     def interfaces(self) -> dict[str, int]:
@@ -260,7 +272,7 @@ class Router:
     def boot(self) -> None:
         if self.is_up:
             return
-        self.maps = Maps()
+        self.maps = Maps(self._note_offer)
         self.clock.reboot()
         self.is_up = True
         self.loop.later(self.rng.uniform(0.5, 3.0), self.start_agent)

@@ -13,10 +13,11 @@ from unittest import mock
 
 import structlog
 
-from edge_agent.agent import duties, edge, requests, runtime, status
+from edge_agent.agent import duties, edge, requests, runtime, status, stock
 from edge_agent.agent.answering import Now
 from edge_agent.dhcp import fastpath
 from edge_agent.sync import follower, horizon, removals
+from lease_core.domain import desk
 from lease_core.domain.desk import Timing
 from lease_core.service import (
     committing,
@@ -136,6 +137,9 @@ def simulated(rng: random.Random) -> Iterator[None]:
         (snapshots, "secrets", secrets),
         (edge, "secrets", secrets),
         (requests, "secrets", secrets),
+        (stock, "secrets", secrets),
+        (stock, "LEAST", 1),
+        (desk, "STOCK_SHARE", 2),
         (runtime, "now", _now),
         (runtime, "elapsed_ns", _elapsed_ns),
         (runtime, "random", rng),
