@@ -10,14 +10,14 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import replace
 
-from edge_agent.datapath import pins
+from edge_agent.datapath import abi, pins, stock
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.fastpath import MIN_GRANT_S, Verdict, judge
 from edge_agent.dhcp.options import FIXED_LEN
-from edge_agent.dhcp.tables import KeyMode, holder, key_of
-from lease_core.domain.values import Mac
+from edge_agent.dhcp.tables import KeyMode, Line, PoolOptions, holder, key_of
+from lease_core.domain.values import NO_IP, Ipv4, Mac
 from tests.kernel import corpus, obliged, oracle
 from tests.kernel.grammar import some_frame
 from tests.kernel.lab import IFINDEX, SECOND, now_boot_ns
@@ -25,15 +25,21 @@ from tests.kernel.mutators import mutant
 from tests.kernel.reading import read_by_scapy, shape_of
 from tests.kernel.runner import Runner
 from tests.kernel.world import (
+    RELAYS,
     SLOTS,
+    STRANGERS,
+    Owner,
     deal,
     fill,
     redeal,
     set_port,
+    some_known,
     some_pool,
     some_state,
+    some_stock,
+    stock_octets,
 )
-from tests.packets import PORT_MAC
+from tests.packets import CLIENT_MAC, PORT_MAC
 
 ROUND = 20_000
 ALIVE_NS = 890 * SECOND
@@ -67,6 +73,8 @@ class Round:
         self._dealt = deal()
         self._counts = self._runner.counters()
         self._promises = self._runner.promises(SLOTS)
+        self._stocks = stock_octets(datapath), stock_octets(self._twin)
+        self._owners: dict[int, oracle.Subscriber] = {}
 
     def run(self, packets: int = ROUND) -> None:
         """Raises:
@@ -109,7 +117,13 @@ class Round:
         at_relay_port = set_port(self._pick, *sides)
         for side in sides:
             side.set_state(state)
-        self._facts = self._known_facts()
+        known = some_known(self._pick, *sides)
+        links = RELAYS if at_relay_port else (NO_IP,)
+        groups, owners = some_stock(self._pick, now_boot_ns(), links, *sides)
+        self._note_stock(groups, owners)
+        self._facts = replace(
+            self._known_facts(), known=frozenset(map(_wire, known)), stock_groups=groups
+        )
         if self._pick.random() < 0.02:  # until the next change
             self._kernel.disable_port(IFINDEX)
             self._twin._ports.clear()
@@ -125,15 +139,9 @@ class Round:
             pool = self._twin.pool(found.pool_id)
             mac, line = holder(key, found), found.line
             if found.check_ok and pool and key == key_of(mac, line, port.key):
-                where = line.ifindex, line.s_vlan, line.c_vlan, int(line.giaddr), line.circuit
-                subscriber = mac.to_bytes(6, "big"), where
-                told = oracle.Bound(
-                    *(found.ip, pool.server_id, pool.lease_time_s, pool.network, pool.netmask),
-                    is_servable=found.slot < self._kernel.max_subscribers
-                    and pool.lease_time_s >= MIN_GRANT_S
-                    and len(pool.options) >= FIXED_LEN,
-                )
-                bound.setdefault(subscriber, set()).add(told)
+                has_slot = found.slot < self._kernel.max_subscribers
+                told = _bound(found.ip, pool, is_servable=has_slot)
+                bound.setdefault((_wire(mac), _where(line)), set()).add(told)
         return oracle.Facts(
             port_mac=Mac(PORT_MAC).to_bytes(6, "big"),
             relays=frozenset(port.relays),
@@ -146,7 +154,59 @@ class Round:
             and state.abi_ok
             and state.touched_boot_ns + ALIVE_NS > now_boot_ns(),
             bound=bound,
+            is_by_mac=port.key is KeyMode.MAC,
+            offers_stock=port.offers_stock,
+            strangers=frozenset(_wire(Mac(CLIENT_MAC + number)) for number in STRANGERS),
+            stock=self._stocked(),
         )
+
+    def _note_stock(self, groups: int, owners: dict[int, Owner]) -> None:
+        """Begin a batch with so many groups, some places of which have other owners."""
+        places = groups * abi.STOCK_PER_GROUP if groups <= stock.GROUPS else 0
+        self._places = range(places)
+        self._stock = self._stock_now()
+        for index in self._places:
+            if index in owners:
+                mac, line, mode = owners[index]
+                self._owners[index] = _wire(mac), None if mode is KeyMode.MAC else _where(line)
+            elif not self._twin.stock.owner(index):
+                self._owners.pop(index, None)
+
+    def _stock_now(self) -> bytes:
+        """The groups in use; the same on both sides."""
+        kernel, twin = (side[: len(self._places) * abi.STOCKED.size] for side in self._stocks)
+        octets = kernel.tobytes()
+        assert octets == twin, "stocks differ"
+        return octets
+
+    def _stocked(self) -> dict[int, oracle.Stocked]:
+        """The stock in the oracle's words."""
+        found = {}
+        for index in self._places:
+            place = self._twin.stock.entry(index)
+            if place.until_boot_ns:
+                told = _bound(place.ip, self._twin.pool(place.pool_id))
+                owner = self._owners.get(index)
+                assert bool(owner) == bool(place.key)
+                found[int(place.ip)] = oracle.Stocked(told, place.link, place.until_boot_ns, owner)
+        return found
+
+    def _note_claim(self, frame: bytes) -> None:
+        """Remember for whom a place was taken; at most one is, and only a free one."""
+        octets = self._stock_now()
+        if octets == self._stock:
+            return
+        was, words = memoryview(self._stock).cast("Q"), memoryview(octets).cast("Q")
+        changed = [at for at in range(len(words)) if was[at] != words[at]]
+        self._stock = octets
+        (at,) = changed
+        assert at % 4 == 0 == was[at], f"word {at} of the stock changed"
+        index = at // 4
+        owner = oracle.who_asks(oracle.Packet(frame), self._facts)
+        self._owners[index] = owner
+        ip = int(self._twin.stock.entry(index).ip)
+        self._facts.stock[ip] = self._facts.stock[ip]._replace(owner=owner)
+        self.seen["taken from the stock"] += 1
 
     def _compare(self, frame: bytes) -> bool:
         """Whether a frame is answered, if all agree."""
@@ -174,6 +234,7 @@ class Round:
             self._check_reply(frame, left, str(verdict.counter), before)
         else:
             assert not is_due, f"{verdict.counter}, but an answer is due"
+        self._note_claim(frame)
         return verdict.frame is not None
 
     def _raised(self) -> tuple[int, int] | None:
@@ -201,11 +262,34 @@ class Round:
     def _check_reply(self, frame: bytes, reply: bytes, counter: str, now_ns: int) -> None:
         wrong = oracle.complaints(frame, reply, self._facts, now_ns)
         assert not wrong, f"{wrong}: {reply.hex()}"
+        asked, said = oracle.Packet(frame), oracle.Packet(reply)
+        if oracle.is_to_stranger(asked, said, self._facts):
+            self.seen["offers to strangers"] += 1
+            self.seen["offers again"] += self._facts.stock[said.yiaddr].owner is not None
         shape = shape_of(reply)
         if shape not in self.shapes or not self.seen[counter] % SCAPY_EVERY:
             self.shapes.add(shape)
             read_by_scapy(reply)
             self.seen["read by scapy"] += 1
+
+
+def _wire(mac: Mac) -> bytes:
+    return mac.to_bytes(6, "big")
+
+
+def _where(line: Line) -> oracle.Where:
+    return line.ifindex, line.s_vlan, line.c_vlan, int(line.giaddr), line.circuit
+
+
+def _bound(ip: Ipv4, pool: PoolOptions | None, *, is_servable: bool = True) -> oracle.Bound:
+    """An address of a pool in the oracle's words."""
+    if pool is None:
+        return oracle.Bound(ip, 0, 0, 0, 0, is_servable=False)
+    is_sound = pool.lease_time_s >= MIN_GRANT_S and len(pool.options) >= FIXED_LEN
+    return oracle.Bound(
+        *(ip, pool.server_id, pool.lease_time_s, pool.network, pool.netmask),
+        is_servable=is_servable and is_sound,
+    )
 
 
 def _grant_in(reply: bytes) -> int:

@@ -5,7 +5,7 @@ import random
 from edge_agent.dhcp.options import option
 from edge_agent.dhcp.tables import Line
 from tests.kernel.lab import ADDRESS
-from tests.kernel.world import CLIENTS, LINES, RELAYS, binding
+from tests.kernel.world import CLIENTS, LINES, RELAYS, STRANGERS, binding
 from tests.packets import (
     BROADCAST_IP,
     CLIENT_MAC,
@@ -112,6 +112,8 @@ def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
     """A request with no, one or several things wrong, or with its octets cut or changed."""
     usual = (*range(6), 12, 13, 14)
     number = pick.choice(usual) if pick.random() < 0.9 else pick.randrange(CLIENTS)
+    if pick.random() < 0.25:
+        number = pick.choice(STRANGERS)
     client = Client(
         mac=CLIENT_MAC + number,
         tags=some_tags(pick, binding(number).line),
@@ -125,6 +127,8 @@ def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
         chaddr_rest=pick.choice((bytes(10), pick.randbytes(10))),
         trailer=bytes(pick.choice((0, 0, 0, 1, 6, 300))),
     )
+    if number in STRANGERS and pick.random() < 0.7:
+        client = client.without_option(50).without_option(53).with_option(53, b"\x01")
     if (pick.random() < 0.9) == at_relay_port:
         client = through_relay(pick, client)
         if pick.random() < 0.25:

@@ -18,13 +18,17 @@ from tests.kernel.oracle import (
     Packet,
     adds_up,
     bound_here,
+    circuit_of,
     named,
+    who_asks,
 )
 
 AMPLE_NS: Final = 200 * 10**9
 """So much horizon is enough for a grant, whatever the moment."""
 ONCE: Final = (50, 53, 54, 55, 57, 61, 82)
 LENGTHS: Final = {50: 4, 53: 1, 54: 4, 57: 2}
+CIRCUIT_MAX: Final = 64
+"""Octets of a circuit id that a line may have."""
 ECHO_MAX: Final = 60
 """Octets of options 61 and 82 that fit beside what any pool here tells everyone."""
 
@@ -37,14 +41,31 @@ def must_answer(frame: bytes, facts: Facts, now_ns: int) -> bool:
         asked = Packet(frame)
     except (IndexError, ValueError, struct.error):
         return False
-    bound = bound_here(asked, facts)
+    told = bound_here(asked, facts) or _set_aside(asked, facts, now_ns)
     return (
         _is_plain(asked)
         and _has_plain_options(asked)
         and _may_speak(asked, facts)
-        and len(bound) == 1
-        and all(_is_due(asked, one, facts, now_ns) for one in bound)
+        and bool(told)
+        and all(_is_due(asked, one, facts, now_ns) for one in told)
     )
+
+
+def _set_aside(asked: Packet, facts: Facts, now_ns: int) -> set[Bound]:
+    """What a stranger may be offered, one of which he must be.
+
+    Only where there is one group: nobody says here who looks into which.
+    """
+    mac, me = asked.chaddr[:6], who_asks(asked, facts)
+    is_served = facts.offers_stock and facts.current_until_ns > now_ns + AMPLE_NS
+    is_new = mac in facts.strangers and mac not in facts.known and not asked.all_of(50)
+    is_placed = not facts.is_by_circuit or 0 < len(circuit_of(asked)) <= CIRCUIT_MAX
+    is_asking = is_new and is_placed and asked.number(53) == DISCOVER
+    if not (is_served and is_asking and facts.stock_groups == 1):
+        return set()
+    places = facts.stock.values()
+    fresh = [each for each in places if each.link == asked.giaddr and each.until_ns > now_ns]
+    return {each.told for each in fresh if each.owner in (None, me)}
 
 
 def _is_plain(asked: Packet) -> bool:

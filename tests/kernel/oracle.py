@@ -6,7 +6,7 @@ otherwise. `complaints` lists all that is wrong with a reply; an empty list is t
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 OFFER, ACK, NAK = 2, 5, 6
@@ -36,6 +36,21 @@ class Bound(NamedTuple):
     """Its pool and its place among the promises are sound."""
 
 
+Subscriber = tuple[bytes, Where | None]
+"""A MAC, and its line where a port tells lines apart."""
+
+
+class Stocked(NamedTuple):
+    """An address for strangers."""
+
+    told: Bound
+    link: int
+    """giaddr of those whom it is for, 0 = clients themselves."""
+    until_ns: int
+    owner: Subscriber | None
+    """Whom it was offered to; None = nobody yet."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a reply has to fit to; times are nanoseconds of CLOCK_BOOTTIME."""
@@ -52,6 +67,16 @@ class Facts:
     is_open: bool
     """The site may answer now, but for its horizon."""
     bound: dict[tuple[bytes, Where], set[Bound]]
+    is_by_mac: bool = False
+    """The port knows a subscriber by its MAC, wherever it is."""
+    offers_stock: bool = False
+    known: frozenset[bytes] = frozenset()
+    """MACs that may have had an address here."""
+    strangers: frozenset[bytes] = frozenset()
+    """MACs of which nothing stands in the tables."""
+    stock_groups: int = 0
+    stock: dict[int, Stocked] = field(default_factory=dict)
+    """What stands in these groups, by address."""
 
 
 class Packet:
@@ -208,12 +233,27 @@ def _options(asked: Packet, said: Packet, facts: Facts, found: list[str]) -> Non
     _must(said.number(54) == said.source, "another server id than its address", found)
 
 
+def where_from(asked: Packet, facts: Facts) -> Where:
+    """The line that a request came from."""
+    if facts.is_by_circuit:
+        return facts.ifindex, 0, 0, asked.giaddr, circuit_of(asked)
+    outer, inner = [*asked.ids, 0, 0][:2]
+    return facts.ifindex, outer, inner, 0, b""
+
+
 def bound_here(asked: Packet, facts: Facts) -> set[Bound]:
     """What the subscriber is bound to on the line that a request came from."""
-    where: Where = (facts.ifindex, *([*asked.ids, 0, 0][:2]), 0, b"")
-    if facts.is_by_circuit:
-        where = (facts.ifindex, 0, 0, asked.giaddr, circuit_of(asked))
-    return facts.bound.get((asked.chaddr[:6], where), set())
+    return facts.bound.get((asked.chaddr[:6], where_from(asked, facts)), set())
+
+
+def who_asks(asked: Packet, facts: Facts) -> Subscriber:
+    """A subscriber as the port tells him from others."""
+    return asked.chaddr[:6], None if facts.is_by_mac else where_from(asked, facts)
+
+
+def is_to_stranger(asked: Packet, said: Packet, facts: Facts) -> bool:
+    """An OFFER that no binding is behind."""
+    return said.number(53) == OFFER and not bound_here(asked, facts)
 
 
 def _right(asked: Packet, said: Packet, facts: Facts, now_ns: int, found: list[str]) -> None:
@@ -222,6 +262,8 @@ def _right(asked: Packet, said: Packet, facts: Facts, now_ns: int, found: list[s
     is_kind = said.number(53) in kinds.get(asked.number(53), ())
     _must(is_kind, "no answer to this message", found)
     bound = {one for one in bound_here(asked, facts) if one.server == said.source}
+    if is_to_stranger(asked, said, facts):
+        bound = _stocked(asked, said, facts, now_ns, found)
     if said.number(53) == NAK:
         _refusal(asked, bound, facts, now_ns, found)
     else:
@@ -238,6 +280,27 @@ def _right(asked: Packet, said: Packet, facts: Facts, now_ns: int, found: list[s
     _must(asked.number(54) in (-1, said.source), "another server was selected", found)
     _must(adds_up(asked.ip[:20]), "asked in a packet that is broken", found)
     _must(asked.to in (b"\xff" * 6, facts.port_mac), "asked of another station", found)
+
+
+def _stocked(
+    asked: Packet, said: Packet, facts: Facts, now_ns: int, found: list[str]
+) -> set[Bound]:
+    """An address that was set aside for whom nobody knows, and that no other was offered.
+
+    Who had one is offered his former one (4.3.1), and who asks for one may be, so both are left to
+    those who know.
+    """
+    place = facts.stock.get(said.yiaddr)
+    _must(facts.offers_stock, "strangers are served where they should not be", found)
+    _must(not asked.all_of(50), "who wishes an address is offered any", found)
+    _must(asked.chaddr[:6] not in facts.known, "who had an address is offered any", found)
+    _must(now_ns < facts.current_until_ns, "any address while the log may know him", found)
+    if place is None:
+        return set()
+    _must(place.link == asked.giaddr, "an address of another link", found)
+    _must(now_ns < place.until_ns, "an address that is set aside no more", found)
+    _must(place.owner in (None, who_asks(asked, facts)), "offered to another already", found)
+    return {place.told}
 
 
 def named(asked: Packet) -> int:

@@ -66,4 +66,6 @@ def test_twins(kernel: None) -> None:
     assert {name: seen[name] for name in verdicts if seen[name] < AT_LEAST} == {}
     assert sum(seen[name] for name in ("offer", "ack", "inform_ack", "nak")) > ANSWERED
     assert seen["due"] > ANSWERED // 2
+    assert seen["offers to strangers"] > PACKETS // 400
+    assert min(seen["offers again"], seen["taken from the stock"]) > AT_LEAST
     assert seen["runt"] > 0 < seen["read by scapy"]

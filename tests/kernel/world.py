@@ -1,9 +1,12 @@
-"""The tables of the differential test: bindings, pools, ports and site states, some flawed."""
+"""The tables of the differential test: bindings, pools, ports, site states and what strangers may
+be offered, some flawed."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from edge_agent.datapath import abi, known, stock
+from edge_agent.datapath.mapped import Words
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.options import ON_REQUEST_MAX, POOL_OPTIONS_MAX, option
@@ -18,11 +21,13 @@ from edge_agent.dhcp.tables import (
     key_of,
     subscriber_key,
 )
-from lease_core.domain.values import Ipv4, Mac
+from lease_core.domain.values import NO_IP, Ipv4, Mac
 from tests.kernel.lab import ADDRESS, IFINDEX, POOL_OPTIONS, SECOND
 from tests.packets import CLIENT_MAC, PORT_MAC, RELAY, SERVER
 
 CLIENTS = 16
+STRANGERS = range(CLIENTS, CLIENTS + 4)
+"""Clients of whom nothing ever stands in the tables."""
 SLOTS = 300
 RELAYS = (Ipv4(RELAY), Ipv4(RELAY + 1))
 LINES = (
@@ -54,7 +59,13 @@ ON_REQUEST = {
     42: b"ntp1ntp2", 119: b"s" * 33, 125: b"e" * 60, 249: b"r" * 14, 252: b"w" * 120,
 }  # fmt: skip
 
+STOCK_GROUPS = (0, 1, 1, 1, 2, 5, 16, stock.GROUPS, stock.GROUPS + 1, 1 << 40)
+STOCKED_FROM = ADDRESS + 256
+"""The address of the first place of the stock; each has its own."""
+
 Dealt = tuple[SubscriberKey, Assignment]
+Side = XdpDatapath | MemoryDatapath
+Owner = tuple[Mac, Line, KeyMode]
 
 
 def binding(number: int) -> Assignment:
@@ -102,8 +113,10 @@ def deal() -> list[Dealt]:
     return by_lines + by_mac
 
 
-def fill(datapath: XdpDatapath | MemoryDatapath) -> None:
+def fill(datapath: Side) -> None:
     """The tables that a run begins with, whatever was there before."""
+    stock_octets(datapath)[:] = bytes(stock.SIZE * abi.STOCKED.size)
+    datapath.known._octets[:] = bytes(known.OCTETS)
     for key, _ in list(datapath.entries()):
         datapath.remove(key)
     for number, pool in POOLS.items():
@@ -128,7 +141,7 @@ def some_state(pick: random.Random, now: int) -> SiteState:
     )
 
 
-def set_port(pick: random.Random, *sides: XdpDatapath | MemoryDatapath) -> bool:
+def set_port(pick: random.Random, *sides: Side) -> bool:
     """Make the port one for clients themselves, or for one or two relays; tell which."""
     relays = pick.choice(((), (), (RELAYS[0],), RELAYS, RELAYS))
     key = pick.choice(tuple(KeyMode)) if relays else pick.choice((KeyMode.MAC, KeyMode.LINE))
@@ -137,12 +150,74 @@ def set_port(pick: random.Random, *sides: XdpDatapath | MemoryDatapath) -> bool:
     is_marked = not relays and pick.random() < 0.4
     if is_marked and pick.random() < 0.25:
         key = KeyMode.CIRCUIT
+    offers = pick.random() < 0.8
     for side in sides:
-        side.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=key, trusted=is_marked)
+        side.put_port(
+            IFINDEX, Mac(PORT_MAC), relays=relays, key=key, trusted=is_marked, offers_stock=offers
+        )
     return bool(relays)
 
 
-def some_pool(pick: random.Random, *sides: XdpDatapath | MemoryDatapath) -> None:
+def stock_octets(side: Side) -> memoryview:
+    """The whole stock, to be read and written."""
+    words = side.stock._words
+    return words.octets if isinstance(words, Words) else memoryview(words).cast("B")  # type: ignore[arg-type]
+
+
+def some_known(pick: random.Random, *sides: Side) -> set[Mac]:
+    """Make some of the clients known and the others not; return whom."""
+    clients = [Mac(CLIENT_MAC + number) for number in range(STRANGERS.stop)]
+    chosen = {mac for mac in clients if pick.random() < 0.3}
+    for side in sides:
+        for mac in clients:
+            side.known._octets[known._place(mac) >> 3] = 0
+        for mac in chosen:
+            side.known.add(mac)
+    return chosen
+
+
+def some_stock(
+    pick: random.Random, now: int, links: Sequence[Ipv4], *sides: Side
+) -> tuple[int, dict[int, Owner]]:
+    """Use so many groups of the stock and put some of their places anew; return how many groups,
+    and whom a place was given to at once."""
+    groups = pick.choice(STOCK_GROUPS)
+    for side in sides:
+        side.set_stock_groups(groups)
+    if not 0 < groups <= stock.GROUPS:
+        return groups, {}
+    owners = {}
+    for _ in range(12):
+        owner = some_owner(pick)
+        index = pick.choice(stock._group_of(key_of(*owner), groups))
+        owners.pop(index, None)
+        if pick.random() < 0.1:
+            for side in sides:
+                side.stock.clear(index)
+            continue
+        place = (
+            Ipv4(STOCKED_FROM + index),
+            pick.choice((1, 2, 3)) if pick.random() < 0.9 else pick.choice((4, 5, 99)),
+            pick.choice(links) if pick.random() < 0.9 else pick.choice((NO_IP, *RELAYS)),
+            now + pick.choice((9000, 9000, 9000, -5)) * SECOND,
+        )
+        for side in sides:
+            side.stock.put(index, *place)
+        if pick.random() < 0.2:
+            owners[index] = owner
+            for side in sides:
+                side.stock._words[index * abi.STOCKED.size // 8] = key_of(*owner)
+    return groups, owners
+
+
+def some_owner(pick: random.Random) -> Owner:
+    """A client on a line of his, as some port knows him."""
+    mode = pick.choice(tuple(KeyMode))
+    lines = [line for line in LINES if bool(line.circuit) == (mode is KeyMode.CIRCUIT)]
+    return Mac(CLIENT_MAC + pick.randrange(STRANGERS.stop)), pick.choice(lines), mode
+
+
+def some_pool(pick: random.Random, *sides: Side) -> None:
     """Give a pool other options on request: some, as many as there may be, or as long."""
     kind = pick.random()
     if kind < 0.2:
@@ -157,9 +232,7 @@ def some_pool(pick: random.Random, *sides: XdpDatapath | MemoryDatapath) -> None
         side.put_pool(2, replace(POOL_OPTIONS, on_request=on_request))
 
 
-def redeal(
-    pick: random.Random, dealt: Sequence[Dealt], *sides: XdpDatapath | MemoryDatapath
-) -> None:
+def redeal(pick: random.Random, dealt: Sequence[Dealt], *sides: Side) -> None:
     """Take a binding away, give it back, or give its key something else, as years of leases do."""
     key, assignment = pick.choice(dealt)
     how = pick.random()
