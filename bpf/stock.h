@@ -89,7 +89,7 @@ static __always_inline __u32 bind_stranger(const struct dhcp_frame *frame,
 	__u64 address;
 
 	if (notes->message_type != DHCPDISCOVER || has_option(notes, SLOT_REQUESTED_ADDRESS) ||
-	    !READ_ONCE(notes->offers_stock) ||
+	    has_option(notes, SLOT_SERVER_ID) || !READ_ONCE(notes->offers_stock) ||
 	    horizon->current_until_boot_ns <= horizon->now_boot_ns)
 		return DHCP_pass_unknown_client;
 	address = take_from_stock(asker->key, asker->mac, frame->bootp->giaddr,

@@ -65,7 +65,8 @@ def packet(
 ) -> None:
     """Judge a message of MAC by the kernel program on the tables as they are, without a wire.
 
-    Nothing is sent, promised or counted: the program is loaded once more for it.
+    Nothing is sent, promised, taken from the stock or counted: the program is loaded once more for
+    it.
     """
     try:
         mac, wanted = mac_from_text(mac_text), ip_from_text(ip) if ip else None

@@ -7,7 +7,7 @@ pinning are done here, and bcc works on the file descriptors.
 import ctypes
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -160,17 +160,17 @@ def load(path: Path, program: str, pins: Mapping[str, Path], max_entries: Mappin
     Raises:
         LoadError: the object cannot be read or the verifier refused it, with their text.
     """
-    return load_with_map(path, program, pins, max_entries, None)[0]
+    return load_with_maps(path, program, pins, max_entries, ())[0]
 
 
-def load_with_map(
+def load_with_maps(
     path: Path,
     program: str,
     pins: Mapping[str, Path],
     max_entries: Mapping[str, int],
-    map_name: str | None,
-) -> tuple[int, int]:
-    """The same, and the file descriptor of a map that may not be pinned; -1 if none is named.
+    names: Collection[str],
+) -> tuple[int, dict[str, int]]:
+    """The same, and the file descriptors of maps by name, which may not be pinned.
 
     Raises:
         LoadError: as `load`.
@@ -192,10 +192,8 @@ def load_with_map(
             if result:
                 raise LoadError(f"{path}: not loaded: {os.strerror(-result)}", printed.tail())
             fd = lib.bpf_program__fd(lib.bpf_object__find_program_by_name(handle, program.encode()))
-            if map_name is None:
-                return os.dup(fd), -1
-            map_fd = lib.bpf_map__fd(lib.bpf_object__find_map_by_name(handle, map_name.encode()))
-            return os.dup(fd), os.dup(map_fd)
+            maps = {name: lib.bpf_object__find_map_by_name(handle, name.encode()) for name in names}
+            return os.dup(fd), {name: os.dup(lib.bpf_map__fd(each)) for name, each in maps.items()}
         finally:
             lib.bpf_object__close(handle)
 

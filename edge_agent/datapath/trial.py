@@ -1,8 +1,8 @@
 """A trial: the program loaded once more, on the site's tables, but with nothing else of the site.
 
-It has counters, buckets, promises and a ring of its own. So a verdict is the frame's alone,
-whatever comes in meanwhile, and a trial neither promises, nor takes a token, nor counts, nor is
-told.
+It has counters, buckets, promises and a ring of its own, and a copy of the stock. So a verdict is
+the frame's alone, whatever comes in meanwhile, and a trial neither promises, nor takes a token or
+an address, nor counts, nor is told.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Self
 
 from edge_agent.datapath import dry_run, libbpf, pins
 from edge_agent.datapath.attach import PROGRAM
+from edge_agent.datapath.mapped import Words
 from edge_agent.datapath.maps import Counters
 
 TABLES: Final = (
@@ -32,19 +33,21 @@ class Judged(NamedTuple):
 class Trial:
     """A second load of this agent's program; memory for as many promises as the site has."""
 
-    def __init__(self, directory: Path, subscribers: int, circuits: int) -> None:
-        """Load it on the tables pinned in `directory`, which have these sizes.
+    def __init__(self, directory: Path, subscribers: int, circuits: int, stock: memoryview) -> None:
+        """Load it on the tables pinned in `directory`, which have these sizes, and this stock.
 
         Raises:
             LoadError: the object is missing or was refused.
         """
-        self._program, self._stats = libbpf.load_with_map(
+        self._program, maps = libbpf.load_with_maps(
             pins.object_file(),
             PROGRAM,
             {name: directory / name for name in TABLES},
             {"subscriber_pools": subscribers, "promises": subscribers, "circuits": circuits},
-            "stats_map",
+            ("stats_map", "stock"),
         )
+        self._stats = maps["stats_map"]
+        _copy(stock, maps["stock"])
         self._counters = Counters(self._stats, pins.counter_names())
         self.tag = libbpf.program_info(self._program).tag
 
@@ -70,3 +73,11 @@ class Trial:
         action, answer, _ = dry_run.run(self._program, frame, ifindex)
         moved = (name for name, number in self._counters.read().items() if number > before[name])
         return Judged(next(moved, None), action, answer)
+
+
+def _copy(octets: memoryview, fd: int) -> None:
+    """Write the content of one mapped array into another one, whose descriptor is closed."""
+    words = Words(fd, len(octets))
+    words.octets[: len(octets)] = octets
+    words.close()
+    os.close(fd)

@@ -211,7 +211,7 @@ class XdpDatapath(KernelTables):
         Raises:
             LoadError: the object is missing or was refused.
         """
-        return Trial(self.directory, self.max_subscribers, self.max_circuits)
+        return Trial(self.directory, self.max_subscribers, self.max_circuits, self._stock.octets)
 
     def is_program_of(self, trial: Trial) -> bool:
         """Whether what is pinned has the same instructions."""

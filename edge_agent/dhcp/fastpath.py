@@ -228,6 +228,7 @@ def _may_offer_stock(
     return (
         message.options.message_type == MessageType.DISCOVER
         and message.options.requested_ip is None
+        and message.options.server_id is None
         and port.offers_stock
         and state.current_until_boot_ns > now_boot_ns
         and not tables.is_known(message.mac)

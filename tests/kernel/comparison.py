@@ -20,7 +20,7 @@ from edge_agent.dhcp.tables import KeyMode, Line, PoolOptions, holder, key_of
 from lease_core.domain.values import NO_IP, Ipv4, Mac
 from tests.kernel import corpus, obliged, oracle
 from tests.kernel.grammar import some_frame
-from tests.kernel.lab import IFINDEX, SECOND, now_boot_ns
+from tests.kernel.lab import IFINDEX, SECOND, now_boot_ns, stock_octets
 from tests.kernel.mutators import mutant
 from tests.kernel.reading import read_by_scapy, shape_of
 from tests.kernel.runner import Runner
@@ -37,7 +37,6 @@ from tests.kernel.world import (
     some_pool,
     some_state,
     some_stock,
-    stock_octets,
 )
 from tests.packets import CLIENT_MAC, PORT_MAC
 

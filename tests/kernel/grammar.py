@@ -129,6 +129,8 @@ def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
     )
     if number in STRANGERS and pick.random() < 0.7:
         client = client.without_option(50).without_option(53).with_option(53, b"\x01")
+        if pick.random() < 0.9:
+            client = client.without_option(54)
     if (pick.random() < 0.9) == at_relay_port:
         client = through_relay(pick, client)
         if pick.random() < 0.25:

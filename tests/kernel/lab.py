@@ -4,7 +4,10 @@ import time
 from dataclasses import replace
 from typing import NamedTuple
 
+from edge_agent.datapath import abi, known, stock
 from edge_agent.datapath.dry_run import XDP_TX
+from edge_agent.datapath.mapped import Words
+from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, subscriber_key
@@ -33,6 +36,23 @@ POOL_OPTIONS = PoolOptions(
 )
 
 
+Side = XdpDatapath | MemoryDatapath
+"""Tables of the kernel's, or of the twin's."""
+
+
+def stock_octets(side: Side) -> memoryview:
+    """The whole stock, to be read and written."""
+    words = side.stock._words
+    return words.octets if isinstance(words, Words) else memoryview(words).cast("B")  # type: ignore[arg-type]
+
+
+def forget_strangers(side: Side) -> None:
+    """Nothing is in the stock, and nobody was ever known."""
+    side.set_stock_groups(0)
+    stock_octets(side)[:] = bytes(stock.SIZE * abi.STOCKED.size)
+    side.known._octets[:] = bytes(known.OCTETS)
+
+
 class Judged(NamedTuple):
     """What the program made of a frame."""
 
@@ -52,6 +72,7 @@ class Lab:
         self.datapath = datapath
         for key, _ in list(datapath.entries()):
             datapath.remove(key)
+        forget_strangers(datapath)
         datapath.put(KEY, BINDING)
         if datapath.pool(POOL) != POOL_OPTIONS:
             datapath.put_pool(POOL, POOL_OPTIONS)

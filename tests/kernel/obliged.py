@@ -58,9 +58,10 @@ def _set_aside(asked: Packet, facts: Facts, now_ns: int) -> set[Bound]:
     """
     mac, me = asked.chaddr[:6], who_asks(asked, facts)
     is_served = facts.offers_stock and facts.current_until_ns > now_ns + AMPLE_NS
-    is_new = mac in facts.strangers and mac not in facts.known and not asked.all_of(50)
+    is_new = mac in facts.strangers and mac not in facts.known
     is_placed = not facts.is_by_circuit or 0 < len(circuit_of(asked)) <= CIRCUIT_MAX
-    is_asking = is_new and is_placed and asked.number(53) == DISCOVER
+    has_wishes = asked.all_of(50) or asked.all_of(54)
+    is_asking = is_new and is_placed and not has_wishes and asked.number(53) == DISCOVER
     if not (is_served and is_asking and facts.stock_groups == 1):
         return set()
     places = facts.stock.values()

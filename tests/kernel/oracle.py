@@ -293,6 +293,7 @@ def _stocked(
     place = facts.stock.get(said.yiaddr)
     _must(facts.offers_stock, "strangers are served where they should not be", found)
     _must(not asked.all_of(50), "who wishes an address is offered any", found)
+    _must(not asked.all_of(54), "who means a server is offered any address", found)
     _must(asked.chaddr[:6] not in facts.known, "who had an address is offered any", found)
     _must(now_ns < facts.current_until_ns, "any address while the log may know him", found)
     if place is None:

@@ -17,6 +17,7 @@ import pytest
 
 from edge_agent.agent.config import EdgeConfig
 from edge_agent.agent.opening import open_datapath
+from edge_agent.datapath import abi
 from edge_agent.datapath import attach as interfaces
 from edge_agent.datapath.attach import Mode
 from edge_agent.datapath.columns import packed
@@ -31,7 +32,7 @@ from edge_agent.datapath.port import Datapath, TableFullError
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.tables import KeyMode, Limit, Line, Port, SiteState, key_of, subscriber_key
 from lease_core import audit
-from lease_core.domain.values import Ipv4, Mac
+from lease_core.domain.values import NO_IP, Ipv4, Mac
 from tests.kernel.lab import BINDING, IFINDEX, KEY, POOL, POOL_OPTIONS, Lab
 from tests.packets import CLIENT_MAC, DISCOVER, PORT_MAC, RELAY, Client, dhclient, relayed
 
@@ -180,6 +181,30 @@ def test_reader_cannot_write(directory: Path) -> None:
             reader.set_state(STATE)
         with pytest.raises(TypeError):
             reader.raise_promise(1, 1)
+        with pytest.raises(TypeError):
+            reader.known.add(Mac(CLIENT_MAC))
+        with pytest.raises(TypeError):
+            reader.stock.put(0, BINDING.ip, POOL, NO_IP, 1)
+        with pytest.raises(TypeError):
+            reader.set_stock_groups(1)
+
+
+def test_what_strangers_are_offered_outlives_the_agent(directory: Path) -> None:
+    """Whoever was known, and what was set aside, is there for the next agent; neither is touched
+    by what the site's record says."""
+    with XdpDatapath.open(directory, 64) as opened:
+        assert not opened.is_known(Mac(CLIENT_MAC))
+        opened.known.add(Mac(CLIENT_MAC))
+        opened.stock.put(4095, BINDING.ip, POOL, Ipv4(RELAY), 77)
+        opened.set_stock_groups(1024)
+        opened.set_state(STATE)
+
+    with XdpDatapath.open(directory, 64) as opened, XdpDatapath.open_pinned(directory) as reader:
+        for found in (opened, reader):
+            assert found.is_known(Mac(CLIENT_MAC))
+            assert not found.is_known(Mac(CLIENT_MAC + 1))
+            assert found.stock.entry(4095) == (0, 77, BINDING.ip, POOL, RELAY)
+            assert found._state[abi.SITE_STATE.size // 8 - 1] == 1024
 
 
 def test_another_size_is_refused(directory: Path) -> None:
@@ -216,10 +241,12 @@ def test_room_for_circuits(directory: Path) -> None:
 
 
 def test_a_port_is_read_back(directory: Path) -> None:
-    """Relays and key mode of a port are what was put, for the writer and for who reads beside."""
+    """Relays, key mode and offers of a port are what was put, for the writer and for who reads beside."""
     with XdpDatapath.open(directory, 64) as opened, XdpDatapath.open_pinned(directory) as reader:
-        opened.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT)
-        expected = Port(Mac(PORT_MAC), (Ipv4(RELAY),), KeyMode.CIRCUIT)
+        opened.put_port(
+            *(IFINDEX, Mac(PORT_MAC)), relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT, offers_stock=True
+        )
+        expected = Port(Mac(PORT_MAC), (Ipv4(RELAY),), KeyMode.CIRCUIT, offers_stock=True)
         assert opened.port(IFINDEX) == reader.port(IFINDEX) == expected
         opened.disable_port(IFINDEX)
         assert opened.port(IFINDEX) is reader.port(IFINDEX) is None

@@ -9,7 +9,19 @@ from tests.kernel.lab import ADDRESS, SECOND
 from tests.kernel.mutators import AREA_AT, options_of
 from tests.kernel.obliged import must_answer
 from tests.kernel.oracle import Facts
-from tests.kernel.test_oracle import ASKED, BOUND, FACTS, INFORMING, MAC, NOW, REFUSED, RENEWING
+from tests.kernel.test_oracle import (
+    ASKED,
+    BOUND,
+    FACTS,
+    FOR_STRANGERS,
+    INFORMING,
+    MAC,
+    NEW,
+    NOW,
+    PLACE,
+    REFUSED,
+    RENEWING,
+)
 from tests.packets import (
     CIRCUIT,
     CLIENT_MAC,
@@ -30,6 +42,21 @@ BY_CIRCUIT = replace(
     bound={(MAC, (FACTS.ifindex, 0, 0, RELAY, CIRCUIT[2:])): {BOUND}},
 )
 
+STOCKED = replace(
+    FOR_STRANGERS,
+    current_until_ns=NOW + 900 * SECOND,
+    strangers=frozenset((MAC,)),
+    stock={ADDRESS: PLACE._replace(until_ns=NOW + 900 * SECOND)},
+)
+AT_CIRCUIT = replace(STOCKED, is_marked=True, is_by_mac=False, is_by_circuit=True)
+
+
+def stocked(**changes: object) -> Facts:
+    """A stock whose one place is another."""
+    (place,) = STOCKED.stock.values()
+    return replace(STOCKED, stock={ADDRESS: place._replace(**changes)})  # type: ignore[arg-type]
+
+
 DUE: dict[str, tuple[Client, Facts]] = {
     "a request": (ASKED, CURRENT),
     "a renewal": (RENEWING.but(dst_mac=PORT_MAC), CURRENT),
@@ -40,11 +67,31 @@ DUE: dict[str, tuple[Client, Facts]] = {
     "through a router": (routed(RENEWING), AT_RELAY),
     "marked by an access node": (ASKED.with_option(82, CIRCUIT), replace(CURRENT, is_marked=True)),
     "on a circuit": (relayed(ASKED), BY_CIRCUIT),
+    "a stranger": (NEW, STOCKED),
+    "a stranger again": (NEW, stocked(owner=(MAC, None))),
+    "a stranger on a circuit": (NEW.with_option(82, CIRCUIT), AT_CIRCUIT),
+    "a stranger through a relay": (
+        relayed(NEW),
+        replace(stocked(link=RELAY), relays=frozenset((RELAY,))),
+    ),
 }
 IN_DOUBT: dict[str, tuple[Client, Facts]] = {
     "a closed site": (ASKED, replace(CURRENT, is_open=False)),
     "a horizon that is near": (ASKED, replace(CURRENT, horizon_ns=NOW + 199 * SECOND)),
     "a stranger": (ASKED.but(mac=CLIENT_MAC + 1), CURRENT),
+    "a stranger with a wish": (NEW.with_option(50, ip(ADDRESS)), STOCKED),
+    "a stranger with a server": (NEW.with_option(54, ip(SERVER)), STOCKED),
+    "a stranger who requests": (ASKED, STOCKED),
+    "a stranger of no circuit": (NEW, AT_CIRCUIT),
+    "a stranger to be left alone": (NEW, replace(STOCKED, offers_stock=False)),
+    "a stranger that may be known": (NEW, replace(STOCKED, known=frozenset((MAC,)))),
+    "a stranger that may be bound": (NEW, replace(STOCKED, strangers=frozenset())),
+    "a stranger while the log may be old": (NEW, replace(STOCKED, current_until_ns=NOW)),
+    "a stranger of many groups": (NEW, replace(STOCKED, stock_groups=2)),
+    "a stranger after another": (NEW, stocked(owner=(b"other!", None))),
+    "a stranger too late": (NEW, stocked(until_ns=NOW)),
+    "a stranger elsewhere": (NEW, stocked(link=RELAY)),
+    "a broken pool for strangers": (NEW, stocked(told=BOUND._replace(is_servable=False))),
     "a binding that is broken": (
         ASKED,
         replace(CURRENT, bound={key: {BOUND._replace(is_servable=False)} for key in FACTS.bound}),

@@ -13,10 +13,11 @@ from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.corpus import all_frames
 from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, KEY, LEASE_S, POOL, POOL_OPTIONS, SECOND
 from tests.kernel.mutators import AREA_AT, mend, options_of
-from tests.kernel.oracle import Bound, Facts, complaints
+from tests.kernel.oracle import Bound, Facts, Stocked, complaints
 from tests.packets import (
     BROADCAST_IP,
     CLIENT_MAC,
+    DISCOVER,
     INFORM,
     PORT_MAC,
     RELAY,
@@ -220,6 +221,43 @@ WRONG_NAKS: dict[str, tuple[Client, Facts, str]] = {
 def test_a_nak_out_of_ignorance_is_found(client: Client, facts: Facts, expected: str) -> None:
     """Who refuses has to know the client and the network (4.3.2)."""
     found = complaints(client.frame(), answer(REFUSED.frame()), facts, NOW)
+
+    assert any(expected in complaint for complaint in found), found
+
+
+PLACE = Stocked(BOUND, link=0, until_ns=NOW + SECOND, owner=None)
+FOR_STRANGERS = replace(
+    FACTS, bound={}, is_by_mac=True, offers_stock=True, stock_groups=1, stock={ADDRESS: PLACE}
+)
+NEW = udhcpc(DISCOVER)
+
+
+def with_place(**changes: object) -> Facts:
+    place = PLACE._replace(**changes)  # type: ignore[arg-type]
+    return replace(FOR_STRANGERS, stock={ADDRESS: place})
+
+
+WRONG_OFFERS: dict[str, tuple[Client, Facts, str]] = {
+    "where nobody is": (NEW, replace(FOR_STRANGERS, offers_stock=False), "served where"),
+    "who wishes": (NEW.with_option(50, ip(ADDRESS)), FOR_STRANGERS, "who wishes"),
+    "who means a server": (NEW.with_option(54, ip(SERVER)), FOR_STRANGERS, "who means"),
+    "who is known": (NEW, replace(FOR_STRANGERS, known=frozenset((MAC,))), "who had"),
+    "an old log": (NEW, replace(FOR_STRANGERS, current_until_ns=NOW), "log may know"),
+    "another link": (NEW, with_place(link=RELAY), "another link"),
+    "too late": (NEW, with_place(until_ns=NOW), "no more"),
+    "anothers": (NEW, with_place(owner=(b"other!", None)), "another already"),
+    "nowhere": (NEW, replace(FOR_STRANGERS, stock={}), "not this subscriber's"),
+}
+
+
+@pytest.mark.parametrize(("client", "facts", "expected"), WRONG_OFFERS.values(), ids=WRONG_OFFERS)
+def test_an_offer_to_a_wrong_stranger_is_found(client: Client, facts: Facts, expected: str) -> None:
+    """An address of the stock is for who is new, and for one of them (4.3.1)."""
+    reply = answer(NEW.frame())
+    assert complaints(NEW.frame(), reply, FOR_STRANGERS, NOW) == []
+    assert complaints(NEW.frame(), reply, with_place(owner=(MAC, None)), NOW) == []
+
+    found = complaints(client.frame(), reply, facts, NOW)
 
     assert any(expected in complaint for complaint in found), found
 

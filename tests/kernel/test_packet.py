@@ -13,9 +13,9 @@ from edge_agent.cli.packet import OTHER_PROGRAM
 from edge_agent.datapath.dry_run import XDP_PASS
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.tables import KeyMode, Limit, Line, key_of
-from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
+from lease_core.domain.values import NO_IP, Ipv4, Mac, ip_text, mac_text
 from tests.kernel.builds import build
-from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, Lab
+from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, KEY, POOL, SECOND, Lab, now_boot_ns
 from tests.packets import CLIENT_MAC, DISCOVER, PORT_MAC, RELAY, dhclient
 
 CLIENT = mac_text(Mac(CLIENT_MAC))
@@ -133,6 +133,22 @@ def test_a_run_leaves_no_trace(site: tuple[XdpDatapath, Path]) -> None:
     assert sorted(path.name for path in opened.directory.iterdir()) == pinned
     stranger = dhclient(DISCOVER, mac=CLIENT_MAC + 1).frame()
     assert opened.test_run(stranger, IFINDEX)[0] == XDP_PASS
+
+
+def test_a_stranger_takes_nothing_from_the_stock(site: tuple[XdpDatapath, Path]) -> None:
+    """Told is what a stranger would be offered, and the address stays nobody's."""
+    opened, config = site
+    Lab(opened).set_state(current_until_boot_ns=now_boot_ns() + 900 * SECOND)
+    opened.put_port(IFINDEX, Mac(PORT_MAC), offers_stock=True)
+    opened.remove(KEY)
+    opened.stock.put(0, BINDING.ip, POOL, NO_IP, now_boot_ns() + 900 * SECOND)
+    opened.set_stock_groups(1)
+
+    code, told = edgectl(config, "--line", "lo")
+    assert (code, "on lo: offer" in told, f"yiaddr      {IP}" in told) == (0, True, True)
+    assert opened.stock.owner(0) == 0
+    opened.stock.clear(0)
+    assert "pass_unknown_client" in edgectl(config, "--line", "lo")[1]
 
 
 def test_another_program_is_told(

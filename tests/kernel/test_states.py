@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import pytest
 
+from edge_agent.datapath.abi import STOCK_PER_GROUP
 from edge_agent.dhcp.tables import KeyMode
 from lease_core.domain.commands import RevokeLease
 from lease_core.domain.events import AddressDeclined, LeaseExpired
-from lease_core.domain.values import Ipv4, Mac
-from tests.kernel.lab import IFINDEX, SECOND, Lab, now_boot_ns
+from lease_core.domain.values import NO_IP, Ipv4, Mac
+from tests.kernel.lab import IFINDEX, SECOND, Lab, forget_strangers, now_boot_ns
 from tests.packets import (
     CIRCUIT,
     DECLINE,
@@ -42,6 +43,7 @@ ELSEWHERE = b"\x01\x05other"
 FOREIGN = ip(SERVER + (7 << 8))
 HOURS_5 = 5 * 3600
 ANOTHERS = Ipv4(FIRST + 1)
+SET_ASIDE = Ipv4(FIRST + 2)
 
 
 class Way(NamedTuple):
@@ -66,7 +68,9 @@ class Router(Town):
         super().__init__()
         self.way = way
         self.datapath._ports.clear()
-        self.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=self.relays, key=way.key)
+        self.datapath.put_port(
+            IFINDEX, Mac(PORT_MAC), relays=self.relays, key=way.key, offers_stock=True
+        )
         self.restart_edge({"access0": IFINDEX})
 
     @property
@@ -104,8 +108,17 @@ class Router(Town):
         for number, pool in self.datapath.pools():
             if kernel.pool(number) != pool:
                 kernel.put_pool(number, pool)
-        kernel.put_port(IFINDEX, Mac(PORT_MAC), relays=self.relays, key=self.way.key)
+        kernel.put_port(
+            IFINDEX, Mac(PORT_MAC), relays=self.relays, key=self.way.key, offers_stock=True
+        )
         state, passed = self.datapath.state(), now - self.ns
+        forget_strangers(kernel)
+        kernel.known._octets[:] = self.datapath.known._octets
+        for index in range(STOCK_PER_GROUP):
+            _, until_boot_ns, *stocked = self.datapath.stock.entry(index)
+            if until_boot_ns:
+                kernel.stock.put(index, *stocked, until_boot_ns + passed)
+        kernel.set_stock_groups(1)
         kernel.set_state(
             replace(
                 state,
@@ -127,6 +140,14 @@ async def bound(town: Router) -> None:
 
 async def unknown(town: Router) -> None:
     """Nobody has heard of the client; its address is free."""
+
+
+async def stocked(town: Router) -> None:
+    """Nobody has heard of the client, and an address is set aside for such."""
+    link = RELAY if town.way.is_relayed else NO_IP
+    (number, _), *_ = town.datapath.pools()
+    town.datapath.stock.put(0, SET_ASIDE, number, link, town.ns + 900 * SECOND)
+    town.datapath.set_stock_groups(1)
 
 
 async def other_line(town: Router) -> None:
@@ -200,6 +221,7 @@ STATES: dict[str, Callable[[Router], Awaitable[None]]] = {
     for each in (
         bound,
         unknown,
+        stocked,
         offered,
         other_line,
         released,

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edge_agent.datapath import abi, known, stock
-from edge_agent.datapath.mapped import Words
-from edge_agent.datapath.memory import MemoryDatapath
-from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.options import ON_REQUEST_MAX, POOL_OPTIONS_MAX, option
 from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.tables import (
@@ -22,7 +19,7 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from lease_core.domain.values import NO_IP, Ipv4, Mac
-from tests.kernel.lab import ADDRESS, IFINDEX, POOL_OPTIONS, SECOND
+from tests.kernel.lab import ADDRESS, IFINDEX, POOL_OPTIONS, SECOND, Side, forget_strangers
 from tests.packets import CLIENT_MAC, PORT_MAC, RELAY, SERVER
 
 CLIENTS = 16
@@ -64,7 +61,6 @@ STOCKED_FROM = ADDRESS + 256
 """The address of the first place of the stock; each has its own."""
 
 Dealt = tuple[SubscriberKey, Assignment]
-Side = XdpDatapath | MemoryDatapath
 Owner = tuple[Mac, Line, KeyMode]
 
 
@@ -115,8 +111,7 @@ def deal() -> list[Dealt]:
 
 def fill(datapath: Side) -> None:
     """The tables that a run begins with, whatever was there before."""
-    stock_octets(datapath)[:] = bytes(stock.SIZE * abi.STOCKED.size)
-    datapath.known._octets[:] = bytes(known.OCTETS)
+    forget_strangers(datapath)
     for key, _ in list(datapath.entries()):
         datapath.remove(key)
     for number, pool in POOLS.items():
@@ -156,12 +151,6 @@ def set_port(pick: random.Random, *sides: Side) -> bool:
             IFINDEX, Mac(PORT_MAC), relays=relays, key=key, trusted=is_marked, offers_stock=offers
         )
     return bool(relays)
-
-
-def stock_octets(side: Side) -> memoryview:
-    """The whole stock, to be read and written."""
-    words = side.stock._words
-    return words.octets if isinstance(words, Words) else memoryview(words).cast("B")  # type: ignore[arg-type]
 
 
 def some_known(pick: random.Random, *sides: Side) -> set[Mac]:

@@ -1,0 +1,283 @@
+"""What strangers are offered: "Stock" of `docs/replies.md`, by the program and by its twin."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.datapath import stock
+from edge_agent.datapath.dry_run import XDP_PASS
+from edge_agent.datapath.memory import MemoryDatapath
+from edge_agent.dhcp.fastpath import judge
+from edge_agent.dhcp.tables import KeyMode, Limit, Line, key_of, subscriber_key
+from lease_core.domain.values import NO_IP, Ipv4, Mac
+from tests.kernel.lab import (
+    ADDRESS,
+    BINDING,
+    IFINDEX,
+    POOL,
+    POOL_OPTIONS,
+    SECOND,
+    Judged,
+    Lab,
+    Side,
+    forget_strangers,
+    now_boot_ns,
+    stock_octets,
+)
+from tests.packets import (
+    CIRCUIT,
+    CLIENT_MAC,
+    DISCOVER,
+    INFORM,
+    PORT_MAC,
+    RELAY,
+    REQUEST,
+    SERVER,
+    Client,
+    dhclient,
+    ip,
+    relayed,
+)
+
+STRANGER = Mac(CLIENT_MAC + 1)
+OTHER = Mac(CLIENT_MAC + 2)
+FIRST = Ipv4(ADDRESS + 100)
+ASKING = dhclient(DISCOVER, mac=STRANGER)
+KEY = subscriber_key(STRANGER)
+HOURS_4 = 14_400 * SECOND
+EVERY_PLACE = range(4)
+
+
+class Site:
+    """The program and its twin on the same tables, which a test changes as it changes one."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.twin = MemoryDatapath()
+        self.sides: tuple[Side, Side] = (lab.datapath, self.twin)
+        self.now = now_boot_ns()
+        self.twin.put_pool(POOL, POOL_OPTIONS)
+        self.set_port()
+        self.set_state()
+        self.put(0)
+        self.use(1)
+
+    def set_port(self, **changes: object) -> None:
+        fields = {"offers_stock": True} | changes
+        for side in self.sides:
+            side.put_port(IFINDEX, Mac(PORT_MAC), **fields)  # type: ignore[arg-type]
+
+    def set_state(self, current_s: float = 900) -> None:
+        self.lab.set_state(current_until_boot_ns=self.now + int(current_s * SECOND))
+        self.twin.set_state(self.lab.datapath.state())
+
+    def put(self, index: int, link: int = NO_IP, until_s: float = 900, pool: int = POOL) -> None:
+        until_boot_ns = self.now + int(until_s * SECOND)
+        for side in self.sides:
+            side.stock.put(index, Ipv4(FIRST + index), pool, Ipv4(link), until_boot_ns)
+
+    def use(self, groups: int) -> None:
+        for side in self.sides:
+            side.set_stock_groups(groups)
+
+    def know(self, mac: Mac) -> None:
+        for side in self.sides:
+            side.known.add(mac)
+
+    def hear(self, client: Client) -> Judged:
+        """What the program makes of a message, and so does its twin; the stocks stay alike."""
+        frame = client.frame()
+        judged = self.lab.judge(frame)
+        verdict = judge(frame, IFINDEX, self.twin, now_boot_ns())
+        assert (verdict.counter, verdict.frame or frame) == (judged.counter, judged.frame)
+        assert judged.is_answered or judged.frame == frame
+        assert stock_octets(self.lab.datapath) == stock_octets(self.twin)
+        return judged
+
+    def offered(self, client: Client) -> int | None:
+        """The address that a client is offered."""
+        judged = self.hear(client)
+        assert judged.counter == ("offer" if judged.is_answered else "pass_unknown_client")
+        at = 42 + 4 * len(client.tags) + 16
+        return int.from_bytes(judged.frame[at : at + 4]) if judged.is_answered else None
+
+
+@pytest.fixture
+def site(lab: Lab) -> Iterator[Site]:
+    """A port where strangers are offered the one address that there is."""
+    yield Site(lab)
+    forget_strangers(lab.datapath)
+
+
+def behind_relay(site: Site, link: int = RELAY, key: KeyMode = KeyMode.MAC) -> None:
+    site.set_port(relays=[Ipv4(RELAY), Ipv4(RELAY + 1)], key=key)
+    site.put(0, link)
+
+
+OFFERED: dict[str, tuple[Client, Callable[[Site], object]]] = {
+    "a stranger": (ASKING, lambda _: None),
+    "to our hardware address": (ASKING.but(dst_mac=PORT_MAC, dst_ip=SERVER), lambda _: None),
+    "at the third place": (ASKING, lambda s: (s.put(0, until_s=-1), s.put(2))),
+    "on a line": (
+        ASKING.but(tags=((0x8100, 7), (0x8100, 9))),
+        lambda s: s.set_port(key=KeyMode.LINE),
+    ),
+    "through a relay": (relayed(ASKING), behind_relay),
+    "on a circuit": (relayed(ASKING), lambda s: behind_relay(s, key=KeyMode.CIRCUIT)),
+    "marked by an access node": (
+        ASKING.with_option(82, CIRCUIT),
+        lambda s: s.set_port(trusted=True, key=KeyMode.CIRCUIT),
+    ),
+    "bound on another line that has a key of its own": (
+        ASKING,
+        lambda s: (s.set_port(key=KeyMode.LINE), bind(s, Line(IFINDEX, 9), KeyMode.LINE)),
+    ),
+}
+
+NOT_OFFERED: dict[str, tuple[Client, Callable[[Site], object]]] = {
+    "who wishes an address": (ASKING.with_option(50, ip(FIRST)), lambda _: None),
+    "who wishes address 0": (ASKING.with_option(50, ip(0)), lambda _: None),
+    "who means a server": (ASKING.with_option(54, ip(SERVER)), lambda _: None),
+    "a request": (dhclient(REQUEST, mac=STRANGER).but(ciaddr=FIRST), lambda _: None),
+    "an inform": (dhclient(INFORM, mac=STRANGER).but(ciaddr=FIRST), lambda _: None),
+    "who was known": (ASKING, lambda s: s.know(STRANGER)),
+    "where the port does not offer": (ASKING, lambda s: s.set_port(offers_stock=False)),
+    "while the log may say more": (ASKING, lambda s: s.set_state(current_s=0)),
+    "from no stock": (ASKING, lambda s: s.put(0, until_s=-1)),
+    "from an address that was taken out": (ASKING, lambda s: [d.stock.clear(0) for d in s.sides]),
+    "from no group": (ASKING, lambda s: s.use(0)),
+    "from more groups than there are": (ASKING, lambda s: s.use(stock.GROUPS + 1)),
+    "from groups beyond all numbers": (ASKING, lambda s: s.use(1 << 40)),
+    "what another was offered": (ASKING, lambda s: s.hear(ASKING.but(mac=OTHER))),
+    "what is for a relay's": (ASKING, lambda s: s.put(0, RELAY)),
+    "what is for clients themselves": (relayed(ASKING), lambda s: behind_relay(s, NO_IP)),
+    "what is for another relay's": (relayed(ASKING), lambda s: behind_relay(s, RELAY + 1)),
+}
+
+
+def bind(site: Site, line: Line, mode: KeyMode) -> None:
+    for side in site.sides:
+        side.put(key_of(STRANGER, line, mode), replace(BINDING, line=line, mac=STRANGER))
+
+
+@pytest.mark.parametrize(("client", "arrange"), OFFERED.values(), ids=OFFERED)
+def test_a_stranger_is_offered(
+    site: Site, client: Client, arrange: Callable[[Site], object]
+) -> None:
+    """On every kind of port a stranger gets the address that is there, and again if he repeats."""
+    arrange(site)
+    offered = site.offered(client)
+
+    assert offered in {FIRST + index for index in EVERY_PLACE}
+    assert site.offered(client.but(xid=99)) == offered
+    assert sum(site.twin.stock.owner(index) != 0 for index in EVERY_PLACE) == 1
+
+
+@pytest.mark.parametrize(("client", "arrange"), NOT_OFFERED.values(), ids=NOT_OFFERED)
+def test_whoever_may_have_another_is_not(
+    site: Site, client: Client, arrange: Callable[[Site], object]
+) -> None:
+    """Any doubt leaves a client to the allocator, and nothing is taken for him (I9)."""
+    arrange(site)
+    before = stock_octets(site.twin).tobytes()
+
+    assert site.offered(client) is None
+    assert stock_octets(site.twin) == before
+
+
+def test_no_two_are_offered_the_same(site: Site) -> None:
+    """Each of a group's addresses goes to one stranger; the next one is left to the allocator."""
+    for index in EVERY_PLACE:
+        site.put(index)
+    clients = [ASKING.but(mac=STRANGER + number) for number in range(5)]
+    offered = [site.offered(client) for client in clients]
+
+    assert sorted(each or 0 for each in offered[:4]) == [FIRST + index for index in EVERY_PLACE]
+    assert offered[4] is None
+    assert [site.offered(client) for client in clients] == offered
+
+
+def test_an_address_that_comes_anew_is_for_anybody(site: Site) -> None:
+    """The agent may give a place another address: its former owner has none then."""
+    assert site.offered(ASKING) == FIRST
+    assert site.offered(ASKING.but(mac=OTHER)) is None
+    site.put(0)
+
+    assert site.offered(ASKING.but(mac=OTHER)) == FIRST
+    assert site.offered(ASKING) is None
+
+
+def test_an_offer_ends_with_its_time(site: Site) -> None:
+    """His own address is offered again only until its time has come."""
+    assert site.offered(ASKING) == FIRST
+    for side in site.sides:
+        side.stock._words[1] = site.now
+
+    assert site.offered(ASKING) is None
+
+
+@pytest.mark.parametrize("groups", [2, 7, stock.GROUPS])
+def test_a_group_is_chosen_by_the_key(site: Site, groups: int) -> None:
+    """Program and twin look into the group that the key says, and into no other."""
+    site.put(0, until_s=-1)
+    site.use(groups)
+    for number in range(20):
+        mac = Mac(STRANGER + number)
+        place = stock._group_of(subscriber_key(mac), groups).start
+        site.put(place)
+        assert site.offered(ASKING.but(mac=mac)) == FIRST + place
+        assert site.lab.datapath.stock.owner(place) == subscriber_key(mac)
+
+
+def test_what_a_later_rule_passes_keeps_its_address(site: Site) -> None:
+    """Where no reply follows, the frame is left as it came, and the address is still his."""
+    site.put(0, pool=99)
+
+    assert site.hear(ASKING).counter == "pass_unknown_pool"
+    assert site.twin.stock.owner(0) == KEY
+    assert site.offered(ASKING.but(mac=OTHER)) is None
+
+
+def test_counting_what_is_passed_takes_nothing(site: Site) -> None:
+    """Whoever is left to the agent under a limit takes no address by being told from the bound."""
+    site.set_port(line_limit=Limit(1000, 1000), mac_limit=Limit(1000, 1000))
+
+    assert site.offered(ASKING.with_option(50, ip(FIRST))) is None
+    assert site.twin.stock.owner(0) == site.lab.datapath.stock.owner(0) == 0
+
+
+def test_the_agent_takes_nothing_from_the_kernels_stock(site: Site) -> None:
+    """The agent's own judgement of a stranger on the kernel's tables is the allocator's."""
+    kernel = site.lab.datapath
+
+    assert judge(ASKING.frame(), IFINDEX, kernel, site.now).counter == "pass_unknown_client"
+    assert kernel.stock.owner(0) == 0
+
+
+def test_of_those_who_ask_at_once_each_has_his_own(site: Site) -> None:
+    """On two processors at the same time no address is offered to two (compare-and-swap)."""
+    for index in range(64):
+        site.put(index)
+    site.use(16)
+    kernel, told = site.lab.datapath, [set[tuple[int, int]]() for _ in range(2)]
+
+    def ask(mine: set[tuple[int, int]], seed: int) -> None:
+        pick = random.Random(seed)
+        for _ in range(3000):
+            mac = STRANGER + pick.randrange(100)
+            action, frame = kernel.test_run(ASKING.but(mac=mac).frame(), IFINDEX)
+            if action != XDP_PASS:
+                mine.add((mac, int.from_bytes(frame[58:62])))
+
+    askers = [threading.Thread(target=ask, args=each) for each in zip(told, (1, 2), strict=True)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    both = told[0] | told[1]
+
+    assert len(both) > 40
+    assert len({mac for mac, _ in both}) == len({ip for _, ip in both}) == len(both)
