@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * DHCP fast path: answers DISCOVER, REQUEST and INFORM of known subscribers on the interface itself.
+ * DHCP fast path: answers DISCOVER, REQUEST and INFORM of known subscribers on the interface itself,
+ * and offers strangers what was set aside for them.
  *
- * Decide first, write after. Every rule of docs/replies.md is checked before the first store;
- * whoever is not answered is passed up, octet for octet as it came, with one counter moved,
+ * Decide first, write after. Every rule of docs/replies.md is checked before the first store to
+ * the frame; whoever is not answered is passed up, octet for octet as it came, with one counter moved,
  * unless there are too many.
  */
 #include <stdbool.h>

@@ -241,7 +241,7 @@ def test_room_for_circuits(directory: Path) -> None:
 
 
 def test_a_port_is_read_back(directory: Path) -> None:
-    """Relays, key mode and offers of a port are what was put, for the writer and for who reads beside."""
+    """All of a port is what was put, for the writer and for who reads beside."""
     with XdpDatapath.open(directory, 64) as opened, XdpDatapath.open_pinned(directory) as reader:
         opened.put_port(
             *(IFINDEX, Mac(PORT_MAC)), relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT, offers_stock=True

@@ -149,7 +149,10 @@ NOT_OFFERED: dict[str, tuple[Client, Callable[[Site], object]]] = {
     "from no stock": (ASKING, lambda s: s.put(0, until_s=-1)),
     "from an address that was taken out": (ASKING, lambda s: [d.stock.clear(0) for d in s.sides]),
     "from no group": (ASKING, lambda s: s.use(0)),
-    "from more groups than there are": (ASKING, lambda s: s.use(stock.GROUPS + 1)),
+    "from more groups than there are": (
+        ASKING,
+        lambda s: (s.use(stock.GROUPS + 1), [s.put(index) for index in range(stock.SIZE)]),
+    ),
     "from groups beyond all numbers": (ASKING, lambda s: s.use(1 << 40)),
     "what another was offered": (ASKING, lambda s: s.hear(ASKING.but(mac=OTHER))),
     "what is for a relay's": (ASKING, lambda s: s.put(0, RELAY)),
@@ -230,6 +233,18 @@ def test_a_group_is_chosen_by_the_key(site: Site, groups: int) -> None:
         site.put(place)
         assert site.offered(ASKING.but(mac=mac)) == FIRST + place
         assert site.lab.datapath.stock.owner(place) == subscriber_key(mac)
+
+
+def test_whoever_is_bound_elsewhere_is_no_stranger(site: Site) -> None:
+    """A client that has an address on another line, or a value that is in doubt, is not offered
+    any (I8, I9)."""
+    for side in site.sides:
+        side.put(KEY, replace(BINDING, line=Line(IFINDEX, 9)))
+    assert site.hear(ASKING).counter == "pass_other_line"
+    for side in site.sides:
+        side.put(KEY, replace(BINDING, check_ok=False))
+    assert site.hear(ASKING).counter == "pass_check_word"
+    assert site.twin.stock.owner(0) == 0
 
 
 def test_what_a_later_rule_passes_keeps_its_address(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""What the judgement offers to strangers out of the stock; see also `tests/kernel/test_stock.py`."""
+"""What the judgement offers to strangers out of the stock; see `tests/kernel/test_stock.py`."""
 
 from dataclasses import replace
 from typing import Any
