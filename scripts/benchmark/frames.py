@@ -47,6 +47,7 @@ TABLE_ENTRIES: Final = SUBSCRIBERS + 2
 
 BARE_HOT: Final = "bare hash hit, hot"
 BARE_RANDOM: Final = "bare hash hit, random key of 1 M"
+STRANGER: Final = "OFFER to a stranger, from the stock"
 
 
 def bindings() -> Iterator[tuple[SubscriberKey, Assignment]]:
@@ -75,6 +76,8 @@ class Answered:
     is_random: bool = False
     first_address: int = 0
     """Not 0: ciaddr becomes the random client's."""
+    offers_stock: bool = False
+    """The client is a stranger, and the port offers what was set aside for such."""
     program: str = "dhcp_fastpath"
     action: int = XDP_TX
 
@@ -102,6 +105,7 @@ def _random(client: Client, first_address: int = 0) -> Answered:
     return Answered(client.frame(), is_random=True, first_address=first_address)
 
 
+UNKNOWN_FRAME: Final = _discover(UNKNOWN).frame()
 _RENEWAL: Final = dhclient(REQUEST, mac=mac_of(HOT)).but(ciaddr=address_of(HOT))
 
 ANSWERED: Final = {
@@ -112,6 +116,7 @@ ANSWERED: Final = {
     "ACK with 61 and 82, found by its circuit, hot": _relayed(_request(HOT), KeyMode.CIRCUIT),
     "ACK with 61 and 3 of 5 options on request, hot": _hot(_request(PICKY)),
     "ACK with 61 and all options on request, hot": _hot(_request(PICKY).without_option(55)),
+    STRANGER: Answered(UNKNOWN_FRAME, offers_stock=True),
     "OFFER, random key": _random(_discover(HOT)),
     "ACK, random key": _random(_RENEWAL, FIRST_ADDRESS),
 }
@@ -122,7 +127,6 @@ BARE: Final = {
     ),
 }
 BARE_FRAME: Final = _discover(HOT).frame()
-UNKNOWN_FRAME: Final = _discover(UNKNOWN).frame()
 
 _HEADERS: Final = Client().frame()[:34]
 _TCP: Final = (_HEADERS[:23] + b"\x06" + _HEADERS[24:]).ljust(66, b"\0")

@@ -25,7 +25,7 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.slots import Slots
-from lease_core.domain.values import Ipv4, Mac
+from lease_core.domain.values import NO_IP, Ipv4, Mac
 from scripts.benchmark import build
 
 BPFFS = Path("/sys/fs/bpf")
@@ -90,8 +90,21 @@ def promise_all(datapath: XdpDatapath, slots: int) -> None:
 
 def touch(datapath: XdpDatapath) -> None:
     now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    state = SiteState(gate=True, horizon_boot_ns=now_ns + 4 * HOUR_NS, touched_boot_ns=now_ns)
+    end_ns = now_ns + 4 * HOUR_NS
+    state = SiteState(
+        gate=True,
+        horizon_boot_ns=end_ns,
+        touched_boot_ns=now_ns,
+        current_until_boot_ns=end_ns,
+    )
     datapath.set_state(state)
+
+
+def set_aside(datapath: XdpDatapath) -> None:
+    """An address for whichever stranger asks first."""
+    end_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 4 * HOUR_NS
+    datapath.stock.put(0, address_of(0), POOL, NO_IP, end_ns)
+    datapath.set_stock_groups(1)
 
 
 @contextmanager
