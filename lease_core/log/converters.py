@@ -10,6 +10,7 @@ from lease_core.domain.values import (
     InvalidValueError,
     Ipv4,
     Mac,
+    ip_text,
     mac_text,
     printable,
 )
@@ -20,11 +21,11 @@ _WIRE_MAC: Final = re.compile(rb"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 OCTETS: Final = {b"%d" % octet: octet for octet in range(256)}
 
 
-def write_int(value: int) -> bytes:
+def write_int(value: int) -> str:
     """Raises InvalidValueError for what `read_int` would refuse."""
     if not 0 <= value < 10**MAX_DIGITS:
         raise InvalidValueError(f"{value} is out of range; entries hold 0..10^{MAX_DIGITS}-1")
-    return b"%d" % value
+    return str(value)
 
 
 def read_int(octets: bytes) -> int:
@@ -39,10 +40,10 @@ def read_word(octets: bytes) -> str:
     return sys.intern(octets.decode())
 
 
-def _write_mac(value: Mac) -> bytes:
+def _write_mac(value: Mac) -> str:
     if not 0 <= value < 1 << 48:
         raise InvalidValueError(f"{value} is no MAC address")
-    return mac_text(value).encode()
+    return mac_text(value)
 
 
 def read_mac(octets: bytes) -> Mac:
@@ -52,10 +53,10 @@ def read_mac(octets: bytes) -> Mac:
     return Mac(int(octets.replace(b":", b""), 16))
 
 
-def _write_ip(value: Ipv4) -> bytes:
+def _write_ip(value: Ipv4) -> str:
     if not 0 <= value < 1 << 32:
         raise InvalidValueError(f"{value} is no IPv4 address")
-    return b"%d.%d.%d.%d" % (value >> 24, value >> 16 & 255, value >> 8 & 255, value & 255)
+    return ip_text(value)
 
 
 def read_ip(octets: bytes) -> Ipv4:
@@ -67,13 +68,13 @@ def read_ip(octets: bytes) -> Ipv4:
     return Ipv4((a << 8 | b) << 16 | c << 8 | d)
 
 
-def _write_ips(ips: Sequence[Ipv4]) -> bytes:
+def _write_ips(ips: Sequence[Ipv4]) -> str:
     """Runs of neighbours, `100.64.0.5-100.64.0.9 100.64.0.77`; no two addresses are equal."""
-    return b" ".join(_write_run(first, last) for first, last in runs_of(ips))
+    return " ".join(_write_run(first, last) for first, last in runs_of(ips))
 
 
-def _write_run(first: Ipv4, last: Ipv4) -> bytes:
-    return _write_ip(first) if first == last else _write_ip(first) + b"-" + _write_ip(last)
+def _write_run(first: Ipv4, last: Ipv4) -> str:
+    return _write_ip(first) if first == last else f"{_write_ip(first)}-{_write_ip(last)}"
 
 
 def _read_ips(octets: bytes) -> tuple[Ipv4, ...]:
@@ -86,15 +87,15 @@ def _read_ips(octets: bytes) -> tuple[Ipv4, ...]:
         if end - first >= MAX_STOCK:
             break
         ips += map(Ipv4, range(first, end + 1))
-    if not 0 < len(ips) <= MAX_STOCK or _write_ips(ips) != octets:
+    if not 0 < len(ips) <= MAX_STOCK or _write_ips(ips).encode() != octets:
         raise InvalidValueError(f"{printable(octets)!r} are no addresses, or too many")
     return tuple(ips)
 
 
-CONVERTERS: Final[dict[object, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]] = {
+CONVERTERS: Final[dict[object, tuple[Callable[[Any], str], Callable[[bytes], Any]]]] = {
     Mac: (_write_mac, read_mac),
     Ipv4: (_write_ip, read_ip),
     tuple[Ipv4, ...]: (_write_ips, _read_ips),
     int: (write_int, read_int),
-    str: (str.encode, bytes.decode),
+    str: (str, bytes.decode),
 }

@@ -4,14 +4,14 @@ What depends on its class alone, or on which of its attributes it shows, is reso
 allocator writes a hundred thousand events a second.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass
 from itertools import compress
-from operator import attrgetter, ne
+from operator import attrgetter, not_
 from typing import Any, Generic, TypeVar
 
 from lease_core.domain.values import InvalidValueError
-from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, Layout, place_of
+from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, Flat, Layout, place_of
 
 T = TypeVar("T")
 
@@ -20,15 +20,28 @@ T = TypeVar("T")
 class Form:
     """What entries of one class that show the same attributes have in common."""
 
-    names: tuple[bytes, ...]
-    """Of all fields, in wire order."""
+    blank: Flat
+    """An entry without values."""
     hashed_names: bytes
     """Of all fields but `h`, with NUL between."""
     h_at: int
     """Where `h` stands; 0 = nowhere."""
     first: int
     """How many attributes stand before the second part of the envelope."""
-    writes: tuple[Callable[[Any], bytes], ...]
+    get: Callable[[Any], tuple[Any, ...]]
+    """The attributes that they show, in wire order."""
+    writes: tuple[tuple[int, Callable[[Any], str]], ...]
+    """How those of them that are no texts are written, by place."""
+    values: int
+    """How many there are but for `h`."""
+    text: str
+    """What the envelope and the attributes are put into: all values but `h`, with NUL between."""
+
+    def entry(self, values: list[bytes]) -> Flat:
+        """The entry with these values."""
+        entry = self.blank.copy()
+        entry[1::2] = values
+        return entry
 
 
 class Writer(Generic[T]):
@@ -38,18 +51,18 @@ class Writer(Generic[T]):
         self._envelope = layout.envelope
         self.h = layout.envelope.h
         self.says_by = b"by" in layout.envelope.behind
-        self._begin = (layout.version, layout.kind)
-        self._first = len(layout.first)
+        self._begin = (layout.version.decode(), layout.kind.decode())
+        self._first = frozenset(layout.first)
         self._attributes = (*layout.first, *layout.rest)
-        self._defaults = tuple(attribute.default for attribute in self._attributes)
-        names = [attribute.name for attribute in self._attributes]
-        self._get: Callable[[T], tuple[Any, ...]] = (
-            attrgetter(*names) if len(names) > 1 else lambda source: (getattr(source, names[0]),)
-        )
+        self._optional = [
+            (attribute.name, attribute.default)
+            for attribute in self._attributes
+            if attribute.default is not MISSING
+        ]
         self._forms: dict[tuple[bool, ...], Form] = {}
 
     def write(
-        self, source: T, before: tuple[bytes, ...] = (), behind: tuple[bytes, ...] = ()
+        self, source: T, before: tuple[str, ...] = (), behind: tuple[str, ...] = ()
     ) -> tuple[Form, list[bytes], bytes]:
         """The form of the entry, its values without `h`, and these with NUL between.
 
@@ -60,33 +73,43 @@ class Writer(Generic[T]):
         Raises:
             ValueError: a value that could not be read back; the fault of whoever made it.
         """
-        values = self._get(source)
-        shows = tuple(map(ne, values, self._defaults))
+        shows = tuple([getattr(source, name) != default for name, default in self._optional])
         form = self._forms.get(shows)
         if form is None:
             form = self._forms[shows] = self._resolve(shows)
-        shown = [
-            write(value) for write, value in zip(form.writes, compress(values, shows), strict=True)
-        ]
+        shown = [*form.get(source)]
+        for place, write in form.writes:
+            shown[place] = write(shown[place])
         at = form.first
-        entry = [*self._begin, *before, *shown[:at], *behind, *shown[at:]]
-        octets = NUL.join(entry)
-        if octets.count(NUL) >= len(entry):
+        octets = (form.text % (*before, *shown[:at], *behind, *shown[at:])).encode()
+        entry = octets.split(NUL)
+        if len(entry) != form.values:
             raise InvalidValueError("a field would hold NUL")
         if len(octets) > MAX_VALUE_OCTETS < max(map(len, entry)):
             raise InvalidValueError(f"a field would have more than {MAX_VALUE_OCTETS} octets")
         return form, entry, octets
 
     def _resolve(self, shows: tuple[bool, ...]) -> Form:
-        first = sum(shows[: self._first])
-        shown = tuple(compress(self._attributes, shows))
+        hidden = {name for name, _ in compress(self._optional, map(not_, shows))}
+        shown = [attribute for attribute in self._attributes if attribute.name not in hidden]
+        first = sum(attribute in self._first for attribute in shown)
         attributes = [attribute.wire_name for attribute in shown]
         around = self._envelope
         names = (*around.before, *attributes[:first], *around.behind, *attributes[first:])
+        hashed = [name for name in names if name != b"h"]
         return Form(
-            names,
-            NUL.join(name for name in names if name != b"h"),
-            place_of(b"h", names),
-            first,
-            tuple(attribute.write for attribute in shown),
+            blank=[part for name in names for part in (name, b"")],
+            hashed_names=NUL.join(hashed),
+            h_at=place_of(b"h", names),
+            first=first,
+            get=_getter([attribute.name for attribute in shown]),
+            writes=tuple((n, a.write) for n, a in enumerate(shown) if a.write is not str),
+            text="\0".join((*self._begin, *["%s"] * (len(hashed) - len(self._begin)))),
+            values=len(hashed),
         )
+
+
+def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda source: (getattr(source, names[0]),)

@@ -13,6 +13,7 @@ OCTETS: Final = 8
 """Of a hash."""
 _HEX: Final = re.compile(rb"[0-9a-f]{16}")
 _HEX_DIGITS: Final = re.compile(rb"[0-9a-f]+")
+_SIGNED: Final = struct.Struct(">q")
 _DECIMAL: Final = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 
 
@@ -59,7 +60,7 @@ def _read_all_hex(column: Sequence[bytes]) -> bytes:
 
 
 def _write_decimal(digest: bytes) -> bytes:
-    return b"%d" % int.from_bytes(digest, "big", signed=True)
+    return b"%d" % _SIGNED.unpack(digest)[0]
 
 
 def _read_decimal(octets: bytes) -> str:

@@ -13,11 +13,11 @@ from lease_core.domain.values import InvalidValueError, printable
 from lease_core.log.converters import CONVERTERS, read_word, write_int
 from lease_core.log.hashes import HEX, HashForm
 
-Fields = dict[bytes, bytes]
-"""The fields of one entry in wire order, as they are written."""
-
 Flat = list[bytes]
-"""Names and values of one entry in turn, as they are read."""
+"""Names and values of one entry in turn, in wire order: as it is written and read."""
+
+Fields = dict[bytes, bytes]
+"""The same, by name."""
 
 NUL: Final = b"\0"
 MAX_VALUE_OCTETS: Final = 2048
@@ -25,6 +25,11 @@ _FIRST_ATTRIBUTES: Final = ("mac", "ip", "pool", "line", "cause", "req")
 _WORDS: Final = ("pool", "line", "cause")
 
 T = TypeVar("T")
+
+
+def by_name(entry: Flat) -> Fields:
+    """The fields of an entry."""
+    return dict(zip(entry[::2], entry[1::2], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,8 @@ class Attribute:
     wire_name: bytes
     name: str
     default: object
-    write: Callable[[Any], bytes]
+    write: Callable[[Any], str]
+    """`str` leaves a text as it is."""
     read: Callable[[bytes], Any]
 
 
@@ -141,7 +147,11 @@ class Layout(Generic[T]):
         return Shape(
             self.make,
             tuple(_reading(attributes[name], places.get(name)) for name in self.names),
-            tuple((place, a.write(a.default)) for a, place in shown if a.default is not MISSING),
+            tuple(
+                (place, a.write(a.default).encode())
+                for a, place in shown
+                if a.default is not MISSING
+            ),
             NUL.join(name for name in names if name != b"h"),
             place_of(b"h", names),
             place_of(b"by", names),
@@ -168,7 +178,7 @@ def layout_of(cls: type[T], envelope: Envelope) -> Layout[T]:
         read = read_word if each.name in _WORDS else read
         attributes[each.name] = Attribute(each.name.encode(), each.name, each.default, write, read)
     first = tuple(attributes.pop(name) for name in _FIRST_ATTRIBUTES if name in attributes)
-    version = write_int(cls.VERSION)  # type: ignore[attr-defined]
+    version = write_int(cls.VERSION).encode()  # type: ignore[attr-defined]
     names = tuple(each.name for each in fields(cls))  # type: ignore[arg-type]
     rest = tuple(attributes.values())
     return Layout(cls, cls.__name__.encode(), version, first, rest, names, envelope)

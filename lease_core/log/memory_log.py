@@ -20,6 +20,7 @@ from lease_core.log.errors import (
     LogUnavailableError,
 )
 from lease_core.log.keys import Keys
+from lease_core.log.layout import by_name
 from lease_core.log.memory_snapshots import MemorySnapshots
 from lease_core.log.memory_store import MemoryServer, Site, id_text
 from lease_core.log.port import (
@@ -113,9 +114,9 @@ class MemoryLog(MemorySnapshots):
             return _appended(head, is_duplicate=True)
         self._check(site, head, batch)
         for record, entry in zip(batch.records, batch.event_fields, strict=True):
-            site.events.add((record.commit_ms, record.seq), entry)
+            site.events.add((record.commit_ms, record.seq), by_name(entry))
         for entry in batch.answer_fields:
-            site.answers.add_now(self._server.now_ms(), entry)
+            site.answers.add_now(self._server.now_ms(), by_name(entry))
         site.answers.drop(len(site.answers.ids) - MAX_ANSWERS)
         if batch.cursor:
             site.commands.drop_below(parse_id(batch.cursor.encode()))
@@ -168,7 +169,7 @@ class MemoryLog(MemorySnapshots):
 
     async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
         site = self._site
-        entries = [encode_command(command, by) for command in commands]
+        entries = [by_name(encode_command(command, by)) for command in commands]
         if len(site.commands.ids) + len(entries) > MAX_COMMANDS:
             raise LogUnavailableError(f"{MAX_COMMANDS} commands wait for an allocator already")
         ids = [site.commands.add_now(self._server.now_ms(), entry) for entry in entries]

@@ -24,7 +24,7 @@ from lease_core.log.errors import (
     UnreadableEntryError,
     UnsafeSettingsError,
 )
-from lease_core.log.layout import Fields
+from lease_core.log.layout import Flat
 from lease_core.log.snapshot_port import SnapshotStore
 
 __all__ = [
@@ -132,8 +132,8 @@ class Batch:
     cursor: str
     commit_ms: int
     records: tuple[Record, ...]
-    event_fields: tuple[Fields, ...]
-    answer_fields: tuple[Fields, ...]
+    event_fields: tuple[Flat, ...]
+    answer_fields: tuple[Flat, ...]
 
     @property
     def batch_id(self) -> str:

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
-from itertools import chain
 from typing import Any, Final
 
 from hiredis import pack_command
@@ -27,7 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from lease_core.endpoint import Endpoint
 from lease_core.log.errors import ForeignLogError, LogUnavailableError, OutcomeUnknownError
-from lease_core.log.layout import Fields
+from lease_core.log.layout import Flat
 from lease_core.log.locating import Address, Ask, Locator, SentinelMaster, SlotOwner, parse
 from lease_core.log.port import MAX_BLOCK_MS
 
@@ -220,12 +219,12 @@ async def awaited(reply: Any) -> Any:
     return await reply
 
 
-def flat(entries: Iterable[Fields]) -> list[int | bytes]:
+def flat(entries: Iterable[Flat]) -> list[int | bytes]:
     """Entries as scripts take them: count of names and values, then these in turn."""
     taken: list[int | bytes] = []
     for entry in entries:
-        taken.append(2 * len(entry))
-        taken += chain.from_iterable(entry.items())
+        taken.append(len(entry))
+        taken += entry
     return taken
 
 

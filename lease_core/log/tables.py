@@ -76,7 +76,7 @@ def _table(
     """Layouts of classes, as their version says or as of another that differs by its envelope."""
     layouts: list[Layout[T]] = [layout_of(cls, envelope) for cls in classes]
     if version is not None:
-        layouts = [replace(layout, version=write_int(version)) for layout in layouts]
+        layouts = [replace(layout, version=write_int(version).encode()) for layout in layouts]
     return {(layout.kind, layout.version): layout for layout in layouts}
 
 

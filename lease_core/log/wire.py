@@ -1,6 +1,6 @@
 """Events, commands and answers as flat, readable Redis stream fields, and the hash chain.
 
-Flow: dataclass -> ordered `Fields` -> Redis -> `Flat` -> dataclass. A changed meaning gets a new
+Flow: dataclass -> `Flat` -> Redis -> `Flat` -> dataclass. A changed meaning gets a new
 `VERSION`; `former` keeps the old layout and what it means today. Only the present one is written;
 events about leases are also written as version 1, for edges that read no other. An attribute with
 a default is left out with it, so a class may grow by one and older programs read what does not use
@@ -8,16 +8,15 @@ it.
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from lease_core.domain.commands import Answer, Command, Sent
 from lease_core.domain.events import LEASE_VERSION, Event, Record
 from lease_core.domain.values import InvalidValueError, printable
 from lease_core.log.converters import read_int, read_word, write_int
 from lease_core.log.errors import UnreadableEntryError
-from lease_core.log.forms import Form
-from lease_core.log.hashes import HashForm, chain
-from lease_core.log.layout import Fields, Flat
+from lease_core.log.hashes import chain
+from lease_core.log.layout import Flat
 from lease_core.log.tables import (
     ANSWER_WRITERS,
     ANSWERS,
@@ -31,18 +30,17 @@ from lease_core.log.tables import (
 _ENTRY_ID: Final = re.compile(rb"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")
 
 
-def encode_event(
-    event: Event, *, epoch: int, by: str, h: str, reads: int = LEASE_VERSION
-) -> Fields:
+def encode_event(event: Event, *, epoch: int, by: str, h: str, reads: int = LEASE_VERSION) -> Flat:
     """Write an event with its envelope, see `EventEncoder`.
 
     Raises:
         ValueError: a value that no reader would accept; the fault of whoever made the event.
     """
     writer = event_writers(reads)[type(event)]
-    behind = (by.encode(),) if writer.says_by else ()
+    behind = (by,) if writer.says_by else ()
     form, values, _ = writer.write(event, (write_int(epoch),), behind)
-    return _with_hash(form, values, writer.h, bytes.fromhex(h))
+    values.insert(form.h_at, writer.h.write(bytes.fromhex(h)))
+    return form.entry(values)
 
 
 class EventEncoder:
@@ -54,13 +52,13 @@ class EventEncoder:
         Raises:
             ValueError: a value that no reader would accept.
         """
-        self._before, self._behind = (write_int(epoch),), (by.encode(),)
+        self._before, self._behind = (write_int(epoch),), (by,)
         self._epoch, self._by, self._ms = epoch, by, commit_ms
-        self._commit_ms = write_int(commit_ms)
+        self._id = f"{write_int(commit_ms)}-".encode()
         self._previous = bytes.fromhex(h)
         self._writers = event_writers(reads)
 
-    def encode(self, seq: int, event: Event) -> tuple[Record, Fields]:
+    def encode(self, seq: int, event: Event) -> tuple[Record, Flat]:
         """The event as it will be read, and its entry.
 
         Raises:
@@ -69,18 +67,12 @@ class EventEncoder:
         writer = self._writers[type(event)]
         by, behind = (self._by, self._behind) if writer.says_by else ("", ())
         form, values, told = writer.write(event, self._before, behind)
-        octets = b"%b-%d\0%b\0%b" % (self._commit_ms, seq, form.hashed_names, told)
-        self._previous = chain(self._previous, octets)
-        h = self._previous.hex()
-        record = Record(
-            seq=seq, commit_ms=self._ms, epoch=self._epoch, by=by, h=h, event=event, octets=octets
-        )
-        return record, _with_hash(form, values, writer.h, self._previous)
-
-
-def _with_hash(form: Form, values: list[bytes], h: HashForm, digest: bytes) -> Fields:
-    values.insert(form.h_at, h.write(digest))
-    return dict(zip(form.names, values, strict=True))
+        octets = b"%b%d\0%b\0%b" % (self._id, seq, form.hashed_names, told)
+        h = self._previous = chain(self._previous, octets)
+        make: Any = Record  # values in their order: names cost time
+        record = make(seq, self._ms, self._epoch, by, h.hex(), event, octets)
+        values.insert(form.h_at, writer.h.write(h))
+        return record, form.entry(values)
 
 
 def decode_event(entry_id: bytes, flat: Flat) -> Record:
@@ -103,14 +95,14 @@ def decode_event(entry_id: bytes, flat: Flat) -> Record:
     return Record(seq=seq, commit_ms=commit_ms, epoch=epoch, by=by, h=h, event=event, octets=octets)
 
 
-def encode_command(command: Command, by: str) -> Fields:
+def encode_command(command: Command, by: str) -> Flat:
     """Write a command and who sends it.
 
     Raises:
         ValueError: a value that no reader would accept; the fault of the sender.
     """
-    form, values, _ = COMMAND_WRITERS[type(command)].write(command, (by.encode(),))
-    return dict(zip(form.names, values, strict=True))
+    form, values, _ = COMMAND_WRITERS[type(command)].write(command, (by,))
+    return form.entry(values)
 
 
 def decode_command(entry_id: bytes, flat: Flat) -> Sent:
@@ -127,14 +119,14 @@ def decode_command(entry_id: bytes, flat: Flat) -> Sent:
         raise _unreadable(entry_id, flat, error) from error
 
 
-def encode_answer(answer: Answer) -> Fields:
+def encode_answer(answer: Answer) -> Flat:
     """Write an answer.
 
     Raises:
         ValueError: a value that no reader would accept; the fault of the allocator.
     """
     form, values, _ = ANSWER_WRITERS[type(answer)].write(answer)
-    return dict(zip(form.names, values, strict=True))
+    return form.entry(values)
 
 
 def decode_answer(entry_id: bytes, flat: Flat) -> Answer:

@@ -7,6 +7,7 @@ import pytest
 
 from lease_core.domain.commands import Heartbeat, Refused, Sent
 from lease_core.log.errors import ForeignLogError, LogUnavailableError, UnreadableEntryError
+from lease_core.log.layout import by_name
 from lease_core.log.port import ZERO_HASH, ZERO_ID, Answered, Followed, SiteLog, Unreadable
 from lease_core.log.wire import encode_event
 from tests.contract.backends import Backend
@@ -151,7 +152,7 @@ async def test_unreadable_answer_is_told(backend: Backend, log: SiteLog) -> None
 async def test_entry_beside_the_writer_stops_the_log(backend: Backend, log: SiteLog) -> None:
     """An event that was added past the append script is noticed before anything follows it."""
     batch = await written(log, await begun(log), [lease(1)], "a")
-    entry = encode_event(lease(2), epoch=1, by="me", h="00" * 8)
+    entry = by_name(encode_event(lease(2), epoch=1, by="me", h="00" * 8))
     await backend.add_raw("events", f"{batch.commit_ms}-2", entry)
     before = await backend.dump()
 

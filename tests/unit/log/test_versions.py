@@ -19,6 +19,8 @@ from lease_core.domain.restore import restore
 from lease_core.domain.rows import rows_of
 from lease_core.domain.values import Ipv4, ip_from_text, mac_from_text
 from lease_core.log import former
+from lease_core.log.layout import Flat, by_name
+from lease_core.log.port import ZERO_HASH
 from lease_core.log.wire import (
     decode_answer,
     decode_command,
@@ -68,12 +70,13 @@ ANSWERS: tuple[Answer, ...] = (
 )
 
 
-def shown(entry: dict[bytes, bytes]) -> str:
+def shown(entry: Flat) -> str:
     """Names and values as redis-cli shows them."""
-    return " ".join(f'{name.decode()} "{value.decode()}"' for name, value in entry.items())
+    pairs = zip(entry[::2], entry[1::2], strict=True)
+    return " ".join(f'{name.decode()} "{value.decode()}"' for name, value in pairs)
 
 
-def flat(line: str) -> list[bytes]:
+def flat(line: str) -> Flat:
     """What `shown` printed, as it is read; no value here holds a quote."""
     return [part.encode() for pair in re.findall(r'([a-z_]+) "([^"]*)"', line) for part in pair]
 
@@ -133,13 +136,14 @@ def test_rows_of_snapshots_are_read(version: int) -> None:
 class TestAllocatorsFirst:
     """The order of an upgrade: all allocators, then the edges, then what is new is used."""
 
-    def handle(self, *lines: str) -> tuple[SiteAllocator, list[dict[bytes, bytes]]]:
+    def handle(self, *lines: str) -> tuple[SiteAllocator, list[Flat]]:
         """What a new allocator writes when an old edge says this."""
         site = SiteAllocator("ams01", Ledger(), Timing(), 1, 0)
         sent = [decode_command(f"{n}-0".encode(), flat(line)) for n, line in enumerate(lines, 1)]
         draft = site.handle(sent, 0)
         return site, [
-            encode_event(e, epoch=1, by="allocator-1", h="", reads=site.reads) for e in draft.events
+            encode_event(event, epoch=1, by="allocator-1", h=ZERO_HASH, reads=site.reads)
+            for event in draft.events
         ]
 
     @pytest.mark.parametrize("index", [2, 3])
@@ -148,8 +152,8 @@ class TestAllocatorsFirst:
         _, [granted] = self.handle(lines_of("commands-former.txt")[index])
 
         golden = next(line for line in lines_of("events-v1.txt") if "HorizonGranted" in line)
-        assert [*granted] == flat(golden.partition(" ")[2])[::2]
-        assert granted[b"v"] == b"1"
+        assert granted[::2] == flat(golden.partition(" ")[2])[::2]
+        assert granted[:2] == [b"v", b"1"]
 
     def test_leases_are_written_as_the_edge_reads_them(self) -> None:
         """Version 1 until the edge that serves says that it reads more; the newest where it reads
@@ -171,7 +175,7 @@ class TestAllocatorsFirst:
         lease = events.LeaseAssigned(
             mac=MAC, ip=IP, pool="res-1", line=LINE, cause="selecting", req="r"
         )
-        entry = encode_event(lease, epoch=1, by="a", h="", reads=site.reads)
+        entry = by_name(encode_event(lease, epoch=1, by="a", h=ZERO_HASH, reads=site.reads))
         return entry[b"v"], b"by" in entry
 
     def test_what_an_old_edge_says_of_its_promises_is_left(self) -> None:
