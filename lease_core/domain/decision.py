@@ -1,6 +1,6 @@
 """What a decision is made of: events to append, an answer to give, and how bindings end."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lease_core.domain.commands import Answer, Refused
 from lease_core.domain.events import Event, LeaseExpired, LeaseReleased, LeaseRevoked
@@ -8,8 +8,7 @@ from lease_core.domain.reasons import Reason
 from lease_core.domain.state import Binding
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     events: tuple[Event, ...] = ()
     answer: Answer | None = None
 

@@ -63,9 +63,9 @@ class Ledger(State):
 
     def binding_of(self, mac: Mac, line: str) -> Binding | None:
         found = self._by_mac.get(mac)
-        if isinstance(found, Binding):
-            return found if found.line == line else None
-        return next((b for b in found or () if b.line == line), None)
+        if isinstance(found, list):
+            return next((b for b in found if b.line == line), None)
+        return found if found and found.line == line else None
 
     def bindings_of(self, mac: Mac) -> tuple[Binding, ...]:
         """Every binding of a MAC: more than one means that it is seen on more than one line."""

@@ -12,6 +12,8 @@ from lease_core.domain.commands import (
     ReportBinding,
     ReportExpiry,
     ReportLoss,
+    RequestLease,
+    RequestOffer,
     RevokeLease,
     StartRecovery,
 )
@@ -30,6 +32,8 @@ def speaker(owner: str) -> str:
 def may_not_say(ledger: Ledger, by: str, command: Command) -> Reason | None:
     """Why `by` may not give this command to the site; None if it may."""
     match command:
+        case RequestOffer() | RequestLease():  # most commands are
+            return _other_edge(ledger, by)
         case RevokeLease() | StartRecovery() | EndRecovery():
             return None if by.startswith(OPERATOR) else Reason.NOT_OPERATOR
         case ConfirmSnapshot():
