@@ -380,24 +380,6 @@ class Edge:
         if counter and isinstance(self.datapath, MemoryDatapath):
             self.datapath.count(counter)
 
-    def report(self, now: Now) -> dict[str, str]:
-        """What operators see of this edge, also in its report hash."""
-        return {
-            "edge": self.identity.edge,
-            "datapath": self.datapath.kind,
-            "following": self.following,
-            "applied": str(self._state.cursor_lo),
-            "digest": f"{self.projection.census.digest.text()}@{self._state.cursor_lo}",
-            "epoch": str(self._state.epoch),
-            "incarnation": self.incarnation,
-            "horizon_left_s": str(int(self.horizon.remaining_s(now.elapsed_ns))),
-            "heartbeats_unanswered": str(self.unanswered),
-            "waiting": str(len(self.slow_path.waiting)),
-            "stock": str(len(self.stock)),
-            "unserved": str(self.projection.unserved),
-            **self.notices.report(),
-        }
-
 
 def _end_of(records: Sequence[Record], before: Position) -> Position:
     """The position after records that follow `before` and were checked."""

@@ -10,7 +10,7 @@ from edge_agent.agent.config import EdgeConfig
 from edge_agent.agent.edge import Edge, Identity
 from edge_agent.agent.opening import hold_port, warn_of_settings
 from edge_agent.agent.slow_path import Now
-from edge_agent.agent.status import Status
+from edge_agent.agent.status import Status, report_of
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.packet_socket import PacketSocket, PacketSocketError
 from edge_agent.datapath.port import Datapath
@@ -72,7 +72,7 @@ class Runtime:
         self._upstream = Upstream(log, config.edge)
         self._is_asked = False
         self._status = Status(
-            log, config.edge, config.status, lambda: self.edge.report(now()), config.heartbeat_s
+            log, config.edge, config.status, lambda: report_of(self.edge, now()), config.heartbeat_s
         )
         self._datapath = datapath
         # first, because bindings are found by the key modes of ports

@@ -8,12 +8,34 @@ from pathlib import Path
 
 import structlog
 
+from edge_agent.agent.answering import Now
+from edge_agent.agent.edge import Edge
 from lease_core.log.port import LogError, SiteLog
 
 audit = structlog.get_logger("edge")
 
 LOOK_S = 1.0
 Report = Callable[[], Mapping[str, str]]
+
+
+def report_of(edge: Edge, now: Now) -> dict[str, str]:
+    """What operators see of an edge, also in its report hash."""
+    state = edge.datapath.state()
+    return {
+        "edge": edge.identity.edge,
+        "datapath": edge.datapath.kind,
+        "following": edge.following,
+        "applied": str(state.cursor_lo),
+        "digest": f"{edge.projection.census.digest.text()}@{state.cursor_lo}",
+        "epoch": str(state.epoch),
+        "incarnation": edge.incarnation,
+        "horizon_left_s": str(int(edge.horizon.remaining_s(now.elapsed_ns))),
+        "heartbeats_unanswered": str(edge.unanswered),
+        "waiting": str(len(edge.slow_path.waiting)),
+        "stock": str(len(edge.stock)),
+        "unserved": str(edge.projection.unserved),
+        **edge.notices.report(),
+    }
 
 
 class Status:

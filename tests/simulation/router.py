@@ -11,7 +11,7 @@ from typing import Any
 from edge_agent.agent.config import EdgeConfig
 from edge_agent.agent.edge import Edge, Identity
 from edge_agent.agent.runtime import Runtime
-from edge_agent.agent.status import Status
+from edge_agent.agent.status import Status, report_of
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import fastpath
 from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey
@@ -92,7 +92,7 @@ class Agent(Runtime):
             now=router.clock.now(),
         )
         self._status = Status(
-            log, config.edge, None, lambda: self.edge.report(process.clock.now()), HEARTBEAT_S
+            log, config.edge, None, lambda: report_of(self.edge, process.clock.now()), HEARTBEAT_S
         )
         self._tell = self.edge.set_following
         self.edge.set_following = self._note_following  # type: ignore[method-assign]

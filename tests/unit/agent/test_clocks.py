@@ -12,6 +12,7 @@ from edge_agent.agent.config import EdgeConfig
 from edge_agent.agent.opening import open_datapath
 from edge_agent.agent.runtime import now
 from edge_agent.agent.slow_path import Now
+from edge_agent.agent.status import report_of
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.sync.clock_watch import TOLERANCE_NS, ClockWatch
 from edge_agent.sync.far_clock import FarClock
@@ -155,13 +156,13 @@ class TestEdge:
         with capture_logs() as lines:
             for _ in range(10):
                 town.edge.heartbeat(town.now)
-            assert town.edge.report(town.now)["heartbeats_unanswered"] == "10"
+            assert report_of(town.edge, town.now)["heartbeats_unanswered"] == "10"
             await town.beat()
         told = [line["event"] for line in lines if line["event"].startswith("horizon.un")]
 
         assert told == ["horizon.unanswered"]
         assert [line["event"] for line in lines].count("horizon.answered") == 1
-        assert town.edge.report(town.now)["heartbeats_unanswered"] == "0"
+        assert report_of(town.edge, town.now)["heartbeats_unanswered"] == "0"
 
 
 class TestPause:
