@@ -22,6 +22,7 @@ from lease_core.domain.desk import Desk, Timing
 from lease_core.domain.values import Mac
 from lease_core.log.connecting import connect
 from lease_core.log.keys import Keys
+from lease_core.log.layout import by_name
 from lease_core.log.reader import Position
 from lease_core.log.replay import replay
 from lease_core.log.snapshot import write_snapshot
@@ -84,7 +85,7 @@ async def _prepare(url: str, leases: int, tail: int) -> None:
     genesis = await log.create(secrets.token_hex(16))
     end = Position(genesis, ledger.seq, H, time.time_ns() // 1_000_000, 1)
     await write_snapshot(log, ledger, end)
-    last: Any = encode_event(assigned(leases - tail - 1), epoch=1, by="allocator", h=H)
+    last: Any = by_name(encode_event(assigned(leases - tail - 1), epoch=1, by="allocator", h=H))
     stored = {"epoch": 1, "seq": end.seq, "hash": H, "last_id": end.entry_id}
     with redis.Redis.from_url(url) as client:
         client.hset(Keys(SITE).head, mapping=stored)
