@@ -17,7 +17,7 @@
 #define DHCP_SLOTS_PER_GROUP 4 /* of promises: what the processor fetches at once */
 #define DHCP_KNOWN_BITS 24 /* of a place in known_macs */
 #define DHCP_STOCK_SIZE 4096
-#define DHCP_STOCK_PER_GROUP 4 /* of the stock: where one subscriber is looked for */
+#define DHCP_STOCK_PER_GROUP 8 /* of the stock: where one subscriber is looked for */
 #define DHCP_CIRCUIT_MAX 64  /* octets of a circuit id that a line may have */
 #define DHCP_POOL_OPTIONS_MAX 512
 #define DHCP_ON_REQUEST_MAX 32 /* options of a pool for those who ask for them */

@@ -67,10 +67,12 @@ class Edge:
         send_command: SendCommand,
         now: Now,
         per_line: Mapping[int, int] = MappingProxyType({}),
+        links: int = 1,
     ) -> None:
         """Take over the tables as they are: empty, or left by a former process.
 
         `per_line` limits how many subscribers a line may have, by ifindex; absent = any number.
+        `links` is how many have strangers who are offered addresses of the stock.
         """
         self.identity = identity
         self.datapath = datapath
@@ -86,7 +88,7 @@ class Edge:
         self._far_clock = FarClock()
         self.following = Following.CATCHING_UP
         self._send_command = send_command
-        self.stock = Stock(datapath, self.projection.pools, self._send_unless_lost)
+        self.stock = Stock(datapath, self.projection.pools, self._send_unless_lost, links)
         self.slow_path = SlowPath(
             identity.site,
             datapath,

@@ -100,6 +100,7 @@ class Runtime:
             send_command=self._upstream.send,
             now=now(),
             per_line={s.ifindex: port.per_line for port, s in opened if port.per_line},
+            links=sum(max(1, len(port.relays)) for port in config.ports if not port.per_line),
         )
 
     def _send_frame(self, ifindex: int, frame: bytes) -> None:

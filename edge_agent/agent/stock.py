@@ -5,7 +5,7 @@ allocator. An address leaves it when somebody is assigned it, or when it was kep
 """
 
 import secrets
-from collections import Counter, deque
+from collections import Counter
 from typing import NamedTuple
 
 from edge_agent.agent.answering import Now, SendCommand
@@ -22,6 +22,8 @@ LEAST = 8
 """Newcomers of a link in a second from which on they are offered addresses of a stock."""
 AHEAD = 4
 """So many times as come in a second are set aside: that many claim theirs before more come."""
+SHARE = 4
+"""One link has at most one in so many places, or one in as many as there are links."""
 ANSWER_NS = 3 * SECOND_NS
 REFUSED_NS = 5 * SECOND_NS
 """How long nothing is asked of an allocator that does not answer, or has nothing."""
@@ -42,8 +44,15 @@ class _Place(NamedTuple):
 class Stock:
     """Fills the datapath's stock, and takes out of it; a link is a giaddr, 0 = clients' own."""
 
-    def __init__(self, datapath: Datapath, pools: Pools, send_command: SendCommand) -> None:
-        """Begin without one: what another process was given is not known here."""
+    def __init__(
+        self, datapath: Datapath, pools: Pools, send_command: SendCommand, links: int
+    ) -> None:
+        """Begin without one: what another process was given is not known here.
+
+        `links` is how many may come to have some.
+        """
+        self._links = max(1, links)
+        self._most = SIZE // max(SHARE, links)
         self._datapath = datapath
         self._pools = pools
         self._send_command = send_command
@@ -54,7 +63,7 @@ class Stock:
         self._demand = _Demand()
         self._at: dict[Ipv4, _Place] = {}
         self._held: Counter[Ipv4] = Counter()
-        self._free: deque[int] = deque()
+        self._free: list[int] = []
         self._groups = 0
         datapath.set_stock_groups(0)
         for index in range(SIZE):
@@ -87,8 +96,9 @@ class Stock:
         rate = self._demand.heard(link, now.elapsed_ns)
         if rate < LEAST or now.elapsed_ns < self._quiet_until_ns:
             return
-        wanted = min(AHEAD * rate, SIZE - len(self._at) + self._held[link])
-        missing = wanted - self._held[link]
+        held = self._held[link]
+        wanted = min(AHEAD * rate, self._most)
+        missing = wanted - held
         if 4 * missing > wanted:
             self._ask(link, missing, now)
 
@@ -118,21 +128,26 @@ class Stock:
             return
         until_boot_ns = asked.at.boot_ns + answer.hold_s * SECOND_NS
         ips = [ip for ip in answer.ips if ip not in self._at]
-        self._grow(len(self._at) + len(ips))
-        for ip, index in zip(ips, list(self._free), strict=False):
-            self._free.popleft()
+        self._grow(self._held[asked.link] + len(ips))
+        for ip in ips[: len(self._free)]:
+            index = self._free.pop()
             self._datapath.stock.put(index, ip, pool_id, asked.link, until_boot_ns)
             self._at[ip] = _Place(index, asked.link, until_boot_ns)
             self._held[asked.link] += 1
 
     def _grow(self, size: int) -> None:
-        """Use more groups, twice as many each time, when those in use would be rather full."""
+        """Use so many groups that each link could have `size` addresses, some in every group.
+
+        Twice as many each time. What was freed last is filled first, and so are the groups that
+        most was taken from.
+        """
         groups = self._groups or 1
-        while PER_GROUP * groups * 3 < size * 4 and PER_GROUP * groups < SIZE:
+        while PER_GROUP * groups < min(size * self._links, SIZE):
             groups *= 2
         if groups != self._groups:
             new = range(self._groups, groups)
-            self._free.extend(PER_GROUP * group + at for at in range(PER_GROUP) for group in new)
+            places = [PER_GROUP * group + at for at in range(PER_GROUP) for group in new]
+            self._free += reversed(places)
             self._groups = groups
             self._datapath.set_stock_groups(groups)
 
