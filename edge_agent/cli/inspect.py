@@ -23,7 +23,15 @@ from lease_core.clock import boot_ns
 from lease_core.domain.values import ip_text, mac_text
 
 SECOND_NS = 1_000_000_000
-TOLD = ("following", "applied", "horizon_left_s", "heartbeats_unanswered", "waiting", "unserved")
+TOLD = (
+    "following",
+    "applied",
+    "horizon_left_s",
+    "heartbeats_unanswered",
+    "waiting",
+    "stock",
+    "unserved",
+)
 """What `status` shows of the agent's report."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

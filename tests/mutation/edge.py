@@ -12,6 +12,7 @@ WATCHING = ("tests/unit/agent/test_clocks.py",)
 AGENT = ("tests/unit/agent/test_story.py",)
 OWING = ("tests/unit/agent/test_duties.py",)
 TURNS = ("tests/unit/agent/test_turns.py",)
+STOCKING = ("tests/unit/agent/test_stock.py",)
 
 MUTANTS = (
     *broken("edge_agent/sync/horizon.py", COUNTING,
@@ -190,5 +191,26 @@ MUTANTS = (
         ("duties-expiry-by-a-slewed-clock", "I7", "unknown) + slewed", "unknown)"),
         ("duties-ack-by-a-slewed-clock", "I7",
          "remaining_s(removal, unslewed_ns)", "remaining_s(removal, now.boot_ns)"),
+    ),
+    *broken("edge_agent/agent/stock.py", STOCKING,
+        ("stock-without-a-crowd", "I12", "if rate < LEAST or", "if"),
+        ("stock-asked-for-all-the-time", "I12", "now.elapsed_ns < self._quiet_until_ns", "False"),
+        ("stock-offered-for-ever", "I10", "if place.until_boot_ns > now.boot_ns:", "if True:"),
+        ("stock-of-another-life", "I10",
+         "        for index in range(SIZE):\n            datapath.stock.clear(index)\n", ""),
+        ("stock-on-limited-lines", "I12", "if port is None or not port.offers_stock:",
+         "if port is None:"),
+        ("anothers-offer-taken", "I11", "not in (0, key)", "in ()"),
+    ),
+    *broken("edge_agent/agent/edge.py", STOCKING,
+        ("stock-kept-over-an-epoch", "I10",
+         "isinstance(event, EpochStarted):\n            self.stock.clear()",
+         "isinstance(event, EpochStarted):\n            pass"),
+        ("stock-of-what-was-assigned", "I10", "self.stock.assigned(record.event.ip)", "pass"),
+    ),
+    *broken("edge_agent/sync/reconcile.py", STOCKING,
+        ("former-holder-a-stranger", "I10",
+         "projection.known.add_all(np.array([mac for mac, _ in ledger.former], np.uint64))",
+         "pass"),
     ),
 )  # fmt: skip

@@ -48,6 +48,12 @@ async def offered(town: Town, number: int, ifindex: int = 7) -> tuple[Ipv4, bool
     return (replies[0].yiaddr if replies else Ipv4(0)), asked
 
 
+def on_offer(town: Town) -> set[Ipv4]:
+    """The addresses in the stock."""
+    places = map(town.datapath.stock.entry, range(SIZE))
+    return {place.ip for place in places if place.until_boot_ns > town.now.boot_ns}
+
+
 class TestOffering:
     async def test_a_stranger_is_offered_an_address_at_once(self, town: Town) -> None:
         """Nobody is asked for the OFFER, and the ACK stands on an event of the log (I2)."""
@@ -124,6 +130,22 @@ class TestOffering:
 
 
 class TestFilling:
+    async def test_what_is_assigned_leaves_it(self, town: Town) -> None:
+        """An address that somebody has makes room for another."""
+        ip, _ = await offered(town, STRANGER)
+        assert ip in on_offer(town)
+        await town.send(selecting(STRANGER, ip))
+
+        assert ip not in on_offer(town)
+        assert len(town.edge.stock) == len(on_offer(town))
+
+    async def test_nothing_is_set_aside_where_nobody_is_offered_it(self) -> None:
+        """Newcomers on lines with a limit need no stock, however many they are."""
+        town = await Town(size=200, subscribers=256).begin()
+        await town.crowd(range(1, 40))
+
+        assert not len(town.edge.stock)
+
     async def test_few_newcomers_need_none(self) -> None:
         """Where one comes now and then, nothing is set aside."""
         town = await Town(size=200, subscribers=256, offers_stock=True).begin()
@@ -165,9 +187,10 @@ class TestFilling:
         """What the one before was given is offered no more: this one does not know until when."""
         town.restart_edge()
         town.edge.set_following(Following.LIVE)
-
         assert (await offered(town, STRANGER))[1]
-        assert not any(town.datapath.stock.owner(index) for index in range(SIZE))
+        await town.crowd(range(20, 30))
+
+        assert 0 < len(town.edge.stock) == len(on_offer(town))
 
     async def test_one_question_at_a_time(self, town: Town) -> None:
         """However many come, and whether or not there is an answer, little is asked."""
