@@ -177,9 +177,7 @@ struct promise {
  * anything was ever written into subscriber_pools. The place of a MAC, a number whose highest
  * octet is the first, is the upper DHCP_KNOWN_BITS of its product with KNOWN_SPREAD (stock.h); its
  * bit is number place % 64 of word place / 64. A bit may be another's.
- */
-
-/*
+ *
  * stock: ARRAY, memory-mapped by the agent: addresses that strangers are offered ("Stock" in
  * docs/replies.md). The program writes only `key`, from 0 to the one that it offers to.
  */

@@ -10,25 +10,24 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import replace
 
-from edge_agent.datapath import abi, pins, stock
+from edge_agent.datapath import pins
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.fastpath import MIN_GRANT_S, Verdict, judge
-from edge_agent.dhcp.options import FIXED_LEN
-from edge_agent.dhcp.tables import KeyMode, Line, PoolOptions, holder, key_of
-from lease_core.domain.values import NO_IP, Ipv4, Mac
+from edge_agent.dhcp.fastpath import Verdict, judge
+from edge_agent.dhcp.tables import KeyMode, holder, key_of
+from lease_core.domain.values import NO_IP, Mac
 from tests.kernel import corpus, obliged, oracle
 from tests.kernel.grammar import some_frame
-from tests.kernel.lab import IFINDEX, SECOND, now_boot_ns, stock_octets
+from tests.kernel.lab import IFINDEX, SECOND, now_boot_ns
 from tests.kernel.mutators import mutant
 from tests.kernel.reading import read_by_scapy, shape_of
 from tests.kernel.runner import Runner
+from tests.kernel.stock_watch import StockWatch, bound_of, where_of, wire
 from tests.kernel.world import (
     RELAYS,
     SLOTS,
     STRANGERS,
-    Owner,
     deal,
     fill,
     redeal,
@@ -72,8 +71,7 @@ class Round:
         self._dealt = deal()
         self._counts = self._runner.counters()
         self._promises = self._runner.promises(SLOTS)
-        self._stocks = stock_octets(datapath), stock_octets(self._twin)
-        self._owners: dict[int, oracle.Subscriber] = {}
+        self._stock = StockWatch(datapath, self._twin)
 
     def run(self, packets: int = ROUND) -> None:
         """Raises:
@@ -119,9 +117,9 @@ class Round:
         known = some_known(self._pick, *sides)
         links = RELAYS if at_relay_port else (NO_IP,)
         groups, owners = some_stock(self._pick, now_boot_ns(), links, *sides)
-        self._note_stock(groups, owners)
+        self._stock.begin(groups, owners)
         self._facts = replace(
-            self._known_facts(), known=frozenset(map(_wire, known)), stock_groups=groups
+            self._known_facts(), known=frozenset(map(wire, known)), stock_groups=groups
         )
         if self._pick.random() < 0.02:  # until the next change
             self._kernel.disable_port(IFINDEX)
@@ -139,8 +137,8 @@ class Round:
             mac, line = holder(key, found), found.line
             if found.check_ok and pool and key == key_of(mac, line, port.key):
                 has_slot = found.slot < self._kernel.max_subscribers
-                told = _bound(found.ip, pool, is_servable=has_slot)
-                bound.setdefault((_wire(mac), _where(line)), set()).add(told)
+                told = bound_of(found.ip, pool, is_servable=has_slot)
+                bound.setdefault((wire(mac), where_of(line)), set()).add(told)
         return oracle.Facts(
             port_mac=Mac(PORT_MAC).to_bytes(6, "big"),
             relays=frozenset(port.relays),
@@ -155,57 +153,9 @@ class Round:
             bound=bound,
             is_by_mac=port.key is KeyMode.MAC,
             offers_stock=port.offers_stock,
-            strangers=frozenset(_wire(Mac(CLIENT_MAC + number)) for number in STRANGERS),
-            stock=self._stocked(),
+            strangers=frozenset(wire(Mac(CLIENT_MAC + number)) for number in STRANGERS),
+            stock=self._stock.told(),
         )
-
-    def _note_stock(self, groups: int, owners: dict[int, Owner]) -> None:
-        """Begin a batch with so many groups, some places of which have other owners."""
-        places = groups * abi.STOCK_PER_GROUP if groups <= stock.GROUPS else 0
-        self._places = range(places)
-        self._stock = self._stock_now()
-        for index in self._places:
-            if index in owners:
-                mac, line, mode = owners[index]
-                self._owners[index] = _wire(mac), None if mode is KeyMode.MAC else _where(line)
-            elif not self._twin.stock.owner(index):
-                self._owners.pop(index, None)
-
-    def _stock_now(self) -> bytes:
-        """The groups in use; the same on both sides."""
-        kernel, twin = (side[: len(self._places) * abi.STOCKED.size] for side in self._stocks)
-        octets = kernel.tobytes()
-        assert octets == twin, "stocks differ"
-        return octets
-
-    def _stocked(self) -> dict[int, oracle.Stocked]:
-        """The stock in the oracle's words."""
-        found = {}
-        for index in self._places:
-            place = self._twin.stock.entry(index)
-            if place.until_boot_ns:
-                told = _bound(place.ip, self._twin.pool(place.pool_id))
-                owner = self._owners.get(index)
-                assert bool(owner) == bool(place.key)
-                found[int(place.ip)] = oracle.Stocked(told, place.link, place.until_boot_ns, owner)
-        return found
-
-    def _note_claim(self, frame: bytes) -> None:
-        """Remember for whom a place was taken; at most one is, and only a free one."""
-        octets = self._stock_now()
-        if octets == self._stock:
-            return
-        was, words = memoryview(self._stock).cast("Q"), memoryview(octets).cast("Q")
-        changed = [at for at in range(len(words)) if was[at] != words[at]]
-        self._stock = octets
-        (at,) = changed
-        assert at % 4 == 0 == was[at], f"word {at} of the stock changed"
-        index = at // 4
-        owner = oracle.who_asks(oracle.Packet(frame), self._facts)
-        self._owners[index] = owner
-        ip = int(self._twin.stock.entry(index).ip)
-        self._facts.stock[ip] = self._facts.stock[ip]._replace(owner=owner)
-        self.seen["taken from the stock"] += 1
 
     def _compare(self, frame: bytes) -> bool:
         """Whether a frame is answered, if all agree."""
@@ -233,7 +183,7 @@ class Round:
             self._check_reply(frame, left, str(verdict.counter), before)
         else:
             assert not is_due, f"{verdict.counter}, but an answer is due"
-        self._note_claim(frame)
+        self.seen["taken from the stock"] += self._stock.note(frame, self._facts)
         return verdict.frame is not None
 
     def _raised(self) -> tuple[int, int] | None:
@@ -270,25 +220,6 @@ class Round:
             self.shapes.add(shape)
             read_by_scapy(reply)
             self.seen["read by scapy"] += 1
-
-
-def _wire(mac: Mac) -> bytes:
-    return mac.to_bytes(6, "big")
-
-
-def _where(line: Line) -> oracle.Where:
-    return line.ifindex, line.s_vlan, line.c_vlan, int(line.giaddr), line.circuit
-
-
-def _bound(ip: Ipv4, pool: PoolOptions | None, *, is_servable: bool = True) -> oracle.Bound:
-    """An address of a pool in the oracle's words."""
-    if pool is None:
-        return oracle.Bound(ip, 0, 0, 0, 0, is_servable=False)
-    is_sound = pool.lease_time_s >= MIN_GRANT_S and len(pool.options) >= FIXED_LEN
-    return oracle.Bound(
-        *(ip, pool.server_id, pool.lease_time_s, pool.network, pool.netmask),
-        is_servable=is_servable and is_sound,
-    )
 
 
 def _grant_in(reply: bytes) -> int:
