@@ -112,7 +112,7 @@ def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
     """A request with no, one or several things wrong, or with its octets cut or changed."""
     usual = (*range(6), 12, 13, 14)
     number = pick.choice(usual) if pick.random() < 0.9 else pick.randrange(CLIENTS)
-    if pick.random() < 0.25:
+    if pick.random() < 0.18:
         number = pick.choice(STRANGERS)
     client = Client(
         mac=CLIENT_MAC + number,
@@ -127,7 +127,7 @@ def some_frame(pick: random.Random, *, at_relay_port: bool) -> bytes:
         chaddr_rest=pick.choice((bytes(10), pick.randbytes(10))),
         trailer=bytes(pick.choice((0, 0, 0, 1, 6, 300))),
     )
-    if number in STRANGERS and pick.random() < 0.7:
+    if number in STRANGERS and pick.random() < 0.9:
         client = client.without_option(50).without_option(53).with_option(53, b"\x01")
         if pick.random() < 0.9:
             client = client.without_option(54)
