@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from operator import methodcaller
+from itertools import repeat
+from socket import AF_INET, inet_pton
 from typing import Any, Final
 
 import numpy as np
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from lease_core.domain.mixing import Words
 from lease_core.domain.values import InvalidValueError
-from lease_core.log.converters import MAX_DIGITS, OCTETS, read_int, read_ip, read_mac, read_word
+from lease_core.log.converters import MAX_DIGITS, read_int, read_ip, read_mac, read_word
 from lease_core.log.layout import NUL
 
 Column = Sequence[bytes]
 
+_DECIMAL_DIGITS: Final = b"0123456789"
 _MAC_DIGITS: Final = 17
 _COLON: Final = ord(":")
 _IS_DIGIT: Final = np.arange(_MAC_DIGITS) % 3 != 2
@@ -47,9 +49,10 @@ def split_ids(ids: Column) -> tuple[int, Sequence[int]]:
     Raises:
         ValueError: an id is malformed, or a number is missing.
     """
-    if set(map(methodcaller("count", b"-"), ids)) != {1}:
+    together = NUL.join(ids)
+    if together.translate(None, _DECIMAL_DIGITS) + NUL != (b"-" + NUL) * len(ids):
         raise InvalidValueError("an entry id is malformed")
-    parts = b"-".join(ids).split(b"-")
+    parts = together.replace(NUL, b"-").split(b"-")
     numbers = parts[1::2]
     first = read_int(numbers[0])
     if b"-".join(numbers) != "-".join(map(str, range(first, first + len(ids)))).encode():
@@ -77,11 +80,9 @@ def _macs(column: Column) -> Words:
 
 
 def _ips(column: Column) -> NDArray[np.uint32]:
-    if set(map(methodcaller("count", b"."), column)) != {3}:
-        raise InvalidValueError("an address is malformed")
     try:
-        octets = bytes(map(OCTETS.__getitem__, b".".join(column).split(b".")))
-    except KeyError:
+        octets = b"".join(map(inet_pton, repeat(AF_INET), _texts(column)))
+    except OSError:
         raise InvalidValueError("an address is malformed") from None
     return np.frombuffer(octets, ">u4").astype(np.uint32)
 

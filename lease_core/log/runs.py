@@ -8,7 +8,6 @@ refused for, its events are refused for one by one; nobody but `wire` says why.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby, repeat
-from operator import methodcaller
 from typing import Any, Final, overload
 
 import numpy as np
@@ -211,7 +210,8 @@ def _hashed(shape: Shape[Any], ids: Column, values: Sequence[Column]) -> list[by
     """See `Shape.hashed`."""
     told = [*values[: shape.h_at], *values[shape.h_at + 1 :]]
     octets = list(map(NUL.join, zip(ids, repeat(shape.names), *told, strict=False)))
-    if sum(map(methodcaller("count", NUL), octets)) != 2 * (len(values) - 1) * len(ids):
+    found = np.frombuffer(b"".join(octets), np.uint8) == 0
+    if np.count_nonzero(found) != 2 * (len(values) - 1) * len(ids):
         raise InvalidValueError("a field holds NUL")
     if max(map(len, octets)) > MAX_VALUE_OCTETS:  # perhaps of several values together
         raise InvalidValueError("a field may be too long")
