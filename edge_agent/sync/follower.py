@@ -13,6 +13,7 @@ import structlog
 from lease_core.domain.events import Record
 from lease_core.domain.ledger import LedgerError
 from lease_core.log.port import (
+    Ahead,
     Answered,
     Followed,
     ForeignLogError,
@@ -107,6 +108,7 @@ class Follower:
         self._mark: tuple[int, str] | None = None
         self._compared_at = -COMPARE_S
         self._behind_at: Position | None = None
+        self._ahead: Ahead | None = None
         self._audit = structlog.get_logger("edge").bind(site=log.site)
 
     async def run(self) -> None:
@@ -146,18 +148,18 @@ class Follower:
         await asyncio.sleep(pause_s)
 
     async def _step(self) -> None:
+        ahead, self._ahead = self._ahead, None
         if self._needs_rebuild:
             self.position = await self._rebuilt()
             self._needs_rebuild = False
         if not self._answers_after:
             self._answers_after = await self._log.last_answer_id()
-        if time.monotonic() - self._compared_at >= COMPARE_S and not await self._compare():
-            await self._come_over()
-            return
-        came = await self._log.follow(
-            self.position.entry_id, self._answers_after, BLOCK_MS, READ_COUNT
-        )
-        came = await self._held(came)
+        if time.monotonic() - self._compared_at >= COMPARE_S:
+            ahead = None  # it was asked for before, and the head knows more
+            if not await self._compare():
+                await self._come_over()
+                return
+        came = await self._held(await (ahead or self._read)())
         position = advance_all(self.position, came.records)
         if came.answers:
             self._answers_after = came.answers[-1].entry_id
@@ -167,6 +169,11 @@ class Follower:
         self.position = position
         if self.state is not Following.LIVE and len(came.records) < READ_COUNT:
             self._compared_at = -COMPARE_S
+        self._ahead = came.ahead
+
+    async def _read(self) -> Followed:
+        after = self.position.entry_id, self._answers_after
+        return await self._log.follow(*after, BLOCK_MS, READ_COUNT)
 
     async def _held(self, came: Followed) -> Followed:
         """What replicas hold of it, where they have to: all else may still get lost (I2).

@@ -6,7 +6,8 @@ is ours: through its client a call costs several times the processor time that t
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from hiredis import PushNotification, Reader, pack_command
@@ -57,11 +58,12 @@ class Exchange(asyncio.Protocol):
         if self._waiting and self._waiting[0][0].done():
             self._transport.abort()
 
-    async def call(self, words: Sequence[Any], limit_s: float) -> Any:
-        """Send a command and wait for its reply: so long after those before it are served.
+    def send(
+        self, words: Sequence[Any], limit_s: float, *, at_once: bool = False
+    ) -> asyncio.Future[Any]:
+        """Send a command, now or in this turn; its reply is due so long after those before it.
 
-        Raises:
-            RedisError: the server refuses, the connection ended, or no reply came in time.
+        It is a RedisError where the server refuses, the connection ended, or none came in time.
         """
         octets = pack_command(tuple(words))
         reply = self._loop.create_future()
@@ -70,15 +72,12 @@ class Exchange(asyncio.Protocol):
             self._loop.call_soon(self._flush_due)
         self._outgoing.append(octets)
         self._waiting.append((reply, limit_s))
-        if len(self._outgoing) >= TOGETHER:
+        if at_once or len(self._outgoing) >= TOGETHER:
             self._flush()
         if len(self._waiting) == 1:
             self._heard_at = self._loop.time()
             self._watch()
-        found = await reply
-        if isinstance(found, RedisError):
-            raise found
-        return found
+        return reply
 
     def data_received(self, octets: bytes) -> None:
         self._reader.feed(octets)
@@ -176,20 +175,41 @@ class HeldConnection:
                 exchange = await self._opened()
         if exchange is None:
             return await self._by_client(words, limit_s)
-        try:
-            return await exchange.call(words, limit_s)
-        except (MovedError, ReadOnlyError) as error:
-            if isinstance(self._connection, Locating) and exchange is self._exchange:
-                self._exchange = None
-                await self._connection.heed(error)
-            if not isinstance(error, MovedError):
-                raise
-        return await self._by_client(words, limit_s)  # which goes after the slot
+        return await self._reply(exchange, exchange.send(words, limit_s), words, limit_s)
+
+    def call_ahead(self, *words: Any, limit_s: float) -> Callable[[], Awaitable[Any]] | None:
+        """Send a call before anybody waits for its reply; perhaps nobody ever does.
+
+        Returns how to get it, as of `call`; None = no connection is open.
+        """
+        exchange = self._exchange
+        if exchange is None or not exchange.is_open:
+            return None
+        reply = exchange.send(words, limit_s, at_once=True)
+        return partial(self._reply, exchange, reply, words, limit_s)
 
     def leave_given_up(self) -> None:
         """As of `Exchange`; the next call opens another connection."""
         if self._exchange:
             self._exchange.leave_given_up()
+
+    async def _reply(
+        self, exchange: Exchange, reply: Awaitable[Any], words: Sequence[Any], limit_s: float
+    ) -> Any:
+        found = await reply
+        if not isinstance(found, RedisError):
+            return found
+        if isinstance(found, MovedError | ReadOnlyError):
+            await self._heed(found, exchange)
+        if not isinstance(found, MovedError):
+            raise found
+        return await self._by_client(words, limit_s)  # which goes after the slot
+
+    async def _heed(self, error: MovedError | ReadOnlyError, exchange: Exchange) -> None:
+        """Leave a server that says that another one is to be asked."""
+        if isinstance(self._connection, Locating) and exchange is self._exchange:
+            self._exchange = None
+            await self._connection.heed(error)
 
     async def _by_client(self, words: Sequence[Any], limit_s: float) -> Any:
         try:

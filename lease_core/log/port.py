@@ -5,8 +5,8 @@ exclusive. A `block_ms` of 0 returns at once; more waits so long for the first e
 `MAX_BLOCK_MS`. `count` is capped at `MAX_COUNT`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lease_core.domain.commands import Answer, Command, Sent
@@ -177,6 +177,14 @@ class Followed:
 
     records: Sequence[Record]
     answers: list[Answered | Unreadable]
+    ahead: "Ahead | None" = field(default=None, compare=False, repr=False)
+    """Reads what is behind a full page, which was asked for already: at most once, or never.
+
+    It tells what was there then, so it is for whoever goes on at once. None = read anew.
+    """
+
+
+Ahead = Callable[[], Awaitable[Followed]]
 
 
 class SiteLog(SnapshotStore, Protocol):

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from lease_core.domain.commands import Command, Sent
 from lease_core.domain.events import Record
-from lease_core.log.decoding import Entries, answered_of, sent_of
+from lease_core.log.decoding import answered_of, sent_of
 from lease_core.log.errors import (
     ClockError,
     ConflictError,
@@ -19,12 +19,12 @@ from lease_core.log.held import HeldConnection, HeldScript
 from lease_core.log.keys import Keys
 from lease_core.log.port import (
     MAX_ANSWERS,
-    MAX_BLOCK_MS,
     MAX_COMMANDS,
     MAX_COUNT,
     MAX_SKEW_MS,
     ZERO_HASH,
     ZERO_ID,
+    Ahead,
     Answered,
     Appended,
     Batch,
@@ -35,7 +35,6 @@ from lease_core.log.port import (
     Unreadable,
 )
 from lease_core.log.redis_client import (
-    READ_MARGIN_S,
     awaited,
     flat,
     forsake,
@@ -47,6 +46,7 @@ from lease_core.log.redis_client import (
 from lease_core.log.redis_snapshots import RedisSnapshots
 from lease_core.log.replicas import ReplicatedScript
 from lease_core.log.runs import records_of
+from lease_core.log.streams import After, Page, Streams, ends_of
 from lease_core.log.wire import encode_command
 
 
@@ -66,8 +66,8 @@ class RedisLog(RedisSnapshots):
         self._replicas = replicas
         reader.response_callbacks.pop("XREAD", None)  # our own reading of the reply is faster
         writer.response_callbacks.pop("XREAD", None)
-        self._waiting = HeldConnection(reader)
         self._calling = shared or HeldConnection(writer)
+        self._streams = Streams(HeldConnection(reader), self._calling)
 
         def script(name: str) -> HeldScript:
             return HeldScript(self._calling, load_script(writer, name))
@@ -186,31 +186,47 @@ class RedisLog(RedisSnapshots):
         return [entry_id.decode() for entry_id in ids]
 
     async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> Sequence[Record]:
-        got = await self._xread({self._keys.events: after_id}, count, block_ms)
+        got = await self._streams.read({self._keys.events: after_id}, count, block_ms)
         return records_of(got[self._keys.events])
 
     async def commands(
         self, after_id: str, count: int = 500, block_ms: int = 0
     ) -> list[Sent | Unreadable]:
-        got = await self._xread({self._keys.commands: after_id}, count, block_ms)
+        got = await self._streams.read({self._keys.commands: after_id}, count, block_ms)
         return sent_of(got[self._keys.commands])
 
     async def answers(
         self, after_id: str, count: int = 500, block_ms: int = 0
     ) -> list[Answered | Unreadable]:
-        got = await self._xread({self._keys.answers: after_id}, count, block_ms)
+        got = await self._streams.read({self._keys.answers: after_id}, count, block_ms)
         return answered_of(got[self._keys.answers])
 
     async def follow(
         self, events_after: str, answers_after: str, block_ms: int = 0, count: int = 500
     ) -> Followed:
-        keys = self._keys
-        got = await self._xread(
-            {keys.events: events_after, keys.answers: answers_after}, count, block_ms
-        )
+        after = {self._keys.events: events_after, self._keys.answers: answers_after}
+        return self._followed(await self._streams.read(after, count, block_ms), after, count)
+
+    def _followed(self, page: Page, after: After, count: int) -> Followed:
+        """What came; behind a full page the next is asked for before this one is decoded."""
+        events, answers = (page[key] for key in after)
+        is_full = len(events) == min(count, MAX_COUNT)
+        ahead = self._read_ahead(ends_of(page, after), count) if is_full else None
+        records = records_of(events)
+        is_whole = len(records) == len(events)
         return Followed(
-            records=records_of(got[keys.events]), answers=answered_of(got[keys.answers])
+            records=records, answers=answered_of(answers), ahead=ahead if is_whole else None
         )
+
+    def _read_ahead(self, after: After, count: int) -> Ahead | None:
+        reply = self._streams.read_ahead(after, count)
+        if reply is None:
+            return None
+
+        async def ahead() -> Followed:
+            return self._followed(await reply(), after, count)
+
+        return ahead
 
     async def last_answer_id(self) -> str:
         with translated():
@@ -254,20 +270,6 @@ class RedisLog(RedisSnapshots):
 
     async def settings_faults(self) -> list[str]:
         return await settings_faults(self._calling.call, self._replicas)
-
-    async def _xread(self, after: dict[Any, Any], count: int, block_ms: int) -> dict[str, Entries]:
-        words: list[str | int] = ["COUNT", min(count, MAX_COUNT)]
-        words += ["BLOCK", min(block_ms, MAX_BLOCK_MS)] if block_ms else []
-        limit_s = min(block_ms, MAX_BLOCK_MS) / 1000 + READ_MARGIN_S
-        words += ["STREAMS", *after, *after.values()]
-        connection = self._waiting if block_ms else self._calling
-        if block_ms:
-            connection.leave_given_up()
-        with translated():
-            got = await connection.call("XREAD", *words, limit_s=limit_s)
-        streams = got.items() if isinstance(got, dict) else got or ()
-        found: dict[str, Entries] = dict.fromkeys(after, ())
-        return found | {key.decode(): entries for key, entries in streams}
 
 
 def _append_arguments(batch: Batch) -> list[int | str | bytes]:

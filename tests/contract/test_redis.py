@@ -408,6 +408,28 @@ async def test_calls_at_once_get_their_own_replies(log: RedisLog) -> None:
     assert [record.seq for record in await waiting] == [2]
 
 
+async def test_a_full_page_asks_for_the_next_one(log: RedisLog, raw: Redis) -> None:
+    """What is behind a full page is asked for with it, to be got or not, and else nothing is."""
+    head = (await written(log, await begun(log), [lease(n) for n in range(5)], "a")).after
+    await raw.config_resetstat()
+    first = await log.follow(ZERO_ID, ZERO_ID, LONG_MS, 2)
+    assert first.ahead
+    second = await first.ahead()
+    assert second.ahead
+    await log.head()  # the server has done what it was asked before
+    await written(log, head, [lease(5)], "b")
+    third = await second.ahead()
+    last = await log.follow(third.records[-1].entry_id, ZERO_ID, LONG_MS, 2)
+    again = await log.follow(ZERO_ID, ZERO_ID, LONG_MS, 2)  # and nobody gets what is behind it
+    assert last == await log.follow(head.last_id, ZERO_ID, LONG_MS, 2)
+    pages = [[record.seq for record in page.records] for page in (first, second, third, last)]
+
+    assert pages == [[1, 2], [3, 4], [5], [6]]
+    assert third.ahead is last.ahead is None
+    assert first == again
+    assert (await raw.info("commandstats"))["cmdstat_xread"]["calls"] == 7
+
+
 async def test_the_kernel_looks_after_a_peer_that_says_nothing(redis_server: RedisServer) -> None:
     """A server that vanished is missed in ten seconds by a read that waits longer than that."""
     client = open_client(redis_server.url, 3.0)

@@ -218,12 +218,12 @@ async def test_a_mark_says_nothing_of_another_server(pair: Pair, log: RedisLog) 
     await promoted._commit(batch)  # as if it had found one
 
     edge = Edge(pair.replica.url)
-    edge.log._waiting = deposed._waiting
+    edge.log._streams._waiting = deposed._streams._waiting
     following = asyncio.create_task(edge.follower.run())
     await until(lambda: edge.follower.state is Following.UNREACHABLE, "an edge that notices")
     assert edge.applied == []
 
-    edge.log._waiting = promoted._waiting
+    edge.log._streams._waiting = promoted._streams._waiting
     await until(lambda: len(edge.applied) == batch.after.seq, "the promoted replica")
     assert edge.follower.position.h == batch.after.h
     following.cancel()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from lease_core.log.held import TOGETHER, Exchange
@@ -53,7 +53,14 @@ async def exchange(wire: Wire) -> Exchange:
 
 
 def called(exchange: Exchange, *names: str, limit_s: float = LONG_S) -> list[asyncio.Task[Any]]:
-    return [asyncio.create_task(exchange.call([name], limit_s)) for name in names]
+    return [asyncio.create_task(_reply(exchange, name, limit_s)) for name in names]
+
+
+async def _reply(exchange: Exchange, name: str, limit_s: float) -> Any:
+    found = await exchange.send([name], limit_s)
+    if isinstance(found, RedisError):
+        raise found
+    return found
 
 
 async def turns() -> None:

@@ -68,6 +68,26 @@ class Tampering(MemoryLog):
         return Followed(records=everything[start:], answers=came.answers)
 
 
+class Foreseeing(MemoryLog):
+    """Tells with a full page what is behind it at that time."""
+
+    foreseen = 0
+
+    async def follow(
+        self, events_after: str, answers_after: str, block_ms: int = 0, count: int = 500
+    ) -> Followed:
+        came = await super().follow(events_after, answers_after, block_ms, count)
+        if len(came.records) < count:
+            return came
+        behind = await super().follow(came.records[-1].entry_id, answers_after, 0, count)
+
+        async def ahead() -> Followed:
+            self.foreseen += 1
+            return behind
+
+        return replace(came, ahead=ahead)
+
+
 class LedApart(MemoryLog):
     """Heads come from a promoted server; all else from a deposed one, until it connects anew."""
 
@@ -194,6 +214,27 @@ class TestFollowing:
             await until(lambda: len(edge.applied) == COUNT + 1)
 
         assert edge.applied == list(range(1, COUNT + 2))
+        assert edge.states == [Following.LIVE]
+
+    @pytest.mark.parametrize(("compare_s", "foreseen"), [(60, (COUNT // 10 + 1) // 2), (0, 0)])
+    async def test_what_was_asked_for_ahead_comes_next(
+        self,
+        server: MemoryServer,
+        log: Tampering,
+        monkeypatch: pytest.MonkeyPatch,
+        compare_s: float,
+        foreseen: int,
+    ) -> None:
+        """Behind a full page it goes on with what was asked for then, unless the head was looked at
+        since: that knows of events which were not there yet."""
+        monkeypatch.setattr(follower, "READ_COUNT", 10)
+        monkeypatch.setattr(follower, "COMPARE_S", compare_s)
+        foreseeing = Foreseeing("ams01", server)
+        async with Edge(foreseeing).running() as edge:
+            await edge.until_state(Following.LIVE)
+
+        assert edge.applied == list(range(1, COUNT + 1))
+        assert foreseeing.foreseen == foreseen
         assert edge.states == [Following.LIVE]
 
     async def test_answers_of_the_past_are_not_read(self, log: Tampering) -> None:
