@@ -226,7 +226,7 @@ class Edge:
     def _heed(self, record: Record, now: Now) -> None:
         """Answer who waited for this, and offer the address to nobody else."""
         if isinstance(record.event, LeaseAssigned):
-            self.stock.assigned(record.event.ip)
+            self.stock.take_out(record.event.ip)
         self.slow_path.applied(record, now)
 
     def _applying(self, records: Sequence[Record], now: Now) -> Iterator[int]:

@@ -80,7 +80,7 @@ class Stock:
     def clear(self) -> None:
         """Offer nothing of it any more: who leads the log now may give it to others."""
         for ip in list(self._at):
-            self.assigned(ip)
+            self.take_out(ip)
         self._free.clear()
         self._asked = None
         self._groups = 0
@@ -151,8 +151,8 @@ class Stock:
             self._groups = groups
             self._datapath.set_stock_groups(groups)
 
-    def assigned(self, ip: Ipv4) -> None:
-        """Somebody has this address now."""
+    def take_out(self, ip: Ipv4) -> None:
+        """Offer an address no more: somebody has it now, or it was kept long enough."""
         place = self._at.pop(ip, None)
         if place:
             self._datapath.stock.clear(place.number)
@@ -165,7 +165,7 @@ class Stock:
             ip, place = next(iter(self._at.items()))
             if place.until_boot_ns > now.boot_ns:
                 return
-            self.assigned(ip)
+            self.take_out(ip)
         if self._groups and not self._asked:
             self.clear()
 

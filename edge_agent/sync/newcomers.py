@@ -34,11 +34,11 @@ def put_strangers(projection: "Projection", bindings: Bindings, now_boot_ns: int
     placed = [_placed(projection, place) for place in bindings.places]
     slots = projection.slots.take_many(keys_of(bindings.mac))
     keys, rows = pack(bindings[: len(slots)], slots, _fields(placed))
+    projection.known.add_all(bindings.mac[: len(slots)])
     written = projection.datapath.put_rows(keys, rows)
     for slot in slots[written:].tolist():
         projection.slots.give(slot)
     put = bindings[:written]
-    projection.known.add_all(put.mac)
     _promise(projection, put, slots[:written], placed, now_boot_ns)
     projection.census.add_all(put)
     return written

@@ -5,6 +5,7 @@ anybody else. Like an offer the stock is kept in memory and may be lost.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from lease_core.domain.values import Ipv4
 
@@ -27,7 +28,7 @@ class Stock:
         self._kept.update((ip, (pool, until_ns)) for ip in ips)
 
     def discard(self, ip: Ipv4) -> None:
-        """Somebody has this address now, or nobody had it set aside."""
+        """Keep this address no longer, if it is kept."""
         self._kept.pop(ip, None)
 
     def take_stale(self, now_ns: int) -> Iterator[tuple[Ipv4, str]]:
@@ -46,15 +47,10 @@ class Stock:
 
 def runs_of(ips: Iterable[Ipv4]) -> Iterator[tuple[Ipv4, Ipv4]]:
     """Runs of neighbours among addresses, in their order: first and last of each."""
-    first = last = None
-    for ip in sorted(ips):
-        if first is None or last is None or ip != last + 1:
-            if first is not None and last is not None:
-                yield first, last
-            first = ip
-        last = ip
-    if first is not None and last is not None:
-        yield first, last
+    numbered = enumerate(sorted(ips))
+    for _, run in groupby(numbered, key=lambda each: each[1] - each[0]):
+        neighbours = [ip for _, ip in run]
+        yield neighbours[0], neighbours[-1]
 
 
 def pick(free: Iterable[Ipv4], count: int) -> list[Ipv4]:

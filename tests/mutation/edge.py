@@ -206,7 +206,7 @@ MUTANTS = (
         ("stock-kept-over-an-epoch", "I10",
          "isinstance(event, EpochStarted):\n            self.stock.clear()",
          "isinstance(event, EpochStarted):\n            pass"),
-        ("stock-of-what-was-assigned", "I10", "self.stock.assigned(record.event.ip)", "pass"),
+        ("stock-of-what-was-assigned", "I10", "self.stock.take_out(record.event.ip)", "pass"),
     ),
     *broken("edge_agent/sync/reconcile.py", STOCKING,
         ("former-holder-a-stranger", "I10",
