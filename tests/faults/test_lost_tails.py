@@ -56,8 +56,8 @@ def fail_over(lab: Lab, service: Service) -> tuple[Replica, list[Event]]:
     whole: list[Event] = [*service.quiet()]
     lab.redis.kill()
     lab.redis.wait()
-    mend(lab, replica.host.leg)
     replica.promote()
+    mend(lab, replica.host.leg)  # only now: the dead master's kernel sends what it still holds
     assert len(events_of(lab, service.site)) < len(whole), "nothing was lost"
     service.go_on()
     return replica, whole
