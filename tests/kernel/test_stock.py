@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from edge_agent.datapath import stock
+from edge_agent.datapath.abi import STOCK_PER_GROUP
 from edge_agent.datapath.dry_run import XDP_PASS
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp.fastpath import judge
@@ -48,7 +49,7 @@ FIRST = Ipv4(ADDRESS + 100)
 ASKING = dhclient(DISCOVER, mac=STRANGER)
 KEY = subscriber_key(STRANGER)
 HOURS_4 = 14_400 * SECOND
-EVERY_PLACE = range(4)
+EVERY_PLACE = range(STOCK_PER_GROUP)
 
 
 class Site:
@@ -195,11 +196,11 @@ def test_no_two_are_offered_the_same(site: Site) -> None:
     """Each of a group's addresses goes to one stranger; the next one is left to the allocator."""
     for index in EVERY_PLACE:
         site.put(index)
-    clients = [ASKING.but(mac=STRANGER + number) for number in range(5)]
+    clients = [ASKING.but(mac=STRANGER + number) for number in range(len(EVERY_PLACE) + 1)]
     offered = [site.offered(client) for client in clients]
 
-    assert sorted(each or 0 for each in offered[:4]) == [FIRST + index for index in EVERY_PLACE]
-    assert offered[4] is None
+    assert sorted(each or 0 for each in offered[:-1]) == [FIRST + index for index in EVERY_PLACE]
+    assert offered[-1] is None
     assert [site.offered(client) for client in clients] == offered
 
 
