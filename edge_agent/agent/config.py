@@ -95,6 +95,11 @@ class PortConfig(Settings):
         return self.subscribers_per_line or (None if self.is_shared else SUBSCRIBERS_PER_LINE)
 
     @property
+    def offers_stock(self) -> bool:
+        """Whether strangers are offered addresses that were set aside; not where each counts."""
+        return self.per_line is None
+
+    @property
     def line_limit(self) -> Limit:
         """Of what the kernel passes up from a line; a shared one has room for all who share it."""
         return _limit(self.line_rate, SHARED_LINE_LIMIT if self.is_shared else OWN_LINE_LIMIT)

@@ -13,6 +13,7 @@ import structlog
 
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.kernel_notices import KernelNotices
+from edge_agent.agent.request_ids import request_ids
 from edge_agent.agent.slow_path import Now, SendCommand, SendFrame, SlowPath
 from edge_agent.agent.stock import Stock
 from edge_agent.datapath.memory import MemoryDatapath
@@ -88,7 +89,8 @@ class Edge:
         self._far_clock = FarClock()
         self.following = Following.CATCHING_UP
         self._send_command = send_command
-        self.stock = Stock(datapath, self.projection.pools, self._send_unless_lost, links)
+        new_req = request_ids()
+        self.stock = Stock(datapath, self.projection.pools, self._send_unless_lost, new_req, links)
         self.slow_path = SlowPath(
             identity.site,
             datapath,
@@ -96,6 +98,7 @@ class Edge:
             send_frame=send_frame,
             send_command=self._send_unless_lost,
             stock=self.stock,
+            new_req=new_req,
             per_line=per_line,
         )
         self.duties = Duties(self.projection, self._send_unless_lost, now)

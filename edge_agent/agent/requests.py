@@ -4,12 +4,12 @@ Flow: frame -> the same judgement as the kernel's -> reply, or a command upstrea
 that waits. Nothing a client sends raises.
 """
 
-import secrets
-
 from edge_agent.agent.answering import Answering, Now, SendCommand
 from edge_agent.agent.guard import Guard
+from edge_agent.agent.request_ids import NewReq
 from edge_agent.agent.stock import Stock
 from edge_agent.agent.waiting import Waiting
+from edge_agent.datapath.stock import NOBODY
 from edge_agent.dhcp import reply
 from edge_agent.dhcp.classify import Malformed, RequestState, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
@@ -32,7 +32,12 @@ _INFORMED = {
 
 class Requests:
     def __init__(
-        self, answering: Answering, send_command: SendCommand, guard: Guard, stock: Stock
+        self,
+        answering: Answering,
+        send_command: SendCommand,
+        guard: Guard,
+        stock: Stock,
+        new_req: NewReq,
     ) -> None:
         self._answering = answering
         self._send_command = send_command
@@ -40,8 +45,7 @@ class Requests:
         self._stock = stock
         self._projection = answering.projection
         self._waiting = answering.waiting
-        self._life = secrets.token_hex(3)
-        self._asked = 0
+        self._new_req = new_req
 
     def receive(self, octets: bytes, ifindex: int, now: Now) -> Counter | None:
         """Handle one frame; return the judgement on it, None if it is not DHCP."""
@@ -122,13 +126,16 @@ class Requests:
             self._stock.heard(request.message.giaddr, line, now)
 
     def _is_anothers(self, ip: Ipv4, request: Request, line: Line) -> bool:
-        key = key_of(request.message.mac, line, self._projection.mode_of(line))
-        return self._stock.is_anothers(ip, key)
+        """Whether a stranger was offered the address, and another one than who asks for it."""
+        owner = self._stock.owner(ip)
+        if owner == NOBODY:
+            return False
+        return owner != key_of(request.message.mac, line, self._projection.mode_of(line))
 
     def _command(self, request: Request, line: Line) -> RequestOffer | RequestLease | None:
         message = request.message
         options = message.options
-        req, line_text = self._req(), self._projection.lines.text(line)
+        req, line_text = self._new_req(), self._projection.lines.text(line)
         host = printable(options.host_name)
         if options.message_type == MessageType.DISCOVER:
             wanted = options.requested_ip or NO_IP
@@ -167,14 +174,14 @@ class Requests:
         mac, ip = request.message.mac, request.message.ciaddr
         if self._holds(request, line, ip):
             text = self._projection.lines.text(line)
-            self._send_command(ReleaseLease(req=self._req(), mac=mac, line=text, ip=ip))
+            self._send_command(ReleaseLease(req=self._new_req(), mac=mac, line=text, ip=ip))
 
     def _decline(self, request: Request, line: Line) -> None:
         """RFC 2131 4.3.3: the holder found its address in use."""
         mac, ip = request.message.mac, request.message.options.requested_ip or NO_IP
         if self._holds(request, line, ip):
             text = self._projection.lines.text(line)
-            self._send_command(DeclineAddress(req=self._req(), mac=mac, line=text, ip=ip))
+            self._send_command(DeclineAddress(req=self._new_req(), mac=mac, line=text, ip=ip))
 
     def _holds(self, request: Request, line: Line, ip: Ipv4) -> bool:
         """Whether the client holds `ip` on this line."""
@@ -200,10 +207,6 @@ class Requests:
             self._answering.reply(
                 frame, request, line, "inform_ack", now, cause="inform", ip=ip_text(ciaddr)
             )
-
-    def _req(self) -> str:
-        self._asked += 1
-        return f"{self._life}-{self._asked}"
 
 
 def _is_well_formed(request: Request) -> bool:

@@ -85,7 +85,7 @@ class Runtime:
                 line_limit=port.line_limit,
                 mac_limit=port.mac_limit,
                 trusted=port.trusted,
-                offers_stock=port.per_line is None,
+                offers_stock=port.offers_stock,
             )
         lines = Lines(
             {s.interface: ifindex for ifindex, s in self._sockets.items()},
@@ -100,7 +100,7 @@ class Runtime:
             send_command=self._upstream.send,
             now=now(),
             per_line={s.ifindex: port.per_line for port, s in opened if port.per_line},
-            links=sum(max(1, len(port.relays)) for port in config.ports if not port.per_line),
+            links=sum(max(1, len(port.relays)) for port in config.ports if port.offers_stock),
         )
 
     def _send_frame(self, ifindex: int, frame: bytes) -> None:

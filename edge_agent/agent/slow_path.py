@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from edge_agent.agent.answering import Answering, Now, SendCommand, SendFrame
 from edge_agent.agent.guard import Guard
+from edge_agent.agent.request_ids import NewReq
 from edge_agent.agent.requests import Requests
 from edge_agent.agent.responses import Responses
 from edge_agent.agent.stock import Stock
@@ -26,6 +27,7 @@ class SlowPath:
         send_frame: SendFrame,
         send_command: SendCommand,
         stock: Stock,
+        new_req: NewReq,
         per_line: Mapping[int, int],
     ) -> None:
         """`per_line` limits how many subscribers a line may have, by ifindex."""
@@ -35,7 +37,7 @@ class SlowPath:
             projection.census.occupancy.of,
             lambda mac, line: projection.find(mac, line) is not None,
         )
-        requests = Requests(answering, send_command, guard, stock)
+        requests = Requests(answering, send_command, guard, stock, new_req)
         responses = Responses(answering)
         self.waiting = answering.waiting
         self.tally = answering.tally

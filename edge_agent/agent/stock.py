@@ -4,14 +4,14 @@ It is as large as newcomers are many, and where few come there is none: their DI
 allocator. An address leaves it when somebody is assigned it, or when it was kept long enough.
 """
 
-import secrets
 from collections import Counter
 from typing import NamedTuple
 
 from edge_agent.agent.answering import Now, SendCommand
+from edge_agent.agent.request_ids import NewReq
 from edge_agent.datapath.abi import STOCK_PER_GROUP as PER_GROUP
 from edge_agent.datapath.port import Datapath
-from edge_agent.datapath.stock import SIZE
+from edge_agent.datapath.stock import NOBODY, SIZE
 from edge_agent.dhcp.tables import Line, SubscriberKey
 from edge_agent.sync.pools import Pools
 from lease_core.domain.commands import Answer, Refused, RequestStock, Stocked
@@ -45,7 +45,12 @@ class Stock:
     """Fills the datapath's stock, and takes out of it; a link is a giaddr, 0 = clients' own."""
 
     def __init__(
-        self, datapath: Datapath, pools: Pools, send_command: SendCommand, links: int
+        self,
+        datapath: Datapath,
+        pools: Pools,
+        send_command: SendCommand,
+        new_req: NewReq,
+        links: int,
     ) -> None:
         """Begin without one: what another process was given is not known here.
 
@@ -56,10 +61,9 @@ class Stock:
         self._datapath = datapath
         self._pools = pools
         self._send_command = send_command
-        self._life = secrets.token_hex(3)
+        self._new_req = new_req
         self._asked: _Asked | None = None
         self._quiet_until_ns = 0
-        self._times = 0
         self._demand = _Demand()
         self._at: dict[Ipv4, _Place] = {}
         self._held: Counter[Ipv4] = Counter()
@@ -72,10 +76,10 @@ class Stock:
     def __len__(self) -> int:
         return len(self._at)
 
-    def is_anothers(self, ip: Ipv4, key: SubscriberKey) -> bool:
-        """Whether an address was offered to another client than that of the key."""
+    def owner(self, ip: Ipv4) -> SubscriberKey:
+        """Whom an address was offered to; `NOBODY` also where it is not in the stock."""
         place = self._at.get(ip)
-        return place is not None and self._datapath.stock.owner(place.number) not in (0, key)
+        return self._datapath.stock.owner(place.number) if place else NOBODY
 
     def clear(self) -> None:
         """Offer nothing of it any more: who leads the log now may give it to others."""
@@ -103,8 +107,7 @@ class Stock:
             self._ask(link, missing, now)
 
     def _ask(self, link: Ipv4, count: int, now: Now) -> None:
-        self._times += 1
-        req = f"{self._life}-stock-{self._times}"
+        req = self._new_req()
         self._quiet_until_ns = now.elapsed_ns + ANSWER_NS
         if self._send_command(RequestStock(req=req, count=count, link=link)):
             self._asked = _Asked(req, link, now)

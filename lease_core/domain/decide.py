@@ -152,9 +152,8 @@ def _choices(
             continue
         if ip not in desk.stock and _is_free_for(ledger, desk, ip, mac, line):
             yield pool, ip
-    for pool in ledger.pools.values():
-        if ledger.is_on_link(pool.pool, link):
-            yield pool, None
+    for pool in ledger.pools_on(link):
+        yield pool, None
 
 
 def _set_aside(ledger: Ledger, desk: Desk, command: RequestStock, now_ns: int) -> Decision:
@@ -162,9 +161,7 @@ def _set_aside(ledger: Ledger, desk: Desk, command: RequestStock, now_ns: int) -
     if ledger.recovery:
         return refuse(command.req, Reason.RECOVERING)
     reason = Reason.NO_POOL
-    for pool in ledger.pools.values():
-        if not ledger.is_on_link(pool.pool, command.link):
-            continue
+    for pool in ledger.pools_on(command.link):
         ips = tuple(desk.set_aside(pool, command.count, now_ns))
         if ips:
             hold_s = desk.timing.offer_hold_s

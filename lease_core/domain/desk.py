@@ -158,7 +158,7 @@ class Desk:
         return ips
 
     def drop_stale_offers(self, now_ns: int) -> None:
-        """Offers stand in the order they were made, so the stale ones are at the front."""
+        """Offers and stock stand in the order they were made, so what is stale is at the front."""
         for ip, pool in self.stock.take_stale(now_ns):
             self._free[pool].give(ip)
         while self._offers:

@@ -7,7 +7,7 @@ equal ledgers with equal digests (I3).
 
 import ipaddress
 from bisect import bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
@@ -94,6 +94,10 @@ class Ledger(State):
         """Whether the network of the pool holds `link`; every one is on link 0."""
         network, mask = self._networks[pool]
         return not link or link & mask == network
+
+    def pools_on(self, link: Ipv4) -> Iterator[PoolAdded]:
+        """The pools that serve `link`, in the order they were added; 0 = all."""
+        return (pool for pool in self.pools.values() if self.is_on_link(pool.pool, link))
 
     # --- evolution ---
 

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Sequence
+from socket import AF_INET, inet_pton
 from typing import Any, Final
 
 from lease_core.domain.stock import MAX_RUNS, MAX_STOCK, runs_of
@@ -17,8 +18,6 @@ from lease_core.domain.values import (
 
 MAX_DIGITS: Final = 18
 _WIRE_MAC: Final = re.compile(rb"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
-
-OCTETS: Final = {b"%d" % octet: octet for octet in range(256)}
 
 
 def write_int(value: int) -> str:
@@ -62,10 +61,10 @@ def _write_ip(value: Ipv4) -> str:
 def read_ip(octets: bytes) -> Ipv4:
     """Raises InvalidValueError for all but four plain numbers up to 255 with dots between."""
     try:
-        a, b, c, d = map(OCTETS.__getitem__, octets.split(b"."))
-    except (KeyError, ValueError):
+        packed = inet_pton(AF_INET, octets.decode())
+    except (OSError, ValueError):
         raise InvalidValueError(f"{printable(octets)!r} is no IPv4 address") from None
-    return Ipv4((a << 8 | b) << 16 | c << 8 | d)
+    return Ipv4(int.from_bytes(packed, "big"))
 
 
 def _write_ips(ips: Sequence[Ipv4]) -> str:

@@ -4,7 +4,6 @@ import os
 import shutil
 import struct
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from edge_agent.dhcp.tables import (
     subscriber_key,
 )
 from edge_agent.sync.slots import Slots
+from lease_core.clock import boot_ns
 from lease_core.domain.values import NO_IP, Ipv4, Mac
 from scripts.benchmark import build
 
@@ -83,13 +83,13 @@ def open_site(datapath: XdpDatapath) -> None:
 
 def promise_all(datapath: XdpDatapath, slots: int) -> None:
     """Everybody has had an ACK before, as who renews has: a first one is told to the agent."""
-    end_boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + HOUR_NS
+    end_boot_ns = boot_ns() + HOUR_NS
     ends = np.full(slots, end_boot_ns, np.uint64)
     datapath.raise_promises(np.arange(slots, dtype=np.uint32), ends)
 
 
 def touch(datapath: XdpDatapath) -> None:
-    now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    now_ns = boot_ns()
     end_ns = now_ns + 4 * HOUR_NS
     state = SiteState(
         gate=True,
@@ -102,7 +102,7 @@ def touch(datapath: XdpDatapath) -> None:
 
 def set_aside(datapath: XdpDatapath) -> None:
     """An address for whichever stranger asks first."""
-    end_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 4 * HOUR_NS
+    end_ns = boot_ns() + 4 * HOUR_NS
     datapath.stock.put(0, address_of(0), POOL, NO_IP, end_ns)
     datapath.set_stock_groups(1)
 

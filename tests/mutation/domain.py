@@ -64,7 +64,7 @@ MUTANTS = (
          "    reason = Reason.NO_POOL\n    for pool in"),
          "    reason = Reason.NO_POOL\n    for pool in"),
         ("stock-of-any-link", "I10",
-         "if not ledger.is_on_link(pool.pool, command.link):", "if False:"),
+         "ledger.pools_on(command.link)", "ledger.pools.values()"),
     ),
     *broken("lease_core/domain/desk.py", STOCKING,
         ("stock-kept-for-ever", "I10", "            self._free[pool].give(ip)\n        while", "            pass\n        while"),
