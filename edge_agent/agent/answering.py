@@ -10,6 +10,8 @@ from edge_agent.agent.waiting import WaitingTable
 from edge_agent.datapath.port import Datapath
 from edge_agent.dhcp import fastpath, reply
 from edge_agent.dhcp.classify import claimed_ip
+from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.message import Message
 from edge_agent.dhcp.request import Request
 from edge_agent.dhcp.tables import Line
@@ -21,6 +23,10 @@ from lease_core.rationing import SECOND_NS, Quota
 ANSWERS_A_SECOND = 16
 """Lines about answers of one kind, each of which costs more than the answer; the tally knows them
 all, and the log every lease."""
+
+_COUNTERS = {
+    MessageType.OFFER: Counter.OFFER, MessageType.ACK: Counter.ACK, MessageType.NAK: Counter.NAK
+}  # fmt: skip
 
 SendFrame = Callable[[int, bytes], None]
 """Sends a frame out of the interface with that number."""
@@ -61,6 +67,13 @@ class Answering:
             return fastpath.decide(request, line.ifindex, self.datapath, boot_ns, is_stranger=True)
         found = self.projection.find(mac, line)
         return fastpath.decide(request, line.ifindex, self.datapath, boot_ns, found)
+
+    def judge_again(self, request: Request, line: Line, now: Now) -> fastpath.Verdict:
+        """The judgement on a request that has waited: the program's, else our own."""
+        octets = self.datapath.judge_again(request.octets, line.ifindex)
+        if octets is None:
+            return self.judge(request, line, now)
+        return fastpath.Verdict(_COUNTERS[reply.message_type_of(octets, request)], octets)
 
     def line_of(self, request: Request, ifindex: int) -> Line:
         """The line that a request came in on."""

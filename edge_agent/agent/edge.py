@@ -39,7 +39,7 @@ from lease_core.domain.events import (
 from lease_core.domain.ledger import Ledger, LedgerError
 from lease_core.log.port import Answered
 from lease_core.log.reader import Position
-from lease_core.log.runs import Run, parts_of
+from lease_core.log.runs import Run, granted_of, parts_of
 
 MISSED_BEATS = 3
 CURRENT_NS = 5_000_000_000
@@ -220,17 +220,17 @@ class Edge:
             fault = ContradictionError(end, str(error))
         self._move_to(end)
         tell_records(self._audit, "applied", records)
-        for record in records if self.slow_path.waiting or self.stock else ():
-            self._heed(record, now)
+        if self.slow_path.waiting or self.stock:
+            self._heed(records, now)
         self.slow_path.settle(end.seq, now)
         if fault:
             raise fault
 
-    def _heed(self, record: Record, now: Now) -> None:
-        """Answer who waited for this, and offer the address to nobody else."""
-        if isinstance(record.event, LeaseAssigned):
-            self.stock.take_out(record.event.ip)
-        self.slow_path.applied(record, now)
+    def _heed(self, records: Sequence[Record], now: Now) -> None:
+        """Answer who waited for these, and offer their addresses to nobody else."""
+        for granted in granted_of(records):
+            self.stock.take_out(granted.ip)
+            self.slow_path.granted(granted, now)
 
     def _applying(self, records: Sequence[Record], now: Now) -> Iterator[int]:
         """Apply records step by step; after each, how many went with it."""

@@ -10,8 +10,8 @@ from edge_agent.dhcp.classify import RequestState, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.tables import PoolOptions
 from lease_core.domain.commands import Answer, Held, Offered, Refused
-from lease_core.domain.events import LeaseAssigned, Record
 from lease_core.domain.values import Ipv4, Mac, ip_text
+from lease_core.log.runs import Granted
 
 _NAK_ALWAYS = {"in-use", "other-address"}
 _NAK_STARTING = {"not-ours"}
@@ -24,12 +24,11 @@ class Responses:
         self._waiting = answering.waiting
         self._projection = answering.projection
 
-    def applied(self, record: Record, now: Now) -> None:
-        """Answer the client whose request caused this event."""
-        if isinstance(record.event, LeaseAssigned):
-            waiting = self._waiting.take(record.event.req)
-            if waiting:
-                self._answer(waiting, now, record.event.cause, record.entry_id)
+    def granted(self, granted: Granted, now: Now) -> None:
+        """Answer the client whose request caused this event, which is applied."""
+        waiting = self._waiting.take(granted.req)
+        if waiting:
+            self._answer(waiting, now, granted.cause, granted.entry_id)
 
     def settle(self, applied_seq: int, now: Now) -> None:
         """Answer those who waited for the projection to reach an event."""
@@ -55,7 +54,7 @@ class Responses:
                 self._refuse(waiting, answer.reason, now)
 
     def _answer(self, waiting: Waiting, now: Now, cause: str, event_id: str = "") -> None:
-        verdict = self._answering.judge(waiting.request, waiting.line, now)
+        verdict = self._answering.judge_again(waiting.request, waiting.line, now)
         if verdict.frame is None:
             self._answering.drop(str(verdict.counter))
             return

@@ -42,6 +42,6 @@ class SlowPath:
         self.waiting = answering.waiting
         self.tally = answering.tally
         self.receive = requests.receive
-        self.applied = responses.applied
+        self.granted = responses.granted
         self.settle = responses.settle
         self.answered = responses.answered

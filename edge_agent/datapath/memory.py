@@ -72,6 +72,9 @@ class MemoryDatapath:
     def offer(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> tuple[Ipv4, int] | None:
         return self.stock.claim(key, link, self._stock_groups, now_boot_ns)
 
+    def judge_again(self, frame: bytes, ifindex: int) -> None:
+        """Nothing: who judges here is the agent itself."""
+
     def set_stock_groups(self, groups: int) -> None:
         self._stock_groups = groups
 

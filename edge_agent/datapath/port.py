@@ -91,6 +91,13 @@ class Datapath(Tables, Protocol):
         """
         ...
 
+    def judge_again(self, frame: bytes, ifindex: int) -> bytes | None:
+        """What the program replies to a frame that it passed up, by what the tables say now.
+
+        It counts and promises as for one from the wire. None = nothing, or there is no program.
+        """
+        ...
+
     def set_stock_groups(self, groups: int) -> None:
         """Offer from so many groups of the stock, the first ones; 0 = from none."""
         ...

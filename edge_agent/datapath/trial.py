@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from edge_agent.datapath import dry_run, libbpf, pins
+from edge_agent.datapath import libbpf, pins
 from edge_agent.datapath.attach import PROGRAM
+from edge_agent.datapath.dry_run import DryRun
 from edge_agent.datapath.mapped import Words
 from edge_agent.datapath.maps import Counters
 
@@ -46,6 +47,7 @@ class Trial:
             {"subscriber_pools": subscribers, "promises": subscribers, "circuits": circuits},
             ("stats_map", "stock"),
         )
+        self._run = DryRun(self._program)
         self._stats = maps["stats_map"]
         _copy(stock, maps["stock"])
         self._counters = Counters(self._stats, pins.counter_names())
@@ -70,7 +72,7 @@ class Trial:
             FastPathError: there is no such interface, or the frame is shorter than 14 octets.
         """
         before = self._counters.read()
-        action, answer, _ = dry_run.run(self._program, frame, ifindex)
+        action, answer, _ = self._run(frame, ifindex)
         moved = (name for name, number in self._counters.read().items() if number > before[name])
         return Judged(next(moved, None), action, answer)
 

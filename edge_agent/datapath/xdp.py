@@ -11,9 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from edge_agent.datapath import abi, dry_run, libbpf, pins
+from edge_agent.datapath import abi, libbpf, pins
 from edge_agent.datapath import attach as interfaces
 from edge_agent.datapath.attach import Attached, Mode
+from edge_agent.datapath.dry_run import XDP_TX, DryRun
 from edge_agent.datapath.errors import AbiMismatchError, AttachError, FastPathError
 from edge_agent.datapath.kernel_tables import KernelTables
 from edge_agent.datapath.trial import Trial
@@ -34,6 +35,7 @@ class XdpDatapath(KernelTables):
         self._maps = maps
         self._map_ids = frozenset(libbpf.map_info(fd).id for fd in maps.values())
         self._program = program
+        self._run = DryRun(program)
         self._program_id = libbpf.program_info(program).id
         self.kind = self._kind()
         self.left: list[str] = []
@@ -202,8 +204,15 @@ class XdpDatapath(KernelTables):
         Raises:
             FastPathError: there is no such interface, or the frame is shorter than 14 octets.
         """
-        action, answer, _ = dry_run.run(self._program, frame, ifindex)
+        action, answer, _ = self._run(frame, ifindex)
         return action, answer
+
+    def judge_again(self, frame: bytes, ifindex: int) -> bytes | None:
+        try:
+            action, answer, _ = self._run(frame, ifindex)
+        except FastPathError:  # the interface has gone: whoever sends there will say so
+            return None
+        return answer if action == XDP_TX else None
 
     def trial(self) -> Trial:
         """The program of this agent once more on these tables, to be closed by the caller.

@@ -22,6 +22,7 @@ MIN_BOOTP: Final = 300
 MAX_IP: Final = 576
 """Octets of IPv4 that every client takes (RFC 2131 2); option 57 may offer more."""
 
+_TYPE_AT: Final = frame.HEADERS_LEN + HEADER_LEN + options.AT_TYPE
 _HEADER = struct.Struct("!BBBxIHHIIII16s192xI")
 _SECONDS = struct.Struct("!I")
 
@@ -33,6 +34,11 @@ class _Destination(NamedTuple):
 
 
 _EVERYONE = _Destination(BROADCAST_MAC, BROADCAST_IP)
+
+
+def message_type_of(octets: bytes, request: Request) -> MessageType:
+    """What a reply to the request is, ours or the kernel program's."""
+    return MessageType(octets[_TYPE_AT + len(request.frame.tags)])
 
 
 def lease_times(grant_s: int, mac_key: SubscriberKey) -> tuple[int, int]:

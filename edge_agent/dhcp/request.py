@@ -16,6 +16,8 @@ class Request(NamedTuple):
 
     frame: Frame
     message: Message
+    octets: bytes
+    """The whole frame as it came in."""
 
     @property
     def is_past_relays(self) -> bool:
@@ -24,7 +26,7 @@ class Request(NamedTuple):
         So it is with renewals and releases; where clients stand behind a relay it is their
         router that brings them, and the Ethernet source is the router's (RFC 2131 4.4.5, 4.4.6).
         """
-        frame, message = self
+        frame, message, _ = self
         return (
             message.giaddr == NO_IP
             and message.options.relay_info is None
@@ -56,4 +58,4 @@ def _parse(
     if frame is None or isinstance(frame, Counter):
         return frame
     message = parse_message(frame.payload)
-    return message if isinstance(message, Counter) else Request(frame, message)
+    return message if isinstance(message, Counter) else Request(frame, message, octets)

@@ -8,13 +8,13 @@ refused for, its events are refused for one by one; nobody but `wire` says why.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby, repeat
-from typing import Any, Final, overload
+from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
 
 from lease_core.domain.columns import Bindings, columns_of
 from lease_core.domain.events import Event, LeaseAssigned, Record
-from lease_core.domain.values import InvalidValueError
+from lease_core.domain.values import InvalidValueError, Ipv4
 from lease_core.log.column_reading import Column, is_one, read_all, split_ids
 from lease_core.log.converters import read_int, read_word
 from lease_core.log.errors import UnreadableEntryError
@@ -27,6 +27,15 @@ Entry = tuple[bytes, Flat]
 
 SHORTEST: Final = 8
 """Fewer events are decoded one by one: that is as fast."""
+
+
+class Granted(NamedTuple):
+    """What somebody who asked for a lease wants to know of it."""
+
+    ip: Ipv4
+    req: str
+    cause: str
+    entry_id: str
 
 
 class Run(Sequence[Record]):
@@ -66,9 +75,7 @@ class Run(Sequence[Record]):
 
     def _records(self, start: int, stop: int) -> Iterator[Record]:
         part = slice(start, stop)
-        columns = [
-            c[part].tolist() if isinstance(c, np.ndarray) else c[part] for c in self._columns
-        ]
+        columns = [_plain(column[part]) for column in self._columns]
         told = self._digests[OCTETS * start : OCTETS * stop].hex()
         make: Any = Record  # values in their order: names cost time
         return map(
@@ -96,10 +103,19 @@ class Run(Sequence[Record]):
 
     def bindings(self) -> Bindings:
         """What its events bind, which are `LeaseAssigned`."""
-        assert self.kind is LeaseAssigned
-        shown = dict(zip(LeaseAssigned.__match_args__, self._columns, strict=True))
+        shown = self._shown()
         seqs = range(self.seq, self.seq + len(self))
         return columns_of(shown["mac"], shown["line"], shown["ip"], shown["pool"], seqs)
+
+    def granted(self) -> Iterator[Granted]:
+        """What its events say to those who asked, which are `LeaseAssigned`."""
+        shown = self._shown()
+        entry_ids = (f"{ms}-{n}" for n, ms in enumerate(self._commits_ms, self.seq))
+        return map(Granted, _plain(shown["ip"]), shown["req"], shown["cause"], entry_ids)
+
+    def _shown(self) -> dict[str, Any]:
+        assert self.kind is LeaseAssigned
+        return dict(zip(LeaseAssigned.__match_args__, self._columns, strict=True))
 
 
 class Records(Sequence[Record]):
@@ -151,6 +167,18 @@ def kinds_of(records: Sequence[Record]) -> Counter[type[Event]]:
     return kinds
 
 
+def granted_of(records: Sequence[Record]) -> Iterator[Granted]:
+    """What those who asked want to know of the leases among records."""
+    for part in parts_of(records):
+        if isinstance(part, Run):
+            yield from part.granted() if part.kind is LeaseAssigned else ()
+            continue
+        for record in part:
+            event = record.event
+            if isinstance(event, LeaseAssigned):
+                yield Granted(event.ip, event.req, event.cause, record.entry_id)
+
+
 def records_of(entries: Sequence[Entry]) -> Records:
     """Decode events up to the first unreadable one, so that what stands before it is applied.
 
@@ -182,6 +210,11 @@ def _run_of(entries: Sequence[Entry]) -> Run | None:
         return Run(entries) if len(entries) >= SHORTEST else None
     except ValueError:
         return None
+
+
+def _plain(column: Any) -> Sequence[Any]:
+    """What a column holds as objects of Python's own."""
+    return column.tolist() if isinstance(column, np.ndarray) else column  # type: ignore[no-any-return]
 
 
 def _kind(entry: Entry) -> tuple[int, Flat]:

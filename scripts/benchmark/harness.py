@@ -162,7 +162,7 @@ class Harness:
         return self._run("bench_restore", frame, action, repeat)
 
     def _run(self, program: str, frame: bytes, action: int, repeat: int) -> float:
-        found, _, ns = dry_run.run(self.programs[program], frame, IFINDEX, repeat)
+        found, _, ns = dry_run.DryRun(self.programs[program])(frame, IFINDEX, repeat)
         assert found == action, f"{program} gave XDP action {found}, not {action}"
         return float(ns)
 

@@ -1,15 +1,12 @@
 """BPF_PROG_TEST_RUN some ten thousand times a second: buffers made once, and bare reads."""
 
 import ctypes
-import os
 from typing import Final
 
-from edge_agent.datapath import dry_run, libbpf, pins
-from edge_agent.datapath.errors import FastPathError
+from edge_agent.datapath import libbpf, pins
 from edge_agent.datapath.xdp import XdpDatapath
 from tests.kernel.lab import IFINDEX
 
-_ROOM: Final = 4096
 _POSSIBLE: Final = "/sys/devices/system/cpu/possible"
 
 
@@ -24,20 +21,8 @@ class Runner:
 
     def __init__(self, datapath: XdpDatapath) -> None:
         self._promises = datapath._promises._octets
-        self._context = dry_run._XdpContext(ingress_ifindex=IFINDEX)
-        self._out = ctypes.create_string_buffer(_ROOM)
-        self._out_at = ctypes.addressof(self._out)
-        self._options = dry_run._TestRunOpts(
-            sz=ctypes.sizeof(dry_run._TestRunOpts),
-            data_out=self._out_at,
-            ctx_in=ctypes.addressof(self._context),
-            ctx_size_in=ctypes.sizeof(self._context),
-            repeat=1,
-        )
-        self._options_at = ctypes.byref(self._options)
-        self._program = datapath._program
+        self._run = datapath._run
         lib = libbpf.library()
-        self._test_run = lib.bpf_prog_test_run_opts
         self._lookup = lib.bpf_map_lookup_elem
         self._lookup.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
         self._stats = datapath._maps["stats_map"]
@@ -48,14 +33,8 @@ class Runner:
 
     def ask(self, frame: bytes) -> tuple[int, bytes]:
         """XDP action, and the frame as it was left."""
-        options = self._options
-        options.data_in = frame
-        options.data_size_in = self._context.data_end = len(frame)
-        options.data_size_out = _ROOM
-        result = self._test_run(self._program, self._options_at)
-        if result:
-            raise FastPathError(f"test run: {os.strerror(-result)}")
-        return options.retval, ctypes.string_at(self._out_at, options.data_size_out)
+        action, answer, _ = self._run(frame, IFINDEX)
+        return action, answer
 
     def counters(self) -> list[int]:
         """Verdicts so far in the order of `Counter`, summed over processors."""
