@@ -64,7 +64,8 @@ class WaitingTable:
         a REQUEST takes the place of the DISCOVER that waits longest, and anybody else is refused;
         who gets no answer is counted and will repeat itself.
         """
-        standing = self._by_client.get(waiting.key)
+        key = waiting.key
+        standing = self._by_client.get(key)
         if standing and waiting.since_ns - standing.since_ns < REPEAT_NS:
             if standing.wish == waiting.wish:
                 standing.request = waiting.request
@@ -77,7 +78,7 @@ class WaitingTable:
                 return False
             self.take(next(iter(self._discovers)))
         self._by_req[waiting.req] = waiting
-        self._by_client[waiting.key] = waiting
+        self._by_client[key] = waiting
         if waiting.is_discover:
             self._discovers[waiting.req] = None
         return True

@@ -31,6 +31,11 @@ Ipv4 = NewType("Ipv4", int)
 NO_IP = Ipv4(0)
 MAX_PRINTABLE = 64
 
+_SHOWN = [
+    chr(octet) if 0x21 <= octet <= 0x7E and octet != 0x5C else f"\\x{octet:02x}"
+    for octet in range(256)
+]
+
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30})")
 _LINE = re.compile(r"[!-~]{1,160}")
@@ -106,8 +111,4 @@ def printable(octets: bytes) -> str:
     The result is at most `MAX_PRINTABLE` characters and holds no control character, so that it
     can stand in a log line, an event field or a terminal without forging anything.
     """
-    shown = "".join(
-        chr(octet) if 0x21 <= octet <= 0x7E and octet != 0x5C else f"\\x{octet:02x}"
-        for octet in octets
-    )
-    return shown[:MAX_PRINTABLE]
+    return "".join(map(_SHOWN.__getitem__, octets))[:MAX_PRINTABLE]

@@ -14,6 +14,7 @@ from tests.kernel.lab import (
     BINDING,
     IFINDEX,
     KEY,
+    LEASE_S,
     POOL,
     POOL_OPTIONS,
     SECOND,
@@ -668,3 +669,17 @@ def test_address_is_the_bindings(lab: Lab) -> None:
 
     assert judged.frame[58:62] == ip(ADDRESS + 5)
     assert lab.datapath.pool(POOL) == POOL_OPTIONS
+
+
+def test_a_frame_is_put_to_the_program_again(lab: Lab) -> None:
+    """It is answered and promised as from the wire; what is passed, or cannot be put, is not."""
+    frame, on_the_wire = SELECTING.frame(), lab.judge(SELECTING).frame
+    lab.datapath.remove(KEY)
+    assert lab.datapath.judge_again(frame, IFINDEX) is None
+    lab.datapath.put(KEY, replace(BINDING, slot=SLOT + 3))
+    before = now_boot_ns()
+
+    assert lab.datapath.judge_again(frame, IFINDEX) == on_the_wire
+    assert lab.datapath.promise(SLOT + 3) >= before + LEASE_S * SECOND
+    assert lab.datapath.judge_again(frame, 1 << 20) is None
+    assert lab.datapath.judge_again(frame.ljust(9000, b"\0"), IFINDEX) is None

@@ -24,31 +24,36 @@ def number(report: str, what: str) -> list[int]:
     return [int(found) for found in re.findall(rf"{what}: (\d+)", report)]
 
 
-def counted(site: Site) -> set[str]:
+def counted(site: Site) -> dict[str, int]:
     """The verdicts of the site's program so far."""
     words = (BIN / "edgectl", "status", "--config", site.config, "--json")
-    return set(json.loads(site.router.run(*words))["counters"])
+    counters: dict[str, int] = json.loads(site.router.run(*words))["counters"]
+    return counters
 
 
 def test_perfdhcp_gets_every_address_once(lab: Lab) -> None:
-    """I1, I11: 300 clients behind a relay get as many addresses, and keep them."""
+    """I1, I11: 300 clients behind a relay get as many addresses, and keep them.
+
+    The ACKs are the program's, also of those who had to wait for the allocator.
+    """
     site = lab.add_site("ber03", "100.66.0.0/18", relay=RELAY)
     lab.start_edge(site)
     words = ("perfdhcp", "-4", "-l", "wire0", "-r", 100, "-R", 1000, "-n", 300, "-u",
              "-W", LAST_REPLIES_US)  # fmt: skip
     report = site.homes.run(*words, check=False)
+    acks = counted(site)["ack"] if lab.datapath == "xdp" else 300
     again = site.homes.run(*words, check=False)
     leases = lab.leasectl("lease", "list", site.name, "--json").splitlines()
 
     assert number(report, "non unique addresses") == [0, 0]
     assert number(report, "rejected leases") == [0, 0]
-    assert number(report, "received packets")[1] > 200
+    assert acks >= number(report, "received packets")[1] > 200
     assert number(again, "non unique addresses") == [0, 0]
     assert number(again, "received packets")[1] > 200
     assert 200 < len(leases) < 400
     assert check(lab, site) > 400
     if lab.datapath == "xdp":  # its requests are shorter than the replies
-        assert {"offer", "ack"} <= counted(site)
+        assert {"offer", "ack"} <= counted(site).keys()
         assert "pass_reply_space" not in counted(site)
 
 
