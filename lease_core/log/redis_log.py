@@ -1,7 +1,6 @@
 """The log of one site in Redis, over the clients that `connecting` makes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -61,12 +60,11 @@ class RedisLog(RedisSnapshots):
         replicas: int = 0,
         shared: HeldConnection | None = None,
     ) -> None:
-        super().__init__(writer, Keys(site))
+        super().__init__(writer, shared or HeldConnection(writer), Keys(site))
         self._reader = reader
         self._replicas = replicas
         reader.response_callbacks.pop("XREAD", None)  # our own reading of the reply is faster
         writer.response_callbacks.pop("XREAD", None)
-        self._calling = shared or HeldConnection(writer)
         self._streams = Streams(HeldConnection(reader), self._calling)
 
         def script(name: str) -> HeldScript:
@@ -230,7 +228,7 @@ class RedisLog(RedisSnapshots):
 
     async def last_answer_id(self) -> str:
         with translated():
-            last: Any = await self._writer.xrevrange(self._keys.answers, count=1)
+            last = await self._calling.call("XREVRANGE", self._keys.answers, "+", "-", "COUNT", 1)
         return last[0][0].decode() if last else ZERO_ID
 
     async def report(self, edge: str, report: Mapping[str, str]) -> None:

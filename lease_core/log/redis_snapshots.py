@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from lease_core.log.errors import ForeignLogError, TrimRefusedError
 from lease_core.log.hashes import forms_of
+from lease_core.log.held import HeldConnection
 from lease_core.log.keys import Keys
 from lease_core.log.redis_client import awaited, load_script, translated
 from lease_core.log.snapshot_port import (
@@ -30,8 +31,10 @@ _TEXT: Final = re.compile(rb"[ -~]{1,160}")
 class RedisSnapshots:
     """`SnapshotStore` over the client that never repeats a call; every call here may be."""
 
-    def __init__(self, writer: Redis, keys: Keys) -> None:
+    def __init__(self, writer: Redis, calling: HeldConnection, keys: Keys) -> None:
+        """What every process asks goes over `calling`, so it opens no connection of the client."""
         self._writer = writer
+        self._calling = calling
         self._keys = keys
         self._trim = load_script(writer, "trim")
 
@@ -54,16 +57,15 @@ class RedisSnapshots:
     async def snapshots(self) -> list[SnapshotMeta]:
         with translated():
             seqs = await self._seqs()
-            async with self._writer.pipeline(transaction=False) as pipe:
-                for seq in seqs:
-                    pipe.hmget(self._keys.snapshot(seq), _META)
-                stored = await pipe.execute()
+            stored = [
+                await self._calling.call("HMGET", self._keys.snapshot(seq), *_META) for seq in seqs
+            ]
         found = (_meta(values) for values in stored)
         return [meta for seq, meta in zip(seqs, found, strict=True) if meta and meta.seq == seq]
 
     async def _seqs(self) -> list[int]:
         """Newest first."""
-        named = await awaited(self._writer.smembers(self._keys.snapshots))
+        named = await self._calling.call("SMEMBERS", self._keys.snapshots)
         return sorted((int(name) for name in named if _NUMBER.fullmatch(name)), reverse=True)
 
     async def chunk(self, seq: int, number: int) -> bytes | None:
