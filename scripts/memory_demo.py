@@ -83,7 +83,7 @@ async def follow(log: RedisLog, wire: Wire, upstream: Upstream) -> None:
         now=now(),
     )
     edge.datapath.put_port(IFINDEX, ROUTER_MAC)
-    edge.adopt(Position(GENESIS))
+    edge.record.adopt(Position(GENESIS))
     wire.edge = edge
 
     def apply(records: list, end: Position, answers: list) -> None:  # type: ignore[type-arg]

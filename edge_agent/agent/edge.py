@@ -6,7 +6,7 @@ time is told to it. `runtime` drives it with sockets and Redis, tests with their
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import structlog
@@ -14,6 +14,7 @@ import structlog
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.kernel_notices import KernelNotices
 from edge_agent.agent.request_ids import request_ids
+from edge_agent.agent.site_record import SiteRecord
 from edge_agent.agent.slow_path import Now, SendCommand, SendFrame, SlowPath
 from edge_agent.agent.stock import Stock
 from edge_agent.datapath.memory import MemoryDatapath
@@ -42,8 +43,6 @@ from lease_core.log.reader import Position
 from lease_core.log.runs import Run, granted_of, parts_of
 
 MISSED_BEATS = 3
-CURRENT_NS = 5_000_000_000
-"""How long after a touch the tables still count as what the log says."""
 SECOND_NS = 1_000_000_000
 MILLISECOND = 1_000_000
 
@@ -105,21 +104,14 @@ class Edge:
         self.is_ready = False
         self._audit = structlog.get_logger("edge").bind(site=identity.site, edge=identity.edge)
         self.notices = KernelNotices(datapath, lines, self._audit)
-        self._lines = lines.fingerprint()
-        self._state = datapath.state()
+        self.record = SiteRecord(datapath, lines.fingerprint())
         self._take_over(now)
 
     def _take_over(self, now: Now) -> None:
-        """Go on with the tables; close the gate while they may say what is not so."""
-        state = self._state
+        """Go on with the tables, as long as the clocks tell how long they may be trusted."""
+        state = self.record.state
         self.horizon.resume(state.horizon_boot_ns, state.touched_boot_ns, state.touched_elapsed_ns)
-        is_whole = state.cursor_lo == state.cursor_hi and not self.needs_rebuild
-        self._state = replace(
-            state,
-            incarnation=state.incarnation or secrets.randbits(63) | 1,
-            gate=state.gate and is_whole,
-            abi_ok=True,
-        )
+        self.record.take_over()
         former = ClockWatch(state.touched_boot_ns, state.touched_elapsed_ns)
         if state.touched_boot_ns and not former.are_steady(*now):
             self._distrust_clocks(former)
@@ -129,78 +121,23 @@ class Edge:
         """Ask nothing of a log that is not the one these tables are of: it knows other events."""
         return self.following not in LOST and self._send_command(command)
 
-    # --- position ---
-
-    def position(self) -> Position | None:
-        """What the tables are a projection of; None = of nothing yet."""
-        state = self._state
-        if not any(state.genesis):
-            return None
-        return Position(
-            state.genesis.hex(),
-            state.cursor_lo,
-            state.cursor_hash.hex(),
-            state.cursor_commit_ms,
-            state.epoch,
-        )
-
-    @property
-    def needs_rebuild(self) -> bool:
-        """The tables were made for other interfaces: an entry may name another's line (I8).
-
-        Or somebody died while he made them anew.
-        """
-        return any(self._state.genesis) and self._state.lines != self._lines
+    # --- from the log ---
 
     @property
     def may_lack(self) -> bool:
         """Full tables may not even remember every binding that has no place in them."""
         return self.projection.slots.is_full
 
-    def begin_anew(self) -> None:
-        """Until `adopt` the tables are a projection of nothing: whoever finds them rebuilds."""
-        self._state = replace(self._state, lines=0)
-        self._set_state()
-
-    def adopt(self, position: Position) -> None:
-        """The tables, new or rebuilt, hold exactly what the log says up to `position`."""
-        self._state = replace(self._state, lines=self._lines)
-        self._move_to(position)
-
-    def _move_to(self, position: Position) -> None:
-        self._state = replace(
-            self._state,
-            genesis=bytes.fromhex(position.genesis),
-            cursor_lo=position.seq,
-            cursor_hi=position.seq,
-            cursor_hash=bytes.fromhex(position.h),
-            cursor_commit_ms=position.commit_ms,
-            epoch=position.epoch,
-        )
-        self.datapath.set_state(self._state)
-
     def set_following(self, following: Following) -> None:
-        """The gate opens for good once the tables have been up to date."""
+        """What the follower does now: up to date, or not."""
         self.following = following
-        is_live = following is Following.LIVE and not self.needs_rebuild
-        self._state = replace(self._state, gate=self._state.gate or is_live)
-        self._set_state()
+        self.record.follows(is_live=following is Following.LIVE)
         self._tell_when_ready()
 
-    def _set_state(self) -> None:
-        """Write the record; the tables are what the log says for a while, or from now on not."""
-        is_current = self.following is Following.LIVE and not self._state.recovering
-        until_ns = self._state.touched_boot_ns + CURRENT_NS if is_current else 0
-        self._state = replace(self._state, current_until_boot_ns=until_ns)
-        self.datapath.set_state(self._state)
-
     def _tell_when_ready(self) -> None:
-        may_answer = self._state.gate and self._state.horizon_boot_ns > self._state.touched_boot_ns
-        if may_answer and self.following is Following.LIVE and not self.is_ready:
+        if self.record.may_answer and self.following is Following.LIVE and not self.is_ready:
             self.is_ready = True
             self._audit.info("edge.ready", datapath=self.datapath.kind)
-
-    # --- from the log ---
 
     def apply(self, records: Sequence[Record], end: Position, now: Now) -> None:
         """Apply a batch: the cursor says before and after what of it is in the tables (I4).
@@ -208,17 +145,16 @@ class Edge:
         Raises:
             ContradictionError: one cannot be applied; those before it were, and the cursor says so.
         """
-        self._state = replace(self._state, cursor_hi=end.seq)
-        self.datapath.set_state(self._state)
+        self.record.begin_to(end.seq)
         fault, done = None, 0
         try:
             for applied in self._applying(records, now):
                 done += applied
         except LedgerError as error:
             records = records[:done]
-            end = _end_of(records, self.position() or end)
+            end = _end_of(records, self.record.position() or end)
             fault = ContradictionError(end, str(error))
-        self._move_to(end)
+        self.record.move_to(end)
         tell_records(self._audit, "applied", records)
         if self.slow_path.waiting or self.stock:
             self._heed(records, now)
@@ -255,13 +191,12 @@ class Edge:
     def recovers(self, is_so: bool) -> None:
         """Whether the log lost events and may not know yet all that was promised."""
         self.stock.clear()
-        self._state = replace(self._state, recovering=is_so)
-        self._set_state()
+        self.record.recovers(is_so=is_so)
 
     def answer(self, answers: Sequence[Answered], now: Now) -> None:
         for answered in answers:
             if not self.stock.answered(answered.answer, now):
-                self.slow_path.answered(answered.answer, self._state.cursor_lo, now)
+                self.slow_path.answered(answered.answer, self.record.state.cursor_lo, now)
 
     def _grant(self, event: HorizonGranted, epoch: int, now: Now) -> None:
         if self._has_stood_still(event, epoch, now):
@@ -295,16 +230,12 @@ class Edge:
 
     def heed_life(self, incarnation: str, now: Now) -> None:
         """Promise nothing more if the site is served by another life than ours (I1)."""
-        if incarnation != self.incarnation and self.horizon.remaining_s(now.elapsed_ns):
+        if incarnation != self.record.state.life and self.horizon.remaining_s(now.elapsed_ns):
             self.horizon.forfeit()
             self.touch(now)
             self._audit.critical("horizon.forfeited", life=incarnation)
 
     # --- time ---
-
-    @property
-    def incarnation(self) -> str:
-        return self._state.life
 
     def heartbeat(self, now: Now) -> Heartbeat:
         """The next heartbeat; the horizon counts from this moment. Said once if nobody answers."""
@@ -315,13 +246,14 @@ class Edge:
             self._audit.error("horizon.unanswered", missed=MISSED_BEATS, left_s=left_s)
         nonce = secrets.token_hex(6)
         self.horizon.beat(nonce, now.elapsed_ns)
+        state = self.record.state
         return Heartbeat(
             edge=self.identity.edge,
-            incarnation=self.incarnation,
+            incarnation=state.life,
             nonce=nonce,
-            applied=self._state.cursor_lo,
-            epoch=self._state.epoch,
-            genesis=self._state.genesis.hex(),
+            applied=state.cursor_lo,
+            epoch=state.epoch,
+            genesis=state.genesis.hex(),
             elapsed_ms=now.elapsed_ns // MILLISECOND,
             reads=LEASE_VERSION,
         )
@@ -331,8 +263,8 @@ class Edge:
 
         Lines of tables that were made for other interfaces have no name now (I8).
         """
-        lines = Lines({}) if self.needs_rebuild else self.projection.lines
-        is_held = now.elapsed_ns < self._state.held_until_elapsed_ns
+        lines = Lines({}) if self.record.needs_rebuild else self.projection.lines
+        is_held = now.elapsed_ns < self.record.state.held_until_elapsed_ns
         return unknown_to(
             ledger,
             self.datapath,
@@ -343,12 +275,13 @@ class Edge:
 
     def loss(self) -> ReportLoss:
         """What to say to a log that does not go on from what was applied."""
+        state = self.record.state
         return ReportLoss(
-            req=f"loss-{self._state.cursor_lo}",
+            req=f"loss-{state.cursor_lo}",
             edge=self.identity.edge,
-            incarnation=self.incarnation,
-            epoch=self._state.epoch,
-            applied=self._state.cursor_lo,
+            incarnation=state.life,
+            epoch=state.epoch,
+            applied=state.cursor_lo,
         )
 
     def touch(self, now: Now) -> None:
@@ -357,13 +290,7 @@ class Edge:
             self._distrust_clocks(self._clocks)
         elif self._clocks.paused_ns:
             self._audit.warning("agent.paused", paused_s=self._clocks.paused_ns // SECOND_NS)
-        self._state = replace(
-            self._state,
-            touched_boot_ns=now.boot_ns,
-            touched_elapsed_ns=now.elapsed_ns,
-            horizon_boot_ns=self.horizon.end_boot_ns(now.boot_ns, now.elapsed_ns),
-        )
-        self._set_state()
+        self.record.touch(now, self.horizon.end_boot_ns(now.boot_ns, now.elapsed_ns))
 
     def _distrust_clocks(self, clocks: ClockWatch) -> None:
         """Give up E, and say nothing of promises that may look shorter than they are (I1, I7).
@@ -371,8 +298,7 @@ class Edge:
         A promise is a time on CLOCK_BOOTTIME, and none is longer than E was on the elapsed clock.
         The tables remember that, for the next process may not see the step.
         """
-        held_ns = max(self._state.held_until_elapsed_ns, self.horizon.forfeit())
-        self._state = replace(self._state, held_until_elapsed_ns=held_ns)
+        self.record.hold(self.horizon.forfeit())
         self.must_ask = True
         step_ms = clocks.step_ns // MILLISECOND
         self._audit.critical("clock.unsteady", boot_ahead_ms=step_ms)

@@ -172,11 +172,11 @@ class Runtime:
     # --- the log ---
 
     async def _follow(self) -> None:
-        position, has_snapshot = self.edge.position(), False
+        position, has_snapshot = self.edge.record.position(), False
         if position is None:
             head, has_snapshot = await self._first_head()
             position = Position(head.genesis)
-            self.edge.adopt(position)
+            self.edge.record.adopt(position)
         follower = Follower(
             self._log,
             position,
@@ -184,7 +184,7 @@ class Runtime:
             rebuild=self._rebuild,
             rejoin=self._rejoin,
             tell=self.edge.set_following,
-            needs_rebuild=self.edge.needs_rebuild or self.edge.may_lack or has_snapshot,
+            needs_rebuild=self.edge.record.needs_rebuild or self.edge.may_lack or has_snapshot,
         )
         await follower.run()
 
@@ -218,11 +218,11 @@ class Runtime:
             self.edge.answer(answers, moment)
 
     async def _rebuild(self) -> Position:
-        position = self.edge.position()
+        position = self.edge.record.position()
         assert position
         if not position.seq and self.edge.projection.is_empty:
             projection = self.edge.projection
-            self.edge.begin_anew()
+            self.edge.record.begin_anew()
             filled = await fill(projection, self._log, position.genesis, now().boot_ns)
             if filled:
                 return self._go_on(*filled, corrected=0)
@@ -234,7 +234,7 @@ class Runtime:
 
         A log of another genesis is joined only if an operator put it in the place of ours.
         """
-        ours = self.edge.position()
+        ours = self.edge.record.position()
         assert ours
         ledger, end = await replay(self._log)
         if ours.genesis not in (end.genesis, *ledger.replaces):
@@ -258,17 +258,17 @@ class Runtime:
 
     def _go_on_from(self, ledger: Ledger, end: Position) -> Position:
         """Make the tables what the log says, and follow it from there."""
-        self.edge.begin_anew()
+        self.edge.record.begin_anew()
         wrong = reconcile(self.edge.projection, ledger, now().boot_ns)
         return self._go_on(ledger, end, corrected=wrong)
 
     def _go_on(self, ledger: Ledger, end: Position, *, corrected: int) -> Position:
         """The tables are what the log says."""
-        is_asked = ledger.recovery and ledger.recovery.incarnation == self.edge.incarnation
+        is_asked = ledger.recovery and ledger.recovery.incarnation == self.edge.record.state.life
         if ledger.edge and not is_asked:
             self.edge.heed_life(ledger.edge.incarnation, now())
         self.edge.recovers(ledger.recovery is not None)
-        self.edge.adopt(end)
+        self.edge.record.adopt(end)
         audit.warning("edge.resynced", corrected=corrected, seq=end.seq, **self._who())
         return end
 

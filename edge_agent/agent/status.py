@@ -28,7 +28,7 @@ def report_of(edge: Edge, now: Now) -> dict[str, str]:
         "applied": str(state.cursor_lo),
         "digest": f"{edge.projection.census.digest.text()}@{state.cursor_lo}",
         "epoch": str(state.epoch),
-        "incarnation": edge.incarnation,
+        "incarnation": state.life,
         "horizon_left_s": str(int(edge.horizon.remaining_s(now.elapsed_ns))),
         "heartbeats_unanswered": str(edge.unanswered),
         "waiting": str(len(edge.slow_path.waiting)),

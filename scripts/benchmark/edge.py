@@ -102,7 +102,7 @@ async def _follow(url: str, head: Head, datapath: XdpDatapath) -> float:
     log = connect(url, SITE)
     edge = edge_of(datapath)
     position = Position(head.genesis)
-    edge.adopt(position)
+    edge.record.adopt(position)
     applied_at: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     def apply(records: Sequence[Record], end: Position, _: Sequence[Answered]) -> None:

@@ -145,7 +145,7 @@ class _Applier:
             owner="bench",
         )  # fmt: skip
         self._position = Position(genesis)
-        self._edge.adopt(self._position)
+        self._edge.record.adopt(self._position)
         self._held = 0
         self._apply([pool_added(datapath.max_subscribers)])
         self._assign(held)

@@ -212,7 +212,7 @@ async def catching_up(town: Router) -> None:
     """The client holds its address, but the edge has just started."""
     await bound(town)
     town.is_cut = True
-    town.edge._state = replace(town.edge._state, gate=False)
+    town.edge.record.state = replace(town.edge.record.state, gate=False)
     town.edge.touch(town.now)
 
 

@@ -10,6 +10,7 @@ from unittest import mock
 from edge_agent.agent import edge, responses
 from edge_agent.agent.duties import Duties
 from edge_agent.agent.edge import Edge
+from edge_agent.agent.site_record import CURRENT_NS, SiteRecord
 from edge_agent.dhcp import fastpath, reply
 from edge_agent.sync import follower, projection, reconcile
 from edge_agent.sync.follower import MARK_POLL_MAX_S, Follower
@@ -146,11 +147,12 @@ def step_forgotten() -> list[Patch]:
     take_over = Edge._take_over
 
     def trusting(self: Edge, now: Any) -> None:
-        self._state = replace(
-            self._state,
+        found = self.record.state
+        self.record.state = replace(
+            found,
             held_until_elapsed_ns=0,
-            touched_elapsed_ns=self._state.touched_elapsed_ns and now.elapsed_ns,
-            touched_boot_ns=self._state.touched_boot_ns and now.boot_ns,
+            touched_elapsed_ns=found.touched_elapsed_ns and now.elapsed_ns,
+            touched_boot_ns=found.touched_boot_ns and now.boot_ns,
         )
         take_over(self, now)
 
@@ -190,7 +192,7 @@ def cursor_before_tables() -> list[Patch]:
     apply = Edge.apply
 
     def early(self: Edge, records: Any, end: Any, now: Any) -> None:
-        self._move_to(end)
+        self.record.move_to(end)
         apply(self, records, end, now)
 
     return [mock.patch.object(Edge, "apply", early)]
@@ -245,12 +247,11 @@ def dropped_port_forgotten() -> list[Patch]:
 def refuses_what_it_cannot_know() -> list[Patch]:
     """An edge that does not follow the log up to now says NAK."""
 
-    def rash(self: edge.Edge) -> None:
-        until_ns = self._state.touched_boot_ns + edge.CURRENT_NS
-        self._state = replace(self._state, current_until_boot_ns=until_ns)
-        self.datapath.set_state(self._state)
+    def rash(self: SiteRecord, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+        self._write(current_until_boot_ns=self.state.touched_boot_ns + CURRENT_NS)
 
-    return [mock.patch.object(edge.Edge, "_set_state", rash)]
+    return [mock.patch.object(SiteRecord, "_write_current", rash)]
 
 
 def keeps_its_promises_to_itself() -> list[Patch]:

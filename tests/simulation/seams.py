@@ -13,7 +13,7 @@ from unittest import mock
 
 import structlog
 
-from edge_agent.agent import duties, edge, request_ids, runtime, status, stock
+from edge_agent.agent import duties, edge, request_ids, runtime, site_record, status, stock
 from edge_agent.agent.answering import Now
 from edge_agent.dhcp import fastpath
 from edge_agent.sync import follower, horizon, removals
@@ -136,6 +136,7 @@ def simulated(rng: random.Random) -> Iterator[None]:
         (site_allocator, "secrets", secrets),
         (snapshots, "secrets", secrets),
         (edge, "secrets", secrets),
+        (site_record, "secrets", secrets),
         (request_ids, "secrets", secrets),
         (stock, "LEAST", 1),
         (desk, "STOCK_SHARE", 2),

@@ -496,7 +496,7 @@ class TestNoPlace:
             if town.edge.may_lack:
                 ledger, end = await replay(town.log, GENESIS)
                 reconcile(town.edge.projection, ledger, town.ns)
-                town.edge.adopt(end)
+                town.edge.record.adopt(end)
             town.edge.set_following(Following.LIVE)
         await town.wait(2 * 3600 + 600)
 
@@ -557,9 +557,9 @@ class TestRestarts:
     async def test_a_restarted_agent_goes_on(self, town: Town) -> None:
         """Same tables, same incarnation, same horizon; it resumes behind the cursor."""
         ip = await town.lease(1)
-        before = town.edge.position(), town.edge.incarnation
+        before = town.edge.record.position(), town.edge.record.state.life
         town.restart_edge()
-        assert (town.edge.position(), town.edge.incarnation) == before
+        assert (town.edge.record.position(), town.edge.record.state.life) == before
         town.is_cut = True
 
         assert [r.kind for r in await town.send(renewing(1, ip))] == [MessageType.ACK]
@@ -582,19 +582,19 @@ class TestRestarts:
         swapped = {"access0": 8, "access1": 7}
         for _ in range(2):
             town.restart_edge(swapped)
-            assert town.edge.needs_rebuild
+            assert town.edge.record.needs_rebuild
             town.edge.set_following(Following.LIVE)
             assert await town.send(renewing(1, ip)) == []
             assert await town.send(renewing(1, ip), ifindex=8) == []
         ledger, end = await replay(town.log, GENESIS)
         reconcile(town.edge.projection, ledger, NOW_NS)
-        town.edge.adopt(end)
+        town.edge.record.adopt(end)
         town.edge.set_following(Following.LIVE)
         town.edge.touch(town.now)
 
         assert [r.kind for r in await town.send(renewing(1, ip), ifindex=8)] == [MessageType.ACK]
         town.restart_edge(swapped)
-        assert not town.edge.needs_rebuild
+        assert not town.edge.record.needs_rebuild
 
     async def test_a_lost_log_is_not_told_lines_by_other_interfaces_names(self, town: Town) -> None:
         """I1, I8: until they are rebuilt the tables name no line; whom the log lost is told as
@@ -626,9 +626,9 @@ class TestRestarts:
         granted = HorizonGranted(
             edge="ams01-bng1", incarnation="00ff", nonce="theirs", horizon_s=14_400
         )
-        seq = town.edge._state.cursor_lo + 1
+        seq = town.edge.record.state.cursor_lo + 1
         record = Record(seq=seq, commit_ms=1, epoch=1, by="a", h="0" * 16, event=granted)
-        position = town.edge.position()
+        position = town.edge.record.position()
         assert position
         assert town.edge.horizon.remaining_s(town.ns)
         town.edge.apply([record], position.behind(record), town.now)
@@ -644,7 +644,7 @@ class TestRestarts:
         for ifindex in (7, 8):
             town.datapath.put_port(ifindex, mac_of(200 + ifindex))
         town.restart_edge()
-        town.edge.adopt(Position(GENESIS))
+        town.edge.record.adopt(Position(GENESIS))
         town.answers_after = await town.log.last_answer_id()
         await town.beat()
         town.edge.set_following(Following.LIVE)
@@ -664,7 +664,7 @@ class TestRestarts:
         for ifindex in (7, 8):
             town.datapath.put_port(ifindex, mac_of(200 + ifindex))
         town.restart_edge()
-        town.edge.adopt(Position(GENESIS))
+        town.edge.record.adopt(Position(GENESIS))
         town.answers_after = await town.log.last_answer_id()
         town.edge.set_following(Following.LIVE)
         await town.log.send(RevokeLease(req="x", ip=ip, cause="operator"), "operator:test")

@@ -16,14 +16,14 @@ class Died(Exception):
 async def test_the_cursor_moves_behind_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """I4: an agent that dies before an event is in the tables applies it after its restart."""
     town = await Town().begin()
-    before = town.edge.position()
+    before = town.edge.record.position()
     monkeypatch.setattr(town.edge.projection, "apply", _die)
     with pytest.raises(Died):
         await town.lease(1)
     monkeypatch.undo()
     town.restart_edge()
 
-    assert town.edge.position() == before
+    assert town.edge.record.position() == before
     assert await town.follow()
     assert town.edge.projection.find(mac_of(1), Line(7))
 

@@ -190,7 +190,7 @@ class Town:
         self.allocator = SiteAllocator("ams01", Ledger(), self.timing, head.epoch, self.ns)
         await self.commit(self.allocator.begin("first-start", self.ns))
         await self._add(pool(self._size))
-        self.edge.adopt(Position(GENESIS))
+        self.edge.record.adopt(Position(GENESIS))
         self.answers_after = "0-0"
         await self.beat()
         self.edge.set_following(Following.LIVE)
@@ -234,7 +234,7 @@ class Town:
 
     async def follow(self) -> bool:
         """Apply what the log has; False = nothing came."""
-        position = self.edge.position()
+        position = self.edge.record.position()
         assert position
         came = await self.log.follow(position.entry_id, self.answers_after)
         for record in came.records:
