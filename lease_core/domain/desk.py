@@ -150,11 +150,14 @@ class Desk:
             self._free[offer.pool].give(offer.ip)
 
     def set_aside(self, pool: PoolAdded, count: int, now_ns: int) -> list[Ipv4]:
-        """Keep up to `count` free addresses of a pool for the edge, twice as long as an offer."""
+        """Keep up to `count` free addresses of a pool for the edge, as long as an offer.
+
+        Then they are free behind all others, so who was offered one last still has his time.
+        """
         free = self._free[pool.pool]
         share = min(count, free.at_most() // STOCK_SHARE)
         ips = pick(iter(free.pop, None), share) if share else []
-        self.stock.add(ips, pool.pool, now_ns + 2 * self.timing.offer_hold_s * SECOND)
+        self.stock.add(ips, pool.pool, now_ns + self.timing.offer_hold_s * SECOND)
         return ips
 
     def drop_stale_offers(self, now_ns: int) -> None:

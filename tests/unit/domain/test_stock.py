@@ -62,7 +62,7 @@ class TestSettingAside:
         site.request(50, aside[0])
         for mac in range(1, 29):
             site.lease(mac)
-        site.wait(2 * site.timing.offer_hold_s - 1)
+        site.wait(site.timing.offer_hold_s - 1)
         assert site.offer(60) is None
         site.wait(2)
 
@@ -73,7 +73,18 @@ class TestSettingAside:
         site = Site(size=64)
         stocked(site)
 
-        assert site.desk.next_due_ns() == site.now_ns + 2 * site.timing.offer_hold_s * 10**9
+        assert site.desk.next_due_ns() == site.now_ns + site.timing.offer_hold_s * 10**9
+
+    def test_who_was_offered_one_last_has_his_time(self) -> None:
+        """What the edge offers no more is given to others only where nothing else is free."""
+        site = Site(size=64)
+        aside = stocked(site)
+        site.wait(site.timing.offer_hold_s + 1)
+        others = {site.offer(mac) for mac in range(1, 59)}
+
+        assert not others & set(aside)
+        assert site.request(60, aside[3])[0]
+        assert [site.offer(mac) for mac in range(61, 66)] == [FIRST + 62, FIRST + 63, *aside[:3]]
 
     def test_a_pool_is_not_used_up(self) -> None:
         """The stock takes a share of a pool: others are still offered addresses."""
