@@ -30,7 +30,7 @@ from edge_agent.dhcp.fastpath import judge
 from edge_agent.dhcp.frame import build
 from edge_agent.dhcp.pool_options import render_pool_options
 from edge_agent.dhcp.request import Request, parse_request
-from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, subscriber_key
+from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, Port, SiteState, subscriber_key
 from lease_core.domain.values import Ipv4, Mac
 
 CORPUS = Path(__file__).parents[1] / "tests/kernel/corpus"
@@ -141,7 +141,7 @@ def tables() -> MemoryDatapath:
     netmask, dns = Ipv4(0xFFFF0000), (Ipv4(0x08080808),)
     options = render_pool_options(SERVER, netmask, (SERVER,), dns).always
     filled.put_pool(1, PoolOptions(Ipv4(0x64400000), netmask, SERVER, 3600, options))
-    filled.put_port(IFINDEX, PORT)
+    filled.put_port(IFINDEX, Port(PORT))
     filled.set_state(SiteState(gate=True, horizon_boot_ns=1 << 62))
     return filled
 

@@ -16,6 +16,7 @@ from edge_agent.agent.runtime import now
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import probe
 from edge_agent.dhcp.classify import RequestState
+from edge_agent.dhcp.tables import Port
 from edge_agent.sync.follower import Follower
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.upstream import Upstream
@@ -82,7 +83,7 @@ async def follow(log: RedisLog, wire: Wire, upstream: Upstream) -> None:
         send_command=upstream.send,
         now=now(),
     )
-    edge.datapath.put_port(IFINDEX, ROUTER_MAC)
+    edge.datapath.put_port(IFINDEX, Port(ROUTER_MAC))
     edge.record.adopt(Position(GENESIS))
     wire.edge = edge
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from edge_agent.datapath import abi
-from edge_agent.dhcp.tables import KeyMode, Limit
+from edge_agent.dhcp.tables import KeyMode, Limit, Port
 from lease_core.config import Name, Settings
-from lease_core.domain.values import Ipv4
+from lease_core.domain.values import Ipv4, Mac
 from lease_core.endpoint import DEFAULT_URL, Endpoint
 
 BPFFS = Path("/sys/fs/bpf/lease")
@@ -100,22 +100,22 @@ class PortConfig(Settings):
         return self.per_line is None
 
     @property
-    def line_limit(self) -> Limit:
-        """Of what the kernel passes up from a line; a shared one has room for all who share it."""
-        return _limit(self.line_rate, SHARED_LINE_LIMIT if self.is_shared else OWN_LINE_LIMIT)
-
-    @property
-    def mac_limit(self) -> Limit:
-        """Of what the kernel passes up of one MAC."""
-        return _limit(self.mac_rate, MAC_LIMIT)
-
-    @property
     def key_mode(self) -> KeyMode:
         return KeyMode[self.key.upper()]
 
-    @property
-    def relay_addresses(self) -> tuple[Ipv4, ...]:
-        return tuple(Ipv4(int(relay)) for relay in self.relays)
+    def as_port(self, mac: Mac) -> Port:
+        """What the fast path is told of it; a shared line has room for all who share it."""
+        return Port(
+            mac,
+            relays=tuple(Ipv4(int(relay)) for relay in self.relays),
+            key=self.key_mode,
+            line_limit=_limit(
+                self.line_rate, SHARED_LINE_LIMIT if self.is_shared else OWN_LINE_LIMIT
+            ),
+            mac_limit=_limit(self.mac_rate, MAC_LIMIT),
+            trusted=self.trusted,
+            offers_stock=self.offers_stock,
+        )
 
 
 class EdgeConfig(Settings):

@@ -77,16 +77,7 @@ class Runtime:
         self._datapath = datapath
         # first, because bindings are found by the key modes of ports
         for port, heard in opened:
-            datapath.put_port(
-                heard.ifindex,
-                heard.mac,
-                relays=port.relay_addresses,
-                key=port.key_mode,
-                line_limit=port.line_limit,
-                mac_limit=port.mac_limit,
-                trusted=port.trusted,
-                offers_stock=port.offers_stock,
-            )
+            datapath.put_port(heard.ifindex, port.as_port(heard.mac))
         lines = Lines(
             {s.interface: ifindex for ifindex, s in self._sockets.items()},
             {port.interface: port.key_mode for port in config.ports},

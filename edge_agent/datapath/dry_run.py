@@ -49,7 +49,7 @@ class _TestRunOpts(ctypes.Structure):
 
 
 class DryRun:
-    """A program that frames are put to; what a run needs in memory is made once."""
+    """A program that frames are put to, by one thread: what a run needs in memory is made once."""
 
     def __init__(self, fd: int) -> None:
         """`fd` stays the caller's."""

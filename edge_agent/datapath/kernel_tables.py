@@ -3,7 +3,7 @@
 import errno
 import secrets
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -18,10 +18,8 @@ from edge_agent.datapath.notices import Notice, Ring
 from edge_agent.datapath.port import TableFullError
 from edge_agent.datapath.stock import StockTable
 from edge_agent.dhcp.tables import (
-    NO_LIMIT,
     Assignment,
     KeyMode,
-    Limit,
     PoolOptions,
     Port,
     SiteState,
@@ -172,19 +170,7 @@ class KernelTables:
         port = self.port(ifindex)
         return None if port is None else port.mac
 
-    def put_port(
-        self,
-        ifindex: int,
-        mac: Mac,
-        *,
-        relays: Sequence[Ipv4] = (),
-        key: KeyMode = KeyMode.MAC,
-        line_limit: Limit = NO_LIMIT,
-        mac_limit: Limit = NO_LIMIT,
-        trusted: bool = False,
-        offers_stock: bool = False,
-    ) -> None:
-        port = Port(mac, tuple(relays), key, line_limit, mac_limit, trusted, offers_stock)
+    def put_port(self, ifindex: int, port: Port) -> None:
         self._ports.set(ifindex, abi.pack_port(port))
         self._written_ports[ifindex] = port
 

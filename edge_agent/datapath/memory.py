@@ -1,7 +1,7 @@
 """The datapath in the agent's own memory: where BPF is not available, and in tests."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from mmap import MAP_PRIVATE, mmap
 
 import numpy as np
@@ -14,10 +14,7 @@ from edge_agent.datapath.port import TableFullError
 from edge_agent.datapath.stock import StockTable
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.tables import (
-    NO_LIMIT,
     Assignment,
-    KeyMode,
-    Limit,
     PoolOptions,
     Port,
     SiteState,
@@ -120,21 +117,8 @@ class MemoryDatapath:
     def put_pool(self, number: int, pool: PoolOptions) -> None:
         self._pools[number] = pool
 
-    def put_port(
-        self,
-        ifindex: int,
-        mac: Mac,
-        *,
-        relays: Sequence[Ipv4] = (),
-        key: KeyMode = KeyMode.MAC,
-        line_limit: Limit = NO_LIMIT,
-        mac_limit: Limit = NO_LIMIT,
-        trusted: bool = False,
-        offers_stock: bool = False,
-    ) -> None:
-        self._ports[ifindex] = Port(
-            mac, tuple(relays), key, line_limit, mac_limit, trusted, offers_stock
-        )
+    def put_port(self, ifindex: int, port: Port) -> None:
+        self._ports[ifindex] = port
 
     def set_state(self, state: SiteState) -> None:
         self._state = state

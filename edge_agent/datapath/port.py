@@ -1,6 +1,6 @@
 """The port between the agent and whatever answers: the kernel's maps or their in-memory twin."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol
 
 from edge_agent.datapath.columns import Rows, Slots
@@ -8,17 +8,14 @@ from edge_agent.datapath.known import KnownMacs
 from edge_agent.datapath.notices import Notice
 from edge_agent.datapath.stock import StockTable
 from edge_agent.dhcp.tables import (
-    NO_LIMIT,
     Assignment,
-    KeyMode,
-    Limit,
     PoolOptions,
+    Port,
     SiteState,
     SubscriberKey,
     Tables,
 )
 from lease_core.domain.mixing import Words
-from lease_core.domain.values import Ipv4, Mac
 
 
 class TableFullError(Exception):
@@ -68,27 +65,8 @@ class Datapath(Tables, Protocol):
 
     def put_pool(self, number: int, pool: PoolOptions) -> None: ...
 
-    def put_port(
-        self,
-        ifindex: int,
-        mac: Mac,
-        *,
-        relays: Sequence[Ipv4] = (),
-        key: KeyMode = KeyMode.MAC,
-        line_limit: Limit = NO_LIMIT,
-        mac_limit: Limit = NO_LIMIT,
-        trusted: bool = False,
-        offers_stock: bool = False,
-    ) -> None:
-        """Answer on an interface, from `mac`.
-
-        With `relays` (at most 4) only requests with one of them as giaddr are answered there, and
-        renewals that a router brings; without them only those of clients themselves, whose option
-        82 counts if the port is `trusted`. `key` says
-        under which keys bindings on this interface stand, see `tables.key_of`. The limits are of
-        what the kernel passes up from one line and of one MAC. With `offers_stock` strangers there
-        are offered addresses of the stock.
-        """
+    def put_port(self, ifindex: int, port: Port) -> None:
+        """Answer on an interface."""
         ...
 
     def judge_again(self, frame: bytes, ifindex: int) -> bytes | None:

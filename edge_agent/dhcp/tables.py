@@ -101,10 +101,14 @@ class Port:
     mac: Mac
     """Hardware address to answer from."""
     relays: tuple[Ipv4, ...] = ()
-    """giaddr of each relay that may send here; empty = clients themselves do."""
+    """giaddr of each relay that may send here, at most 4, beside renewals that a router brings;
+    empty = clients themselves do."""
     key: KeyMode = KeyMode.MAC
+    """Under which keys bindings stand, see `key_of`."""
     line_limit: Limit = NO_LIMIT
+    """Of what the kernel passes up from one line."""
     mac_limit: Limit = NO_LIMIT
+    """And of one MAC."""
     trusted: bool = False
     """Option 82 is an access node's, which marks clients' frames (TR-101); not beside relays."""
     offers_stock: bool = False

@@ -13,6 +13,7 @@ import redis
 
 from edge_agent.agent.runtime import now
 from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.tables import Port
 from edge_agent.sync.filling import fill
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.projection import Projection
@@ -106,7 +107,7 @@ async def _start(url: str, size: int, datapath: XdpDatapath, digest: str) -> flo
 
 
 async def _rebuilt(log: SiteLog, datapath: XdpDatapath, size: int) -> Projection:
-    datapath.put_port(IFINDEX, PORT_MAC)
+    datapath.put_port(IFINDEX, Port(PORT_MAC))
     projection = Projection(datapath, Lines({LINE: IFINDEX}), size)
     assert await fill(projection, log, "", now().boot_ns)
     return projection

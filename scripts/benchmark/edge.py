@@ -18,6 +18,7 @@ from edge_agent.datapath import libbpf
 from edge_agent.datapath.bcc_binding import bcc
 from edge_agent.datapath.columns import PLACE, ROW, Rows, Slots, pack
 from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.tables import Port
 from edge_agent.sync.follower import Follower
 from edge_agent.sync.lines import Lines
 from lease_core import audit
@@ -87,7 +88,7 @@ async def _prepare(url: str) -> Head:
 
 def edge_of(datapath: XdpDatapath) -> Edge:
     """One that hears and says nothing."""
-    datapath.put_port(IFINDEX, PORT_MAC)
+    datapath.put_port(IFINDEX, Port(PORT_MAC))
     return Edge(
         Identity(SITE, "bench", datapath.max_subscribers),
         datapath,

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from edge_agent.datapath.columns import packed
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.datapath.xdp import XdpDatapath
+from edge_agent.dhcp.tables import Port
 from scripts.benchmark.frames import (
     ANSWERED,
     BARE,
@@ -78,10 +79,8 @@ def cases(harness: Harness, datapath: XdpDatapath) -> dict[str, Case]:
 
     def restored(case: Answered, program: str, action: int) -> Case:
         def run() -> float:
-            datapath.put_port(
-                *(IFINDEX, PORT_MAC), relays=case.relays, key=case.key,
-                offers_stock=case.offers_stock,
-            )  # fmt: skip
+            port = Port(PORT_MAC, case.relays, case.key, offers_stock=case.offers_stock)
+            datapath.put_port(IFINDEX, port)
             clients = SUBSCRIBERS if case.is_random else 0
             return harness.restored_ns(
                 program, case.frame, action, REPEAT,

@@ -19,6 +19,7 @@ from edge_agent.dhcp.tables import (
     Assignment,
     Line,
     PoolOptions,
+    Port,
     SiteState,
     SubscriberKey,
     subscriber_key,
@@ -77,7 +78,7 @@ def open_site(datapath: XdpDatapath) -> None:
         options = render_pool_options(SERVER, NETMASK, (SERVER,), (Ipv4(0x08080808),), extra)
         pool = PoolOptions(Ipv4(0x64400000), NETMASK, SERVER, LEASE_S, options.always)
         datapath.put_pool(number, replace(pool, on_request=options.on_request))
-    datapath.put_port(IFINDEX, PORT_MAC)
+    datapath.put_port(IFINDEX, Port(PORT_MAC))
     touch(datapath)
 
 

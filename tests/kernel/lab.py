@@ -10,7 +10,7 @@ from edge_agent.datapath.mapped import Words
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.pool_options import render_pool_options
-from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, SiteState, subscriber_key
+from edge_agent.dhcp.tables import Assignment, Line, PoolOptions, Port, SiteState, subscriber_key
 from lease_core.domain.values import Ipv4, Mac
 from tests.packets import CLIENT_MAC, PORT_MAC, SERVER, Client
 
@@ -76,7 +76,7 @@ class Lab:
         datapath.put(KEY, BINDING)
         if datapath.pool(POOL) != POOL_OPTIONS:
             datapath.put_pool(POOL, POOL_OPTIONS)
-        datapath.put_port(IFINDEX, Mac(PORT_MAC))
+        datapath.put_port(IFINDEX, Port(Mac(PORT_MAC)))
         self.set_state()
 
     def set_state(self, **changes: object) -> None:

@@ -9,7 +9,7 @@ from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
 from edge_agent.datapath import abi
 from edge_agent.dhcp.options import option
-from edge_agent.dhcp.tables import KeyMode, Line, key_of
+from edge_agent.dhcp.tables import KeyMode, Line, Port, key_of
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, KEY, POOL_OPTIONS, Lab
 from tests.packets import (
@@ -90,7 +90,8 @@ def test_scapy_reads_the_tags(lab: Lab) -> None:
 
 
 def at_relay_port(lab: Lab) -> None:
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(1), Ipv4(2), Ipv4(3), Ipv4(RELAY)])
+    relays = (*map(Ipv4, (1, 2, 3)), Ipv4(RELAY))
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), relays))
 
 
 @pytest.mark.parametrize("info", [b"", CIRCUIT, CIRCUIT + REMOTE, b"\x0c\x02id" + CIRCUIT])
@@ -203,12 +204,12 @@ def on_circuit(client: Client, line: Line) -> Client:
 
 def at_circuit_port(lab: Lab) -> None:
     relays = [Ipv4(RELAY), Ipv4(RELAY + 1)]
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=KeyMode.CIRCUIT)
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=relays, key=KeyMode.CIRCUIT))
 
 
 def test_by_line_every_line_of_a_mac_is_answered(lab: Lab) -> None:
     """One MAC on many VLANs gets the address of the line that it asks from."""
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), key=KeyMode.LINE)
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), key=KeyMode.LINE))
     lines = sorted(set(LINES.values()), key=repr)
     for n, line in enumerate(lines):
         own = replace(BINDING, ip=Ipv4(ADDRESS + n), slot=200 + n, line=line, mac=MAC)

@@ -74,7 +74,7 @@ def test_is_a_datapath(directory: Path) -> None:
         tables: Datapath = opened
         tables.put(KEY, BINDING)
         tables.put_pool(POOL, POOL_OPTIONS)
-        tables.put_port(IFINDEX, Mac(PORT_MAC))
+        tables.put_port(IFINDEX, Port(Mac(PORT_MAC)))
         tables.set_state(STATE)
 
         assert tables.lookup(KEY) == BINDING
@@ -243,10 +243,8 @@ def test_room_for_circuits(directory: Path) -> None:
 def test_a_port_is_read_back(directory: Path) -> None:
     """All of a port is what was put, for the writer and for who reads beside."""
     with XdpDatapath.open(directory, 64) as opened, XdpDatapath.open_pinned(directory) as reader:
-        opened.put_port(
-            *(IFINDEX, Mac(PORT_MAC)), relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT, offers_stock=True
-        )
         expected = Port(Mac(PORT_MAC), (Ipv4(RELAY),), KeyMode.CIRCUIT, offers_stock=True)
+        opened.put_port(IFINDEX, expected)
         assert opened.port(IFINDEX) == reader.port(IFINDEX) == expected
         opened.disable_port(IFINDEX)
         assert opened.port(IFINDEX) is reader.port(IFINDEX) is None
@@ -309,7 +307,7 @@ def test_occupied_interface(directory: Path, device: str, lab: Lab) -> None:
 def test_answers_from_other_tables(directory: Path, device: str, lab: Lab) -> None:
     """A port of ours that another site's program answers on keeps the agent from starting."""
     with XdpDatapath.open(directory, 64) as opened:
-        opened.put_port(socket.if_nametoindex(device), Mac(PORT_MAC))
+        opened.put_port(socket.if_nametoindex(device), Port(Mac(PORT_MAC)))
     lab.datapath.attach(device)
 
     with pytest.raises(AbiMismatchError, match=device):
@@ -325,8 +323,8 @@ def test_an_interface_that_is_no_longer_named_is_left(directory: Path, device: s
     with XdpDatapath.open(directory, 64) as opened:
         for name in (device, other):
             opened.attach(name)
-            opened.put_port(socket.if_nametoindex(name), mac, line_limit=Limit(1, 1))
-        opened.put_port(gone, mac)
+            opened.put_port(socket.if_nametoindex(name), Port(mac, line_limit=Limit(1, 1)))
+        opened.put_port(gone, Port(mac))
         kept = opened.attachments()[other].program.id
 
     with XdpDatapath.open(directory, 64, only_on=[other]) as opened:
@@ -369,7 +367,7 @@ def test_an_interface_may_move_to_another_site(directory: Path, device: str, lab
     """An agent that no longer names an interface starts though another site's program is there,
     and leaves that alone."""
     with XdpDatapath.open(directory, 64) as opened:
-        opened.put_port(socket.if_nametoindex(device), Mac(PORT_MAC))
+        opened.put_port(socket.if_nametoindex(device), Port(Mac(PORT_MAC)))
     lab.datapath.attach(device)
 
     with XdpDatapath.open(directory, 64, only_on=[]) as opened:
@@ -428,7 +426,8 @@ def _answered_alike(directory: Path, device: str, request: Client) -> None:
     with XdpDatapath.open(directory, 4096) as opened:
         lab = Lab(opened)
         ifindex = socket.if_nametoindex(device)
-        opened.put_port(ifindex, Mac(PORT_MAC), relays=[Ipv4(RELAY)] if request.giaddr else [])
+        relays = (Ipv4(RELAY),) if request.giaddr else ()
+        opened.put_port(ifindex, Port(Mac(PORT_MAC), relays))
         opened.put(KEY, replace(BINDING, line=Line(ifindex, *ids)))
         # a veth end delivers what its peer's program sends only if it has a program itself
         for end in (device, client):

@@ -15,7 +15,7 @@ from edge_agent.datapath.errors import AbiMismatchError
 from edge_agent.datapath.notices import Notice, NoticeKind
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.tables import KeyMode, Limit, Line, key_of
+from edge_agent.dhcp.tables import KeyMode, Limit, Line, Port, key_of
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, KEY, LEASE_S, SECOND, Lab, now_boot_ns
 from tests.packets import (
@@ -114,7 +114,7 @@ def test_short_grants_are_told(lab: Lab, told: Callable[[], list[Notice]]) -> No
 
 def test_short_grants_of_all_lines_are_bounded(lab: Lab, told: Callable[[], list[Notice]]) -> None:
     """A horizon that is near is told some times of an interface, not of each line (I12)."""
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), key=KeyMode.LINE)
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), key=KeyMode.LINE))
     started, mac = now_boot_ns(), Mac(CLIENT_MAC)
     lab.set_state(horizon_boot_ns=now_boot_ns() + 1800 * SECOND)
     for _ in range(3 * BURST):
@@ -131,7 +131,7 @@ def test_short_grants_of_all_lines_are_bounded(lab: Lab, told: Callable[[], list
 
 
 def at_relay_port(lab: Lab) -> None:
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(RELAY)])
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=(Ipv4(RELAY),)))
 
 
 SUSPECTS: dict[str, tuple[Client, bool]] = {
@@ -164,7 +164,8 @@ def test_suspects_are_told(lab: Lab, told: Callable[[], list[Notice]], verdict: 
 def test_drops_are_told(lab: Lab, told: Callable[[], list[Notice]]) -> None:
     """Who sends too much is told with the limit that he hit; the usual passes are not told."""
     lab.datapath.put_port(
-        IFINDEX, Mac(PORT_MAC), line_limit=Limit(1, 3), mac_limit=Limit(1, 2), key=KeyMode.LINE
+        IFINDEX,
+        Port(Mac(PORT_MAC), line_limit=Limit(1, 3), mac_limit=Limit(1, 2), key=KeyMode.LINE),
     )
     stranger = on_new_line(dhclient(DISCOVER))
     other = stranger.but(mac=CLIENT_MAC + 1)
@@ -193,7 +194,7 @@ def test_each_line_and_kind_has_tokens_of_its_own(
 ) -> None:
     """A line's flood hides neither what other lines do nor its own first ACK, and takes no token
     from what is passed up."""
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), line_limit=Limit(1, 10), key=KeyMode.MAC)
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), line_limit=Limit(1, 10), key=KeyMode.MAC))
     client = bind(lab, RENEWING)
     for _ in range(3 * BURST):
         lab.datapath.test_run(SPOOFED.but(tags=client.tags).frame(), IFINDEX)
@@ -263,7 +264,8 @@ def test_taken_in_portions(lab: Lab, told: Callable[[], list[Notice]]) -> None:
 def test_circuits_have_tokens_of_their_own(lab: Lab, told: Callable[[], list[Notice]]) -> None:
     """Behind a relay each circuit is a line: one that floods does not hide another's (I12)."""
     lab.datapath.put_port(
-        IFINDEX, Mac(PORT_MAC), relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT, mac_limit=Limit(1, 1)
+        IFINDEX,
+        Port(Mac(PORT_MAC), relays=(Ipv4(RELAY),), key=KeyMode.CIRCUIT, mac_limit=Limit(1, 1)),
     )
     flooding, other = (
         relayed(dhclient(DISCOVER, mac=CLIENT_MAC + 9), b"\x01\x02n" + octet)
@@ -299,7 +301,7 @@ def test_a_reader_beside_the_agent_maps_nothing_for_writing(directory: Path) -> 
 
 def test_a_binding_by_line_is_told(lab: Lab, told: Callable[[], list[Notice]]) -> None:
     """A hash as its key, the first ACK is told as any other."""
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), key=KeyMode.LINE)
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), key=KeyMode.LINE))
     client, mac = on_new_line(RENEWING), Mac(CLIENT_MAC)
     own = replace(BINDING, slot=next(_slots), line=line_of(client), mac=mac)
     lab.datapath.put(key_of(mac, own.line, KeyMode.LINE), own)

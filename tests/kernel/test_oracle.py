@@ -8,7 +8,7 @@ import pytest
 
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp.fastpath import judge
-from edge_agent.dhcp.tables import SiteState
+from edge_agent.dhcp.tables import Port, SiteState
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.corpus import all_frames
 from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, KEY, LEASE_S, POOL, POOL_OPTIONS, SECOND
@@ -53,7 +53,7 @@ def answer(frame: bytes, relays: tuple[Ipv4, ...] = ()) -> bytes:
     tables = MemoryDatapath()
     tables.put(KEY, BINDING)
     tables.put_pool(POOL, POOL_OPTIONS)
-    tables.put_port(IFINDEX, Mac(PORT_MAC), relays=relays)
+    tables.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=relays))
     tables.set_state(
         SiteState(
             gate=True,

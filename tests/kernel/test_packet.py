@@ -12,7 +12,7 @@ from edge_agent.cli.main import main
 from edge_agent.cli.packet import OTHER_PROGRAM
 from edge_agent.datapath.dry_run import XDP_PASS
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.tables import KeyMode, Limit, Line, key_of
+from edge_agent.dhcp.tables import KeyMode, Limit, Line, Port, key_of
 from lease_core.domain.values import NO_IP, Ipv4, Mac, ip_text, mac_text
 from tests.kernel.builds import build
 from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, KEY, POOL, SECOND, Lab, now_boot_ns
@@ -41,7 +41,7 @@ def edgectl(config: Path, *words: str) -> tuple[int, str]:
 
 def bind(opened: XdpDatapath, line: Line, mode: KeyMode) -> None:
     relays = [line.giaddr] if line.giaddr else []
-    opened.put_port(IFINDEX, Mac(PORT_MAC), relays=relays, key=mode, trusted=not relays)
+    opened.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=relays, key=mode, trusted=not relays))
     key = key_of(Mac(CLIENT_MAC), line, mode)
     opened.put(key, replace(BINDING, slot=5, line=line, mac=Mac(CLIENT_MAC)))
 
@@ -117,7 +117,7 @@ def test_a_run_leaves_no_trace(site: tuple[XdpDatapath, Path]) -> None:
     """No promise is raised, no token taken, nothing counted or told, and nothing stays pinned
     (I6)."""
     opened, config = site
-    opened.put_port(IFINDEX, Mac(PORT_MAC), mac_limit=Limit(1, 1), line_limit=Limit(1, 1))
+    opened.put_port(IFINDEX, Port(Mac(PORT_MAC), mac_limit=Limit(1, 1), line_limit=Limit(1, 1)))
     before, pinned = opened.counters(), sorted(path.name for path in opened.directory.iterdir())
     for words, verdict in (
         (("--type", "request"), "ack"),
@@ -139,7 +139,7 @@ def test_a_stranger_takes_nothing_from_the_stock(site: tuple[XdpDatapath, Path])
     """Told is what a stranger would be offered, and the address stays nobody's."""
     opened, config = site
     Lab(opened).set_state(current_until_boot_ns=now_boot_ns() + 900 * SECOND)
-    opened.put_port(IFINDEX, Mac(PORT_MAC), offers_stock=True)
+    opened.put_port(IFINDEX, Port(Mac(PORT_MAC), offers_stock=True))
     opened.remove(KEY)
     opened.stock.put(0, BINDING.ip, POOL, NO_IP, now_boot_ns() + 900 * SECOND)
     opened.set_stock_groups(1)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from edge_agent.dhcp.options import option
-from edge_agent.dhcp.tables import Line
+from edge_agent.dhcp.tables import Line, Port
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, KEY, SECOND, Lab, now_boot_ns
 from tests.packets import (
@@ -52,7 +52,7 @@ def bound_to_a_vlan(lab: Lab) -> None:
 
 
 def behind_a_relay(lab: Lab) -> None:
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(RELAY)])
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=(Ipv4(RELAY),)))
 
 
 PROBES: dict[str, tuple[Callable[[Lab], None], Client, str]] = {

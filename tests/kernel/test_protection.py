@@ -12,7 +12,7 @@ import pytest
 
 from edge_agent.datapath.abi import SHARED_BURST
 from edge_agent.datapath.dry_run import XDP_DROP, XDP_PASS, XDP_TX
-from edge_agent.dhcp.tables import NO_LIMIT, KeyMode, Limit, Line, key_of
+from edge_agent.dhcp.tables import NO_LIMIT, KeyMode, Limit, Line, Port, key_of
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import ADDRESS, BINDING, IFINDEX, Lab
 from tests.packets import (
@@ -40,7 +40,7 @@ STRANGER = CLIENT_MAC + 0x1000
 
 
 def limit(lab: Lab, line: Limit = NO_LIMIT, mac: Limit = NO_LIMIT, **more: object) -> None:
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), line_limit=line, mac_limit=mac, **more)  # type: ignore[arg-type]
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), line_limit=line, mac_limit=mac, **more))  # type: ignore[arg-type]
 
 
 def stranger(vlan: int, number: int = 0, kind: int = DISCOVER) -> Client:

@@ -22,7 +22,7 @@ import pytest
 
 from edge_agent.datapath.packet_socket import _with_tag
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.tables import KeyMode, Line, key_of
+from edge_agent.dhcp.tables import KeyMode, Line, Port, key_of
 from lease_core.domain.values import Ipv4, Mac, ip_text, mac_text
 from scripts.lab import Lab as Namespaces
 from scripts.lab import Namespace
@@ -100,7 +100,7 @@ class Access:
         (tmp / "conf").write_text("timeout 3;\n")
 
     def bind(self, line: Line, mode: KeyMode, relays: tuple[Ipv4, ...] = ()) -> None:
-        self.tables.put_port(self.ifindex, Mac(PORT_MAC), relays=relays, key=mode)
+        self.tables.put_port(self.ifindex, Port(Mac(PORT_MAC), relays=relays, key=mode))
         mac = Mac(CLIENT_MAC)
         holder = BINDING.mac if mode is KeyMode.MAC else mac
         self.tables.put(key_of(mac, line, mode), replace(BINDING, line=line, mac=holder))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from edge_agent.datapath.abi import STOCK_PER_GROUP
-from edge_agent.dhcp.tables import KeyMode
+from edge_agent.dhcp.tables import KeyMode, Port
 from lease_core.domain.commands import RevokeLease
 from lease_core.domain.events import AddressDeclined, LeaseExpired
 from lease_core.domain.values import NO_IP, Ipv4, Mac
@@ -69,7 +69,7 @@ class Router(Town):
         self.way = way
         self.datapath._ports.clear()
         self.datapath.put_port(
-            IFINDEX, Mac(PORT_MAC), relays=self.relays, key=way.key, offers_stock=True
+            IFINDEX, Port(Mac(PORT_MAC), relays=self.relays, key=way.key, offers_stock=True)
         )
         self.restart_edge({"access0": IFINDEX})
 
@@ -109,7 +109,7 @@ class Router(Town):
             if kernel.pool(number) != pool:
                 kernel.put_pool(number, pool)
         kernel.put_port(
-            IFINDEX, Mac(PORT_MAC), relays=self.relays, key=self.way.key, offers_stock=True
+            IFINDEX, Port(Mac(PORT_MAC), relays=self.relays, key=self.way.key, offers_stock=True)
         )
         state, passed = self.datapath.state(), now - self.ns
         forget_strangers(kernel)

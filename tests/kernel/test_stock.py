@@ -9,10 +9,10 @@ import pytest
 
 from edge_agent.datapath import stock
 from edge_agent.datapath.abi import STOCK_PER_GROUP
-from edge_agent.datapath.dry_run import XDP_PASS
+from edge_agent.datapath.dry_run import XDP_PASS, DryRun
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp.fastpath import judge
-from edge_agent.dhcp.tables import KeyMode, Limit, Line, key_of, subscriber_key
+from edge_agent.dhcp.tables import KeyMode, Limit, Line, Port, key_of, subscriber_key
 from lease_core.domain.values import NO_IP, Ipv4, Mac
 from tests.kernel.lab import (
     ADDRESS,
@@ -69,7 +69,7 @@ class Site:
     def set_port(self, **changes: object) -> None:
         fields = {"offers_stock": True} | changes
         for side in self.sides:
-            side.put_port(IFINDEX, Mac(PORT_MAC), **fields)  # type: ignore[arg-type]
+            side.put_port(IFINDEX, Port(Mac(PORT_MAC), **fields))  # type: ignore[arg-type]
 
     def set_state(self, current_s: float = 900) -> None:
         self.lab.set_state(current_until_boot_ns=self.now + int(current_s * SECOND))
@@ -281,10 +281,10 @@ def test_of_those_who_ask_at_once_each_has_his_own(site: Site) -> None:
     kernel, told = site.lab.datapath, [set[tuple[int, int]]() for _ in range(2)]
 
     def ask(mine: set[tuple[int, int]], seed: int) -> None:
-        pick = random.Random(seed)
+        pick, run = random.Random(seed), DryRun(kernel._program)
         for _ in range(3000):
             mac = STRANGER + pick.randrange(100)
-            action, frame = kernel.test_run(ASKING.but(mac=mac).frame(), IFINDEX)
+            action, frame, _ = run(ASKING.but(mac=mac).frame(), IFINDEX)
             if action != XDP_PASS:
                 mine.add((mac, int.from_bytes(frame[58:62])))
 

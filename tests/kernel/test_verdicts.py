@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.tables import KeyMode, Line, key_of
+from edge_agent.dhcp.tables import KeyMode, Line, Port, key_of
 from lease_core.domain.values import Ipv4, Mac
 from tests.kernel.lab import (
     ADDRESS,
@@ -248,13 +248,13 @@ def _pool(options: bytes) -> Callable[[Lab], None]:
 def _relays(*relays: int, key: KeyMode = KeyMode.MAC) -> Callable[[Lab], None]:
     def change(lab: Lab) -> None:
         allowed = [Ipv4(relay) for relay in relays]
-        lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=allowed, key=key)
+        lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=allowed, key=key))
 
     return change
 
 
 def _marked(key: KeyMode = KeyMode.MAC) -> Callable[[Lab], None]:
-    return lambda lab: lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), key=key, trusted=True)
+    return lambda lab: lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), key=key, trusted=True))
 
 
 RELAYED = relayed(GOOD)
@@ -521,7 +521,7 @@ def test_no_nak_where_nobody_would_hear_it(lab: Lab) -> None:
     """A router does not hand a broadcast on to the client that it renewed for; a relay does."""
     current(lab)
     wrong = {"ciaddr": ADDRESS + 1, "src_ip": ADDRESS + 1}
-    lab.datapath.put_port(IFINDEX, Mac(PORT_MAC), relays=[Ipv4(RELAY)])
+    lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=(Ipv4(RELAY),)))
 
     assert lab.judge(ROUTED.but(**wrong)).counter == "pass_other_address"
     assert lab.judge(relayed(REBINDING).but(**wrong)).counter == "nak"

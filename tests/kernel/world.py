@@ -12,6 +12,7 @@ from edge_agent.dhcp.tables import (
     Assignment,
     KeyMode,
     Line,
+    Port,
     SiteState,
     SubscriberKey,
     key_mode,
@@ -148,7 +149,8 @@ def set_port(pick: random.Random, *sides: Side) -> bool:
     offers = pick.random() < 0.8
     for side in sides:
         side.put_port(
-            IFINDEX, Mac(PORT_MAC), relays=relays, key=key, trusted=is_marked, offers_stock=offers
+            IFINDEX,
+            Port(Mac(PORT_MAC), relays=relays, key=key, trusted=is_marked, offers_stock=offers),
         )
     return bool(relays)
 

@@ -14,7 +14,7 @@ from edge_agent.agent.runtime import Runtime
 from edge_agent.agent.status import Status, report_of
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import fastpath
-from edge_agent.dhcp.tables import Assignment, PoolOptions, SiteState, SubscriberKey
+from edge_agent.dhcp.tables import Assignment, PoolOptions, Port, SiteState, SubscriberKey
 from edge_agent.sync.follower import Following
 from edge_agent.sync.lines import Lines
 from edge_agent.sync.upstream import Upstream
@@ -99,7 +99,7 @@ class Agent(Runtime):
         self._apply_events = self.edge.apply
         self.edge.apply = self._apply_noted  # type: ignore[method-assign]
         for ifindex in router.interfaces.values():
-            router.maps.put_port(ifindex, Mac(PORT_MAC + ifindex), offers_stock=True)
+            router.maps.put_port(ifindex, Port(Mac(PORT_MAC + ifindex), offers_stock=True))
 
     def _send_command(self, command: Command) -> bool:
         return self._upstream.send(command)

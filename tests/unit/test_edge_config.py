@@ -5,7 +5,9 @@ import pytest
 from edge_agent.agent.config import EdgeConfig
 from edge_agent.dhcp.tables import KeyMode
 from lease_core.config import ConfigError, check
+from lease_core.domain.values import Mac
 
+PORT_MAC = Mac(0x02AA00000001)
 BASE: dict[str, object] = {"site": "ams01", "edge": "ams01-bng1"}
 
 
@@ -23,7 +25,8 @@ def test_both_forms_name_interfaces() -> None:
     assert [port.interface for port in config.ports] == ["access0", "access1"]
     assert [port.key_mode for port in config.ports] == [KeyMode.MAC, KeyMode.CIRCUIT]
     assert config.has_circuits
-    assert [port.relay_addresses for port in config.ports] == [(), (0xC0000207, 0xC0000208)]
+    relays = [port.as_port(PORT_MAC).relays for port in config.ports]
+    assert relays == [(), (0xC0000207, 0xC0000208)]
 
 
 def test_a_line_of_its_own_is_limited() -> None:
@@ -100,5 +103,6 @@ def test_limits_of_a_port(
     port: dict[str, object], line: tuple[int, int], mac: tuple[int, int]
 ) -> None:
     """A shared line has room for a segment, an own one for a household; 0 takes the limit away."""
-    (found,) = checked(port=[{"interface": "a0", **port}]).ports
+    (config,) = checked(port=[{"interface": "a0", **port}]).ports
+    found = config.as_port(PORT_MAC)
     assert (found.line_limit, found.mac_limit) == (line, mac)

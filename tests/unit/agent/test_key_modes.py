@@ -9,7 +9,7 @@ from edge_agent.dhcp import fastpath
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.options import AT_LEASE, AT_T2, option
-from edge_agent.dhcp.tables import KeyMode, Line, key_mode, key_of
+from edge_agent.dhcp.tables import KeyMode, Line, Port, key_mode, key_of
 from edge_agent.sync.follower import Following
 from edge_agent.sync.reconcile import reconcile
 from edge_agent.sync.removals import TOMBSTONE, discriminator
@@ -67,7 +67,7 @@ async def exchange(town: Town, name: str) -> Ipv4:
 
 def set_port(town: Town, mode: KeyMode) -> None:
     relays = (RELAY,) if mode is KeyMode.CIRCUIT else ()
-    town.datapath.put_port(IFINDEX, PORT_MAC, relays=relays, key=mode)
+    town.datapath.put_port(IFINDEX, Port(PORT_MAC, relays=relays, key=mode))
 
 
 @pytest.fixture(
@@ -108,7 +108,7 @@ async def test_every_line_of_a_mac_is_answered_by_the_kernel(served: Served) -> 
 async def test_an_access_node_names_the_line() -> None:
     """A client whose frames are marked is served on the circuit, in the log and after a restart."""
     town = await Town().begin()
-    town.datapath.put_port(IFINDEX, PORT_MAC, key=KeyMode.CIRCUIT, trusted=True)
+    town.datapath.put_port(IFINDEX, Port(PORT_MAC, key=KeyMode.CIRCUIT, trusted=True))
     mark = option(82, option(1, b"port-1"))
     [offer] = await town.send(discover(1, area=mark))
     [ack] = await town.send(selecting(1, offer.yiaddr, area=mark))
@@ -238,7 +238,7 @@ async def test_a_port_that_changes_its_mode_serves_no_line_of_the_other_kind(
 def test_a_port_is_a_port_of_the_twin() -> None:
     """The twin remembers relays and key mode."""
     made = MemoryDatapath()
-    made.put_port(IFINDEX, PORT_MAC, relays=[RELAY], key=KeyMode.CIRCUIT)
+    made.put_port(IFINDEX, Port(PORT_MAC, relays=(RELAY,), key=KeyMode.CIRCUIT))
     port = made.port(IFINDEX)
     assert port is not None
     assert (port.mac, port.relays, port.key) == (PORT_MAC, (RELAY,), KeyMode.CIRCUIT)

@@ -7,6 +7,7 @@ import pytest
 from edge_agent.agent.stock import LEAST
 from edge_agent.datapath.stock import SIZE
 from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp.tables import Port
 from edge_agent.sync.follower import Following
 from edge_agent.sync.reconcile import reconcile
 from lease_core.domain.commands import RequestOffer, RequestStock
@@ -117,7 +118,7 @@ class TestOffering:
 
     async def test_not_on_lines_with_a_limit(self, town: Town) -> None:
         """Where a line may have so many subscribers only, the agent counts them first."""
-        town.datapath.put_port(8, town.datapath.port_mac(8) or mac_of(0))
+        town.datapath.put_port(8, Port(town.datapath.port_mac(8) or mac_of(0)))
 
         assert (await offered(town, STRANGER, ifindex=8))[1]
 
@@ -223,7 +224,7 @@ class TestFilling:
         """What was set aside for one link is offered on that link only (RFC 2131 4.3.1)."""
         relay = Ipv4(town.edge.projection.datapath.state().epoch + 1)
         town.datapath.put_port(
-            8, town.datapath.port_mac(8) or mac_of(0), relays=[relay], offers_stock=True
+            8, Port(town.datapath.port_mac(8) or mac_of(0), relays=(relay,), offers_stock=True)
         )
         town.is_cut = True
 

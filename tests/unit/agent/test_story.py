@@ -8,6 +8,7 @@ import pytest
 
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.options import option
+from edge_agent.dhcp.tables import Port
 from edge_agent.sync.follower import LOST, Following
 from edge_agent.sync.projection import MAX_LINES_PER_MAC
 from edge_agent.sync.reconcile import reconcile
@@ -272,7 +273,7 @@ class TestNak:
         bound = init_reboot(1, Ipv4(SECOND_NET + 3))
         [own] = await town.send(bound)
         [foreign] = await town.send(unknown)
-        town.datapath.put_port(7, PORT_MACS[7], relays=(RELAY, ELSEWHERE))
+        town.datapath.put_port(7, Port(PORT_MACS[7], relays=(RELAY, ELSEWHERE)))
         relayed = replace(init_reboot(3, ELSEWHERE), giaddr=RELAY, src_mac=mac_of(77))
         [at_relay] = await town.send(relayed)
 
@@ -332,7 +333,7 @@ class TestEnding:
         ip = await town.lease(1)
         for giaddr, relays in ((relay, ()), (relay, (Ipv4(SERVER + 6),)), (relay, (relay,))):
             assert await town.events(AddressDeclined) == []
-            town.datapath.put_port(7, PORT_MACS[7], relays=relays)
+            town.datapath.put_port(7, Port(PORT_MACS[7], relays=relays))
             relayed = decline(1, ip)
             object.__setattr__(relayed, "src_mac", mac_of(77))
             object.__setattr__(relayed, "giaddr", giaddr)
@@ -352,7 +353,7 @@ class TestEnding:
             (relays, {}),
         ):
             assert await town.events(LeaseReleased) == []
-            town.datapath.put_port(7, PORT_MACS[7], relays=allowed)
+            town.datapath.put_port(7, Port(PORT_MACS[7], relays=allowed))
             await town.send(replace(release(1, ip), src_mac=mac_of(77), **changes))
 
         assert len(await town.events(LeaseReleased)) == 1
@@ -642,7 +643,7 @@ class TestRestarts:
         ip = await town.lease(1)
         town.datapath = type(town.datapath)(64)
         for ifindex in (7, 8):
-            town.datapath.put_port(ifindex, mac_of(200 + ifindex))
+            town.datapath.put_port(ifindex, Port(mac_of(200 + ifindex)))
         town.restart_edge()
         town.edge.record.adopt(Position(GENESIS))
         town.answers_after = await town.log.last_answer_id()
@@ -662,7 +663,7 @@ class TestRestarts:
         ip = await town.lease(1)
         town.datapath = type(town.datapath)(64)
         for ifindex in (7, 8):
-            town.datapath.put_port(ifindex, mac_of(200 + ifindex))
+            town.datapath.put_port(ifindex, Port(mac_of(200 + ifindex)))
         town.restart_edge()
         town.edge.record.adopt(Position(GENESIS))
         town.answers_after = await town.log.last_answer_id()

@@ -12,6 +12,7 @@ from edge_agent.agent.slow_path import Now
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import codes
 from edge_agent.dhcp.codes import MessageType
+from edge_agent.dhcp.tables import Port
 from edge_agent.sync.follower import Following
 from edge_agent.sync.lines import Lines
 from lease_core.domain.commands import Command
@@ -156,7 +157,7 @@ class Town:
         self.subscribers = subscribers
         self.datapath = MemoryDatapath(subscribers)
         for ifindex, mac in PORT_MACS.items():
-            self.datapath.put_port(ifindex, mac, offers_stock=offers_stock)
+            self.datapath.put_port(ifindex, Port(mac, offers_stock=offers_stock))
         self.frames: list[tuple[int, bytes]] = []
         self.commands: list[Command] = []
         self.per_line: dict[int, int] = {}

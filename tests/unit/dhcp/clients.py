@@ -13,6 +13,7 @@ from edge_agent.dhcp.tables import (
     KeyMode,
     Line,
     PoolOptions,
+    Port,
     SiteState,
     subscriber_key,
 )
@@ -66,7 +67,7 @@ def tables(
 ) -> MemoryDatapath:
     """A site with one port, one pool and one binding; `state` changes fields of `STATE`."""
     made = MemoryDatapath(max_entries=8)
-    made.put_port(IFINDEX, PORT_MAC, relays=relays, key=key, trusted=trusted)
+    made.put_port(IFINDEX, Port(PORT_MAC, relays=relays, key=key, trusted=trusted))
     made.set_state(replace(STATE, **state))
     if pool is not None:
         made.put_pool(POOL_NUMBER, pool)

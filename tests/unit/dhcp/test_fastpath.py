@@ -15,7 +15,7 @@ from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.fastpath import Verdict, decide, grant_s, judge
 from edge_agent.dhcp.options import option
 from edge_agent.dhcp.request import Request, parse_request
-from edge_agent.dhcp.tables import KeyMode, Line, key_of, subscriber_key
+from edge_agent.dhcp.tables import KeyMode, Line, Port, key_of, subscriber_key
 from lease_core.domain.values import Ipv4, Mac, ip_from_text
 from tests.unit.dhcp.clients import (
     ASSIGNMENT,
@@ -348,7 +348,7 @@ def test_a_touch_from_the_future_counts_as_now() -> None:
 def test_the_agent_answers_a_binding_on_a_further_line() -> None:
     """A MAC on two lines is two bindings; each is answered on its own line only (I8)."""
     made = tables()
-    made.put_port(8, PORT_MAC)
+    made.put_port(8, Port(PORT_MAC))
     further = subscriber_key(MAC, 1), replace(ASSIGNMENT, ip=OTHER_IP, line=Line(8), slot=4)
     made.put(*further)
     request = DISCOVER.request

@@ -9,6 +9,7 @@ from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.fastpath import Verdict, decide, judge
+from edge_agent.dhcp.tables import Port
 from lease_core.domain.values import NO_IP, Ipv4, Mac
 from tests.unit.dhcp.clients import (
     DISCOVER,
@@ -35,7 +36,7 @@ def stocked(*, link: Ipv4 = NO_IP, offers: bool = True, **state: Any) -> MemoryD
     """A site that knows nobody, with one address for strangers."""
     fields = {"current_until_boot_ns": NOW + SECOND} | state
     made = tables(assignment=None, **fields)
-    made.put_port(IFINDEX, PORT_MAC, offers_stock=offers)
+    made.put_port(IFINDEX, Port(PORT_MAC, offers_stock=offers))
     made.stock.put(0, OTHER_IP, POOL_NUMBER, link, NOW + SECOND)
     made.set_stock_groups(1)
     return made
