@@ -27,6 +27,7 @@ DIES_S = 20.0
 """A point that load does not come to in this time is no point of a running service."""
 
 EDGE = "edge_agent.agent.edge:Edge."
+RECORD = "edge_agent.agent.site_record:SiteRecord."
 PROJECTION = "edge_agent.sync.projection:Projection."
 TABLES = "edge_agent.datapath.kernel_tables:KernelTables."
 DUTIES = "edge_agent.agent.duties:Duties."
@@ -37,8 +38,9 @@ LEADER = "lease_core.service.leader:SiteLeader."
 
 AGENT_POINTS = [
     *(f"{when}:{EDGE}{name}"
-      for name in ("apply", "_apply_one", "_move_to", "touch", "_take_over")
+      for name in ("apply", "_apply_one", "touch", "_take_over")
       for when in ("before", "after")),
+    *(f"{when}:{RECORD}{name}" for name in ("begin_to", "move_to") for when in ("before", "after")),
     *(f"{when}:{PROJECTION}{name}" for name in ("remove", "_take_out", "entomb")
       for when in ("before", "after")),
     *(f"{when}:{TABLES}put" for when in ("before", "after")),
