@@ -42,7 +42,7 @@ class Perfdhcp:
         self._wire = wire
         self._relay = relay.partition("/")[0]
         self._server = server
-        self._next = 0
+        self._clients = range(0)
         [link] = json.loads(wire.server.run("ip", "-j", "link", "show", "dev", wire.interface))
         wire.clients.run("ip", "addr", "add", relay, "dev", CLIENT_SIDE)
         wire.clients.run("ip", "neigh", "replace", server, "lladdr", link["address"],
@@ -50,8 +50,9 @@ class Perfdhcp:
 
     def run(self, rate: int, clients: int, *, stay: bool = False, seconds: int = SECONDS) -> Run:
         """Exchanges at `rate` per second for some seconds."""
-        self._next += 0 if stay else clients
-        mac = (0x02CD00000000 + self._next).to_bytes(6, "big").hex(":")
+        if not stay:
+            self._clients = range(self._clients.stop, self._clients.stop + clients)
+        mac = (0x02CD00000000 + self._clients.start).to_bytes(6, "big").hex(":")
         words = ("-4", "-r", rate, "-R", clients, "-p", seconds, "-W", 300_000,
                  "-b", f"mac={mac}", "-o", PADDING, "-l", self._relay, self._server)  # fmt: skip
         text = self._wire.clients.run(PROGRAM, *words, check=False)
