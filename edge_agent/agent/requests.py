@@ -44,7 +44,6 @@ class Requests:
         self._guard = guard
         self._stock = stock
         self._projection = answering.projection
-        self._pools = answering.projection.pools
         self._waiting = answering.waiting
         self._new_req = new_req
 
@@ -152,7 +151,7 @@ class Requests:
         if isinstance(state, Malformed):
             self._answering.drop("malformed_request")
             return None
-        if options.server_id is not None and options.server_id not in self._pools.server_ids:
+        if options.server_id is not None and not self._is_ours(options.server_id):
             self._waiting.forget(message.mac, line)
             self._answering.drop("other_server")
             return None
@@ -166,6 +165,9 @@ class Requests:
             link=message.giaddr,
             host=host,
         )
+
+    def _is_ours(self, server_id: Ipv4) -> bool:
+        return any(pool.server_id == server_id for pool in self._projection.pools)
 
     def _release(self, request: Request, line: Line) -> None:
         """RFC 2131 4.3.4: only by the holder, on its line, for the address it holds."""
@@ -192,7 +194,7 @@ class Requests:
     def _inform(self, request: Request, line: Line, now: Now) -> None:
         """RFC 2131 4.3.5: options for a client that has its address from elsewhere."""
         ciaddr, to = request.message.ciaddr, request.frame.dst_ip
-        pool = next((p for p in self._pools if p.holds(ciaddr)), None)
+        pool = next((p for p in self._projection.pools if p.holds(ciaddr)), None)
         if pool and to not in (BROADCAST_IP, pool.server_id):
             self._answering.drop("not_addressed")
             return

@@ -21,7 +21,6 @@ class Pools:
         self._datapath = datapath
         self._found = {pool.name: (number, pool) for number, pool in datapath.pools()}
         self._names = {number: name for name, (number, _) in self._found.items()}
-        self.server_ids = {pool.server_id for pool in self}
 
     def __iter__(self) -> Iterator[PoolOptions]:
         return (pool for _, pool in self._found.values())
@@ -74,7 +73,6 @@ class Pools:
             self._datapath.put_pool(number, pool)
             self._found[pool.name] = (number, pool)
             self._names[number] = pool.name
-            self.server_ids.add(pool.server_id)
 
 
 def _told(pool: PoolOptions, event: PoolAdded | PoolOptionsSet) -> PoolOptions:

@@ -1,5 +1,6 @@
 """Snapshots in Redis: one hash each, its description written last, and a set that names them."""
 
+import asyncio
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
@@ -57,9 +58,9 @@ class RedisSnapshots:
     async def snapshots(self) -> list[SnapshotMeta]:
         with translated():
             seqs = await self._seqs()
-            stored = [
-                await self._calling.call("HMGET", self._keys.snapshot(seq), *_META) for seq in seqs
-            ]
+            stored = await asyncio.gather(
+                *(self._calling.call("HMGET", self._keys.snapshot(seq), *_META) for seq in seqs)
+            )
         found = (_meta(values) for values in stored)
         return [meta for seq, meta in zip(seqs, found, strict=True) if meta and meta.seq == seq]
 

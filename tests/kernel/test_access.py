@@ -203,7 +203,7 @@ def on_circuit(client: Client, line: Line) -> Client:
 
 
 def at_circuit_port(lab: Lab) -> None:
-    relays = [Ipv4(RELAY), Ipv4(RELAY + 1)]
+    relays = (Ipv4(RELAY), Ipv4(RELAY + 1))
     lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=relays, key=KeyMode.CIRCUIT))
 
 

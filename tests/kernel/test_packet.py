@@ -40,7 +40,7 @@ def edgectl(config: Path, *words: str) -> tuple[int, str]:
 
 
 def bind(opened: XdpDatapath, line: Line, mode: KeyMode) -> None:
-    relays = [line.giaddr] if line.giaddr else []
+    relays = (line.giaddr,) if line.giaddr else ()
     opened.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=relays, key=mode, trusted=not relays))
     key = key_of(Mac(CLIENT_MAC), line, mode)
     opened.put(key, replace(BINDING, slot=5, line=line, mac=Mac(CLIENT_MAC)))

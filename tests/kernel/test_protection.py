@@ -111,7 +111,7 @@ def test_a_mac_has_a_limit_on_its_line(lab: Lab) -> None:
 
 def test_circuits_are_lines(lab: Lab) -> None:
     """Behind a relay in mode CIRCUIT a circuit has tokens of its own."""
-    limit(lab, line=SLOW, relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT)
+    limit(lab, line=SLOW, relays=(Ipv4(RELAY),), key=KeyMode.CIRCUIT)
     one, other = (relayed(dhclient(DISCOVER, mac=STRANGER), b"\x01\x01" + c) for c in (b"a", b"b"))
     for _ in range(10):
         assert lab.judge(one).action == XDP_PASS
@@ -126,7 +126,7 @@ def at_circuit(circuit: bytes, kind: int) -> Client:
 @pytest.mark.parametrize("kind", [RELEASE, DECLINE, INFORM])
 def test_every_message_takes_of_its_own_circuit(lab: Lab, kind: int) -> None:
     """A circuit's releases, declines and informs use up its own tokens and nobody else's (I12)."""
-    limit(lab, line=SLOW, relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT)
+    limit(lab, line=SLOW, relays=(Ipv4(RELAY),), key=KeyMode.CIRCUIT)
     one, other = (at_circuit(which + bytes((kind,)), kind) for which in (b"one", b"other"))
 
     passed = "pass_unknown_client" if kind == INFORM else "pass_message_type"
@@ -136,7 +136,7 @@ def test_every_message_takes_of_its_own_circuit(lab: Lab, kind: int) -> None:
 
 def test_where_no_circuit_is_read_many_share_a_limit(lab: Lab) -> None:
     """Messages of nobody's circuit are held by the limit of a shared line, not by a circuit's."""
-    limit(lab, line=SLOW, relays=[Ipv4(RELAY)], key=KeyMode.CIRCUIT)
+    limit(lab, line=SLOW, relays=(Ipv4(RELAY),), key=KeyMode.CIRCUIT)
     nowhere = relayed(dhclient(DISCOVER, mac=STRANGER), b"").but(tags=((0x8100, 17),)).frame()
 
     counted = Counter(lab.datapath.test_run(nowhere, IFINDEX)[0] for _ in range(20_000))

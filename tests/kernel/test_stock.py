@@ -114,7 +114,7 @@ def site(lab: Lab) -> Iterator[Site]:
 
 
 def behind_relay(site: Site, link: int = RELAY, key: KeyMode = KeyMode.MAC) -> None:
-    site.set_port(relays=[Ipv4(RELAY), Ipv4(RELAY + 1)], key=key)
+    site.set_port(relays=(Ipv4(RELAY), Ipv4(RELAY + 1)), key=key)
     site.put(0, link)
 
 

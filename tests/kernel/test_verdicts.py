@@ -247,7 +247,7 @@ def _pool(options: bytes) -> Callable[[Lab], None]:
 
 def _relays(*relays: int, key: KeyMode = KeyMode.MAC) -> Callable[[Lab], None]:
     def change(lab: Lab) -> None:
-        allowed = [Ipv4(relay) for relay in relays]
+        allowed = tuple(map(Ipv4, relays))
         lab.datapath.put_port(IFINDEX, Port(Mac(PORT_MAC), relays=allowed, key=key))
 
     return change
