@@ -11,6 +11,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "asks.h"
 #include "binding.h"
 #include "checksum.h"
 #include "maps.h"
@@ -63,7 +64,7 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 }
 
 /* Rules 17 to 28: a binding, or what a stranger is offered, that may be answered, and with what. */
-static __always_inline __u32 decide(const struct dhcp_frame *frame, struct horizon *horizon,
+static __always_inline __u32 decide(struct xdp_md *ctx, const struct dhcp_frame *frame, struct horizon *horizon,
 				    struct asker *asker, struct request_notes *notes,
 				    struct grant *grant)
 {
@@ -83,7 +84,7 @@ static __always_inline __u32 decide(const struct dhcp_frame *frame, struct horiz
 		reach_for_promise(horizon, mixed);
 	reason = find_binding(asker, notes, &grant->binding);
 	if (reason == DHCP_pass_unknown_client)
-		reason = bind_stranger(frame, horizon, asker, notes, &grant->binding);
+		reason = bind_stranger(ctx, frame, horizon, asker, notes, &grant->binding);
 	if (reason != NO_REASON)
 		return reason;
 	if (notes->message_type == DHCPREQUEST)
@@ -120,7 +121,7 @@ static __always_inline __u32 judge_and_answer(struct xdp_md *ctx, const struct f
 		return reason;
 	asker.mac = notes->mac;
 	asker.key_mode = notes->key_mode;
-	reason = decide(&frame, &horizon, &asker, notes, &grant);
+	reason = decide(ctx, &frame, &horizon, &asker, notes, &grant);
 	if (reason != NO_REASON)
 		return reason;
 	if (!save_option(&frame, notes, SLOT_CLIENT_ID, &notes->client_id))
@@ -142,6 +143,13 @@ static __always_inline bool is_answer(__u32 verdict)
 	       verdict == DHCP_nak;
 }
 
+/* The agent has it already, or nobody shall. */
+static __always_inline bool is_kept(__u32 verdict)
+{
+	return verdict == DHCP_asked || verdict == DHCP_drop_line_rate ||
+	       verdict == DHCP_drop_mac_rate;
+}
+
 SEC("xdp")
 int dhcp_fastpath(struct xdp_md *ctx)
 {
@@ -157,10 +165,11 @@ int dhcp_fastpath(struct xdp_md *ctx)
 		return XDP_TX;
 	}
 	verdict = protect(ctx, verdict);
+	if (verdict == DHCP_asked && !hand_over(ctx))
+		verdict = DHCP_pass_unknown_client;
 	count(verdict);
 	tell_of_suspect(ctx, verdict);
-	return verdict == DHCP_drop_line_rate || verdict == DHCP_drop_mac_rate ? XDP_DROP :
-										  XDP_PASS;
+	return is_kept(verdict) ? XDP_DROP : XDP_PASS;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

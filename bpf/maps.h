@@ -9,7 +9,7 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c534109 /* 'L' 'S' 'A', version 9 */
+#define DHCP_ABI_MAGIC 0x4c53410a /* 'L' 'S' 'A', version 10 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
@@ -22,6 +22,8 @@
 #define DHCP_POOL_OPTIONS_MAX 512
 #define DHCP_ON_REQUEST_MAX 32 /* options of a pool for those who ask for them */
 #define DHCP_NOTICES_SIZE 65536 /* octets of the ring */
+#define DHCP_ASKS_SIZE 1048576	/* octets of the ring */
+#define DHCP_ASK_FRAME_MAX 640	/* octets of a frame that is handed over */
 #define DHCP_MIN_GRANT_S 120
 #define DHCP_SHARED_RATE 5000 /* a second, of what is passed up of lines that nobody can tell apart */
 #define DHCP_SHARED_BURST 10000
@@ -33,6 +35,7 @@
  *
  *   offer, ack, ...   answered here (XDP_TX)
  *   pass_...          passed up unmodified, by the first reason that applied
+ *   asked             handed over to the agent in the ring `asks`, and not passed up
  *   drop_...          would have been passed up, but there were too many
  */
 #define DHCP_COUNTERS(X)        \
@@ -69,7 +72,8 @@
 	X(pass_checksum)        \
 	X(pass_ethernet)        \
 	X(inform_ack)           \
-	X(nak)
+	X(nak)                  \
+	X(asked)
 
 enum dhcp_counter {
 #define X(name) DHCP_##name,
@@ -236,6 +240,26 @@ struct notice {
 	__u8 sender[6]; /* of a suspect: the Ethernet source */
 	__u16 c_vlan;
 	__be32 ip_be; /* of that binding, 0 = none */
+};
+
+/*
+ * asks: RINGBUF, REQUESTs of strangers for what the stock offered them: what the agent has to ask
+ * the allocator for, as the program read it. The agent is woken. What does not fit is passed up.
+ */
+struct ask {
+	__u64 at_boot_ns;
+	__u32 ifindex;
+	__u16 s_vlan;
+	__u16 c_vlan;
+	__u8 mac[6];
+	__u16 len; /* of the frame */
+	__be32 ip_be;	/* that he asks for */
+	__be32 server_be; /* of the server that offered it */
+	__be32 link_be; /* giaddr, 0 = none */
+	__u16 host_at;	/* in the frame: value of option 12 ... */
+	__u16 host_len; /* ... and its length, 0 = absent */
+	struct circuit circuit; /* in mode CIRCUIT; else len is 0 */
+	__u8 frame[DHCP_ASK_FRAME_MAX]; /* as it came in; nothing behind len is anything */
 };
 
 /* site_state: ARRAY, one entry, key 0, memory-mapped by the agent, its only writer. */

@@ -31,6 +31,7 @@ enum option_slot {
 	SLOT_MAX_SIZE,
 	SLOT_CLIENT_ID,
 	SLOT_RELAY_AGENT,
+	SLOT_HOST_NAME,
 	SLOT_COUNT = 16, /* a power of two, to be masked with */
 };
 
@@ -97,6 +98,7 @@ struct request_notes {
 	__u64 sum;		/* of the reply's words so far, see reply.h */
 	struct notice notice;	/* for the agent, see notices.h */
 	struct known_pool pools[KNOWN_POOLS]; /* stay from one packet to the next */
+	struct ask ask;		/* for the agent, see asks.h */
 };
 
 /* `seen` has a bit for each slot, above them one for each that was seen again, and a count. */

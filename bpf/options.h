@@ -26,6 +26,7 @@
 
 enum dhcp_option { /* RFC 2132 9; 61 also RFC 6842, 82 RFC 3046 */
 	OPTION_PAD = 0,
+	OPTION_HOST_NAME = 12,
 	OPTION_REQUESTED_ADDRESS = 50,
 	OPTION_OVERLOAD = 52,
 	OPTION_MESSAGE_TYPE = 53,
@@ -49,6 +50,7 @@ enum dhcp_message_type { /* RFC 2132 9.6 */
 
 /* Code -> slot; a table, because a switch would be a branch for each case. */
 static const __u8 option_slots[256] = {
+	[OPTION_HOST_NAME] = SLOT_HOST_NAME,
 	[OPTION_REQUESTED_ADDRESS] = SLOT_REQUESTED_ADDRESS,
 	[OPTION_OVERLOAD] = SLOT_OVERLOAD,
 	[OPTION_MESSAGE_TYPE] = SLOT_MESSAGE_TYPE,
@@ -59,10 +61,11 @@ static const __u8 option_slots[256] = {
 	[OPTION_RELAY_AGENT] = SLOT_RELAY_AGENT,
 };
 
-/* Of `seen`: an overload, or an option again that the program reads. */
+/* Of `seen`: an overload, or again an option of which no reply depends on more than one. */
 #define REFUSED                                                                                   \
 	(1U << SLOT_OVERLOAD |                                                                    \
-	 (~0U << SLOT_REQUESTED_ADDRESS & (1U << SLOT_COUNT) - 1) << SEEN_AGAIN)
+	 (~0U << SLOT_REQUESTED_ADDRESS & ~(1U << SLOT_HOST_NAME) & (1U << SLOT_COUNT) - 1)       \
+		 << SEEN_AGAIN)
 
 /*
  * Note every option from the cookie to END, which has to be inside the UDP payload. Each step

@@ -63,24 +63,71 @@ static __always_inline __u64 take_from_group(__u32 first, __u64 owner, __u64 key
 	return 0;
 }
 
-/* `ip_be` and `pool_id << 32` for a stranger, its former ones if there are; 0 = none. */
-__noinline __u64 take_from_stock(__u64 key, __u64 mac, __be32 link_be, __u64 now_boot_ns)
+/* Where the stock has what is offered to a key: the first place of a group, or none at all. */
+static __always_inline bool find_group(__u64 key, __u64 mac, __u32 *first)
 {
 	__u32 zero = 0;
 	const struct site_state *site = bpf_map_lookup_elem(&site_state, &zero);
 	__u64 groups = site ? READ_ONCE(site->stock_groups) : 0;
+
+	*first = ((mix64(key) >> 32) * groups >> 32) * DHCP_STOCK_PER_GROUP;
+	return groups && groups <= STOCK_GROUPS && is_stranger(mac);
+}
+
+/* `ip_be` and `pool_id << 32` for a stranger, its former ones if there are; 0 = none. */
+__noinline __u64 take_from_stock(__u64 key, __u64 mac, __be32 link_be, __u64 now_boot_ns)
+{
 	__u64 address;
 	__u32 first;
 
-	if (!groups || groups > STOCK_GROUPS || !is_stranger(mac))
+	if (!find_group(key, mac, &first))
 		return 0;
-	first = ((mix64(key) >> 32) * groups >> 32) * DHCP_STOCK_PER_GROUP;
 	address = take_from_group(first, key, key, link_be, now_boot_ns);
 	return address ? address : take_from_group(first, 0, key, link_be, now_boot_ns);
 }
 
+/* Is `ip_be` what a stranger was offered, by this server? */
+static __always_inline bool was_offered(__u64 key, const struct request_notes *notes,
+					__be32 link_be, __u64 now_boot_ns)
+{
+	const struct ip_pool *pool;
+	__u32 first, pool_id;
+	__u64 address;
+
+	if (!find_group(key, notes->mac, &first))
+		return false;
+	address = take_from_group(first, key, key, link_be, now_boot_ns);
+	pool_id = address >> 32;
+	pool = bpf_map_lookup_elem(&ip_pools, &pool_id);
+	return pool && (__be32)address == notes->requested_be &&
+	       pool->server_id_be == notes->server_be;
+}
+
+/*
+ * Does the REQUEST of a stranger take what he was offered (SELECTING, RFC 2131 4.3.2)? A function of
+ * its own, which the verifier looks at once.
+ */
+__noinline int takes_offer(struct xdp_md *ctx, __u64 key, __u64 now_boot_ns)
+{
+	__u32 zero = 0;
+	const struct request_notes *notes = bpf_map_lookup_elem(&scratch, &zero);
+	struct dhcp_frame frame;
+
+	if (!notes)
+		return 0;
+	frame = frame_of(ctx, notes);
+	if ((const void *)(frame.bootp + 1) > frame.end)
+		return 0;
+	if (!has_option(notes, SLOT_REQUESTED_ADDRESS) || !has_option(notes, SLOT_SERVER_ID) ||
+	    !notes->requested_be || frame.bootp->ciaddr)
+		return 0;
+	if (frame.ip->daddr != bpf_htonl(0xffffffff) && frame.ip->daddr != notes->server_be)
+		return 0;
+	return was_offered(key, notes, frame.bootp->giaddr, now_boot_ns);
+}
+
 /* A binding for who has none, of which an OFFER tells address and pool. */
-static __always_inline __u32 bind_stranger(const struct dhcp_frame *frame,
+static __always_inline __u32 bind_stranger(struct xdp_md *ctx, const struct dhcp_frame *frame,
 					   const struct horizon *horizon,
 					   const struct asker *asker,
 					   const struct request_notes *notes,
@@ -88,9 +135,15 @@ static __always_inline __u32 bind_stranger(const struct dhcp_frame *frame,
 {
 	__u64 address;
 
-	if (notes->message_type != DHCPDISCOVER || has_option(notes, SLOT_REQUESTED_ADDRESS) ||
-	    has_option(notes, SLOT_SERVER_ID) || !READ_ONCE(notes->offers_stock) ||
+	if (!READ_ONCE(notes->offers_stock) ||
 	    horizon->current_until_boot_ns <= horizon->now_boot_ns)
+		return DHCP_pass_unknown_client;
+	if (notes->message_type == DHCPREQUEST)
+		return takes_offer(ctx, asker->key, horizon->now_boot_ns) ?
+			       DHCP_asked :
+			       DHCP_pass_unknown_client;
+	if (notes->message_type != DHCPDISCOVER || has_option(notes, SLOT_REQUESTED_ADDRESS) ||
+	    has_option(notes, SLOT_SERVER_ID))
 		return DHCP_pass_unknown_client;
 	address = take_from_stock(asker->key, asker->mac, frame->bootp->giaddr,
 				  horizon->now_boot_ns);

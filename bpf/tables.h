@@ -84,6 +84,11 @@ struct {
 	__uint(max_entries, DHCP_NOTICES_SIZE);
 } notices SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, DHCP_ASKS_SIZE);
+} asks SEC(".maps");
+
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 
 /* Makes the compiler forget what it knows of memory. */

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from edge_agent.agent.waiting import WaitingTable
+from edge_agent.agent.waiting import Waiting, WaitingTable
 from edge_agent.datapath.port import Datapath
 from edge_agent.dhcp import fastpath, reply
 from edge_agent.dhcp.classify import claimed_ip
@@ -68,12 +68,12 @@ class Answering:
         found = self.projection.find(mac, line)
         return fastpath.decide(request, line.ifindex, self.datapath, boot_ns, found)
 
-    def judge_again(self, request: Request, line: Line, now: Now) -> fastpath.Verdict:
+    def judge_again(self, waiting: Waiting, now: Now) -> fastpath.Verdict:
         """The judgement on a request that has waited: the program's, else our own."""
-        octets = self.datapath.judge_again(request.octets, line.ifindex)
+        octets = self.datapath.judge_again(waiting.octets, waiting.line.ifindex)
         if octets is None:
-            return self.judge(request, line, now)
-        return fastpath.Verdict(_COUNTERS[reply.message_type_of(octets, request)], octets)
+            return self.judge(waiting.request, waiting.line, now)
+        return fastpath.Verdict(_COUNTERS[reply.message_type_of(octets)], octets)
 
     def line_of(self, request: Request, ifindex: int) -> Line:
         """The line that a request came in on."""
@@ -124,7 +124,7 @@ class Answering:
     def reply(
         self,
         frame: bytes,
-        request: Request,
+        asker: Request | Waiting,
         line: Line,
         kind: str,
         now: Now,
@@ -136,7 +136,7 @@ class Answering:
         self._send_frame(line.ifindex, frame)
         self.tally[kind] += 1
         if self._quota.allows(kind, now.elapsed_ns):
-            self._tell(request.message, line, kind, cause, more)
+            self._tell(asker.message, line, kind, cause, more)
 
     def _tell(
         self, message: Message, line: Line, kind: str, cause: str, more: dict[str, Any]

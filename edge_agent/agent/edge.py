@@ -305,6 +305,11 @@ class Edge:
 
     # --- frames ---
 
+    def hear_asks(self, limit: int, now: Now) -> None:
+        """Put what the kernel program asks for to the allocator."""
+        for ask in self.datapath.take_asks(limit):
+            self.slow_path.asked(ask, now)
+
     def receive(self, octets: bytes, ifindex: int, now: Now) -> None:
         """A frame that the kernel passed up, or any DHCP frame where there is no kernel part."""
         counter = self.slow_path.receive(octets, ifindex, now)

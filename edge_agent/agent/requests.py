@@ -8,9 +8,10 @@ from edge_agent.agent.answering import Answering, Now, SendCommand
 from edge_agent.agent.guard import Guard
 from edge_agent.agent.request_ids import NewReq
 from edge_agent.agent.stock import Stock
-from edge_agent.agent.waiting import Waiting
+from edge_agent.agent.waiting import TIMEOUT_NS, Waiting
 from edge_agent.datapath.stock import NOBODY
 from edge_agent.dhcp import reply
+from edge_agent.dhcp.ask import Ask, ask_of
 from edge_agent.dhcp.classify import Malformed, RequestState, claimed_ip, classify
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.counters import Counter
@@ -69,6 +70,8 @@ class Requests:
         elif request.message.options.message_type == MessageType.INFORM and counter in _INFORMED:
             if self._may_ask(request, line, now):
                 self._inform(request, line, now)
+        elif counter is Counter.ASKED:
+            self.asked(ask_of(request, line, now.boot_ns), now)
         elif counter in _NEWCOMER:
             if self._may_ask(request, line, now):
                 self._ask(request, line, now)
@@ -117,13 +120,46 @@ class Requests:
         if isinstance(command, RequestLease) and self._is_anothers(command.ip, request, line):
             self._answering.nak(request, line, "offered to another", now)
             return
-        waiting = Waiting(command.req, request, line, now.elapsed_ns)
-        if not self._waiting.add(waiting):
-            return
-        if not self._send_command(command):
-            self._waiting.take(command.req)
-        elif isinstance(command, RequestLease) and command.kind == RequestState.SELECTING:
+        waiting = Waiting.of(command.req, request, line, now.elapsed_ns)
+        if self._put(command, waiting) and _selects(command):
             self._stock.heard(request.message.giaddr, line, now)
+
+    def asked(self, ask: Ask, now: Now) -> None:
+        """Put the wish of a stranger who takes what he was offered; who judged that read it."""
+        if now.boot_ns - ask.at_boot_ns > TIMEOUT_NS:
+            self._answering.drop("asked_long_ago")
+        elif not self._guard.allows_another(ask.mac, ask.line, now.elapsed_ns):
+            self._answering.drop("line_too_often")
+        elif not self._projection.has_room(ask.mac, ask.line):
+            self._answering.drop("table_full")
+        else:
+            self._put_ask(ask, now)
+
+    def _put_ask(self, ask: Ask, now: Now) -> None:
+        command = RequestLease(
+            req=self._new_req(),
+            mac=ask.mac,
+            line=self._projection.lines.text(ask.line),
+            ip=ask.ip,
+            kind=RequestState.SELECTING.value,
+            link=ask.link,
+            host=printable(ask.host_name),
+        )
+        wish = ask.ip, ask.server_id
+        waiting = Waiting(
+            command.req, ask.mac, ask.line, MessageType.REQUEST, wish, ask.octets, now.elapsed_ns
+        )
+        if self._put(command, waiting):
+            self._stock.heard(ask.link, ask.line, now)
+
+    def _put(self, command: RequestOffer | RequestLease, waiting: Waiting) -> bool:
+        """Ask the allocator and let the client wait, if nobody asks for him already."""
+        if not self._waiting.add(waiting):
+            return False
+        if self._send_command(command):
+            return True
+        self._waiting.take(command.req)
+        return False
 
     def _is_anothers(self, ip: Ipv4, request: Request, line: Line) -> bool:
         """Whether a stranger was offered the address, and another one than who asks for it."""
@@ -211,3 +247,7 @@ class Requests:
 
 def _is_well_formed(request: Request) -> bool:
     return not isinstance(classify(request.message, request.frame.dst_ip), Malformed)
+
+
+def _selects(command: RequestOffer | RequestLease) -> bool:
+    return isinstance(command, RequestLease) and command.kind == RequestState.SELECTING

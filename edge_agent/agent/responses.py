@@ -54,13 +54,13 @@ class Responses:
                 self._refuse(waiting, answer.reason, now)
 
     def _answer(self, waiting: Waiting, now: Now, cause: str, event_id: str = "") -> None:
-        verdict = self._answering.judge_again(waiting.request, waiting.line, now)
+        verdict = self._answering.judge_again(waiting, now)
         if verdict.frame is None:
             self._answering.drop(str(verdict.counter))
             return
         self._answering.reply(
             verdict.frame,
-            waiting.request,
+            waiting,
             waiting.line,
             str(verdict.counter),
             now,

@@ -126,6 +126,9 @@ class Runtime:
         loop = asyncio.get_running_loop()
         for ifindex, opened in self._sockets.items():
             loop.add_reader(opened.fileno(), self._receive, ifindex)
+        asks_fd = self._datapath.asks_fd
+        if asks_fd is not None:
+            loop.add_reader(asks_fd, self._hear_asks)
         audit.info("edge.started", datapath=self._datapath.kind, **self._who())
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -136,6 +139,8 @@ class Runtime:
                 tasks.create_task(warn_of_settings(self._log))
                 tasks.create_task(self._status.run())
         finally:
+            if asks_fd is not None:
+                loop.remove_reader(asks_fd)
             for opened in self._sockets.values():
                 loop.remove_reader(opened.fileno())
                 opened.close()
@@ -159,6 +164,9 @@ class Runtime:
             if octets is None:
                 return
             self.edge.receive(octets, ifindex, now())
+
+    def _hear_asks(self) -> None:
+        self.edge.hear_asks(FRAMES_PER_WAKEUP, now())
 
     # --- the log ---
 

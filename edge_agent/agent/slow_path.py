@@ -42,6 +42,7 @@ class SlowPath:
         self.waiting = answering.waiting
         self.tally = answering.tally
         self.receive = requests.receive
+        self.asked = requests.asked
         self.granted = responses.granted
         self.settle = responses.settle
         self.answered = responses.answered

@@ -5,10 +5,12 @@ Every step but `drop_stale` and `applied` costs the same however many wait.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from edge_agent.dhcp.classify import claimed_ip
 from edge_agent.dhcp.codes import MessageType
-from edge_agent.dhcp.request import Request
+from edge_agent.dhcp.message import Message
+from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import Line
 from lease_core.domain.values import Ipv4, Mac
 
@@ -19,28 +21,57 @@ REPEAT_NS = 1_000_000_000
 
 @dataclass(slots=True)
 class Waiting:
-    """`until_seq` is set when the answer holds as soon as that event is applied."""
+    """A client and his wish; `until_seq` is set when its answer holds as soon as that event is
+    applied."""
 
     req: str
-    request: Request
+    mac: Mac
     line: Line
+    message_type: int
+    wish: tuple[Ipv4, Ipv4 | None]
+    """What the allocator was asked for: the address, and from which server."""
+    octets: bytes
+    """The whole frame as it came in."""
     since_ns: int
     until_seq: int | None = None
+    read: Request | None = None
+    """What is in the frame, as soon as somebody has read it."""
+
+    @classmethod
+    def of(cls, req: str, request: Request, line: Line, since_ns: int) -> Self:
+        """Who sent a request that was read already."""
+        message = request.message
+        return cls(
+            req,
+            message.mac,
+            line,
+            message.options.message_type,
+            (claimed_ip(message), message.options.server_id),
+            request.octets,
+            since_ns,
+            read=request,
+        )
+
+    @property
+    def request(self) -> Request:
+        """What he sent; read when somebody wants to know more of it."""
+        if self.read is None:
+            read = parse_request(self.octets)
+            assert isinstance(read, Request), "the kernel program read it"
+            self.read = read
+        return self.read
+
+    @property
+    def message(self) -> Message:
+        return self.request.message
 
     @property
     def key(self) -> tuple[Mac, Line, int]:
-        message = self.request.message
-        return message.mac, self.line, message.options.message_type
+        return self.mac, self.line, self.message_type
 
     @property
     def is_discover(self) -> bool:
-        return self.request.message.options.message_type == MessageType.DISCOVER
-
-    @property
-    def wish(self) -> tuple[Ipv4, Ipv4 | None]:
-        """What the allocator was asked for: the address, and from which server."""
-        message = self.request.message
-        return claimed_ip(message), message.options.server_id
+        return self.message_type == MessageType.DISCOVER
 
 
 class WaitingTable:
@@ -68,7 +99,7 @@ class WaitingTable:
         standing = self._by_client.get(key)
         if standing and waiting.since_ns - standing.since_ns < REPEAT_NS:
             if standing.wish == waiting.wish:
-                standing.request = waiting.request
+                standing.octets, standing.read = waiting.octets, waiting.read
             return False
         if standing:
             self.take(standing.req)

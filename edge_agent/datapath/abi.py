@@ -25,7 +25,7 @@ from edge_agent.dhcp.tables import (
 from lease_core.domain.mixing import MASK_64, mix64
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C534109
+MAGIC: Final = 0x4C53410A
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
@@ -38,6 +38,8 @@ CIRCUIT_MAX: Final = 64
 POOL_OPTIONS_MAX: Final = 512
 ON_REQUEST_MAX: Final = 32
 NOTICES_SIZE: Final = 65_536
+ASKS_SIZE: Final = 1 << 20
+ASK_FRAME_MAX: Final = 640
 SHARED_RATE: Final = 5_000
 SHARED_BURST: Final = 10_000
 
@@ -128,6 +130,22 @@ NOTICE: Final = Record(
     sender="6s",
     c_vlan="H",
     ip_be="4s",
+)
+ASK: Final = Record(
+    "ask",
+    at_boot_ns="Q",
+    ifindex="I",
+    s_vlan="H",
+    c_vlan="H",
+    mac="6s",
+    len="H",
+    ip_be="4s",
+    server_be="4s",
+    link_be="4s",
+    host_at="H",
+    host_len="H",
+    circuit=f"{CIRCUIT.size}s",
+    frame=f"{ASK_FRAME_MAX}s",
 )
 
 

@@ -9,14 +9,16 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.datapath import abi, columns, known, libbpf, pins, stock
+from edge_agent.datapath import abi, asks, columns, known, libbpf, pins, stock
 from edge_agent.datapath.errors import FastPathError
 from edge_agent.datapath.known import KnownMacs
 from edge_agent.datapath.mapped import Words, wait_for_programs
 from edge_agent.datapath.maps import Counters, Table
-from edge_agent.datapath.notices import Notice, Ring
+from edge_agent.datapath.notices import Notice, Notices
 from edge_agent.datapath.port import TableFullError
+from edge_agent.datapath.ring import Ring
 from edge_agent.datapath.stock import StockTable
+from edge_agent.dhcp.ask import Ask
 from edge_agent.dhcp.tables import (
     Assignment,
     KeyMode,
@@ -61,7 +63,17 @@ class KernelTables:
         self._written_state: SiteState | None = None
         self._written_pools: dict[int, PoolOptions] = {}
         self._counters = Counters(maps["stats_map"], pins.counter_names())
-        self.notices = Ring(maps["notices"], pins.counter_names(), read_only=read_only)
+        notices = Ring(
+            maps["notices"],
+            octets=abi.NOTICES_SIZE,
+            record_octets=abi.NOTICE.size,
+            read_only=read_only,
+        )
+        self.notices = Notices(notices, pins.counter_names())
+        self._asks = Ring(
+            maps["asks"], octets=abi.ASKS_SIZE, record_octets=abi.ASK.size, read_only=read_only
+        )
+        self.asks_fd: int | None = maps["asks"]
         octets = self.max_subscribers * abi.PROMISE.size
         self._promises = Words(maps["promises"], octets, read_only=read_only)
         self._state = Words(maps["site_state"], abi.SITE_STATE.size, read_only=read_only)
@@ -198,6 +210,9 @@ class KernelTables:
         What it passed up goes to the allocator.
         """
 
+    def offered(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> None:
+        """Nothing: the program knows, and hands over who takes it."""
+
     def set_stock_groups(self, groups: int) -> None:
         self._state[_STOCK_GROUPS] = groups
 
@@ -232,6 +247,9 @@ class KernelTables:
     def take_notices(self, limit: int) -> list[Notice]:
         return self.notices.take(limit)
 
+    def take_asks(self, limit: int) -> list[Ask]:
+        return [asks.unpack(record) for record in self._asks.take(limit)]
+
     def disable_port(self, ifindex: int) -> None:
         """Answer no more on an interface; one that is not ours is no error."""
         if port := self.port(ifindex):
@@ -245,6 +263,7 @@ class KernelTables:
         self._known.close()
         self._stock.close()
         self.notices.close()
+        self._asks.close()
 
     def _full(self) -> TableFullError:
         return TableFullError(

@@ -12,6 +12,7 @@ from edge_agent.datapath.known import KnownMacs
 from edge_agent.datapath.notices import Notice
 from edge_agent.datapath.port import TableFullError
 from edge_agent.datapath.stock import StockTable
+from edge_agent.dhcp.ask import Ask
 from edge_agent.dhcp.counters import Counter
 from edge_agent.dhcp.tables import (
     Assignment,
@@ -31,6 +32,7 @@ class MemoryDatapath:
     """Tables with the limits of the kernel's maps; gone with the process that holds them."""
 
     kind = "user space"
+    asks_fd: int | None = None
 
     def __init__(self, max_entries: int = MAX_SUBSCRIBERS) -> None:
         """`max_entries` bounds both the bindings and the slots of promises."""
@@ -68,6 +70,9 @@ class MemoryDatapath:
 
     def offer(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> tuple[Ipv4, int] | None:
         return self.stock.claim(key, link, self._stock_groups, now_boot_ns)
+
+    def offered(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> tuple[Ipv4, int] | None:
+        return self.stock.offered(key, link, self._stock_groups, now_boot_ns)
 
     def judge_again(self, frame: bytes, ifindex: int) -> None:
         """Nothing: who judges here is the agent itself."""
@@ -142,6 +147,10 @@ class MemoryDatapath:
 
     def counters(self) -> dict[str, int]:
         return {counter.value: number for counter, number in self._counters.items()}
+
+    def take_asks(self, limit: int) -> list[Ask]:  # noqa: ARG002 - the port's signature
+        """None: what was judged here is in hand."""
+        return []
 
     def take_notices(self, limit: int) -> list[Notice]:  # noqa: ARG002 - the port's signature
         """None: who judges here is the agent itself."""

@@ -59,6 +59,7 @@ def shapes(subscribers: int, circuits: int = 1) -> dict[str, Shape]:
         "known_macs": Shape(_ARRAY, 4, 8, (1 << abi.KNOWN_BITS) // 64, _MMAPABLE),
         "stock": Shape(_ARRAY, 4, abi.STOCKED.size, abi.STOCK_SIZE, _MMAPABLE),
         "notices": Shape(_RINGBUF, 0, 0, abi.NOTICES_SIZE),
+        "asks": Shape(_RINGBUF, 0, 0, abi.ASKS_SIZE),
         "site_state": Shape(_ARRAY, 4, abi.SITE_STATE.size, 1, _MMAPABLE),
     }
 

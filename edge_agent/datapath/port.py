@@ -7,6 +7,7 @@ from edge_agent.datapath.columns import Rows, Slots
 from edge_agent.datapath.known import KnownMacs
 from edge_agent.datapath.notices import Notice
 from edge_agent.datapath.stock import StockTable
+from edge_agent.dhcp.ask import Ask
 from edge_agent.dhcp.tables import (
     Assignment,
     PoolOptions,
@@ -102,6 +103,15 @@ class Datapath(Tables, Protocol):
 
     def counters(self) -> dict[str, int]:
         """The counters of `bpf/maps.h` by name, summed over processors."""
+        ...
+
+    @property
+    def asks_fd(self) -> int | None:
+        """Can be read when there are asks; None = there never are."""
+        ...
+
+    def take_asks(self, limit: int) -> list[Ask]:
+        """The next asks of the kernel program, oldest first; they are gone then."""
         ...
 
     def take_notices(self, limit: int) -> list[Notice]:

@@ -84,19 +84,31 @@ class StockTable:
         The kernel program does the same ("Stock" in `docs/replies.md`); only for tables that no
         such program answers from, since this claims without compare-and-swap.
         """
-        places = _group_of(key, groups)
-        entries = [(index, self.entry(index)) for index in places]
-        fresh = [
-            (index, found)
-            for index, found in entries
-            if found.until_boot_ns > now_boot_ns and found.link == link
-        ]
+        fresh = self._fresh(key, link, groups, now_boot_ns)
         for owner in (key, NOBODY):
             for index, found in fresh:
                 if found.key == owner:
                     self._words[index * _WORDS + _KEY] = key
                     return found.ip, found.pool_id
         return None
+
+    def offered(
+        self, key: SubscriberKey, link: Ipv4, groups: int, now_boot_ns: int
+    ) -> tuple[Ipv4, int] | None:
+        """The address and the pool that a subscriber was offered and may still take."""
+        fresh = self._fresh(key, link, groups, now_boot_ns)
+        return next(((found.ip, found.pool_id) for _, found in fresh if found.key == key), None)
+
+    def _fresh(
+        self, key: SubscriberKey, link: Ipv4, groups: int, now_boot_ns: int
+    ) -> list[tuple[int, Stocked]]:
+        """What may be offered to a subscriber, or was to somebody, by place."""
+        entries = ((index, self.entry(index)) for index in _group_of(key, groups))
+        return [
+            (index, found)
+            for index, found in entries
+            if found.until_boot_ns > now_boot_ns and found.link == link
+        ]
 
 
 def _group_of(key: SubscriberKey, groups: int) -> range:

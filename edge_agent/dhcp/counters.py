@@ -43,3 +43,4 @@ class Counter(StrEnum):
     PASS_ETHERNET = auto()
     INFORM_ACK = auto()
     NAK = auto()
+    ASKED = auto()

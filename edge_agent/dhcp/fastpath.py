@@ -97,9 +97,8 @@ def decide(
     line = _line_at(request, ifindex, port)
     if not (found or is_stranger):
         found = _look_up(request, line, port, tables)
-    if not found and _may_offer_stock(request, port, state, tables, now_boot_ns):
-        found = _take_from_stock(request, line, port, tables, now_boot_ns)
-    binding = _find_binding(tables, found, request, line)
+    told = found or _bind_stranger(request, line, port, tables, now_boot_ns)
+    binding = _find_binding(tables, told, request, line)
     if isinstance(binding, Counter):
         return Verdict(binding)
     reason = _refuse_claim(request, binding)
@@ -220,25 +219,55 @@ def _look_up(request: Request, line: Line, port: Port, tables: Tables) -> Entry 
     return None if assignment is None else (key, assignment)
 
 
-def _may_offer_stock(
-    request: Request, port: Port, state: SiteState, tables: Tables, now_boot_ns: int
-) -> bool:
-    """Rule 20: a DISCOVER without wishes, of whom the log, as far as it is told, knows nothing."""
-    message = request.message
+def _bind_stranger(
+    request: Request, line: Line, port: Port, tables: Tables, now_boot_ns: int
+) -> Entry | Counter | None:
+    """Rule 20: what the stock has for who has no binding; or what becomes of who takes that."""
+    if not _may_be_newcomer(request, port, tables, now_boot_ns):
+        return None
+    if request.message.options.message_type == MessageType.DISCOVER:
+        return _take_from_stock(request, line, port, tables, now_boot_ns)
+    return Counter.ASKED if _takes_offer(request, line, port, tables, now_boot_ns) else None
+
+
+def _may_be_newcomer(request: Request, port: Port, tables: Tables, now_boot_ns: int) -> bool:
+    """Of whom the log, as far as it is told, knows nothing, and who asks as such a client does.
+
+    That is a DISCOVER without wishes, or a REQUEST in SELECTING (RFC 2131 4.3.2).
+    """
+    options = request.message.options
+    is_request = options.message_type == MessageType.REQUEST
     return (
-        message.options.message_type == MessageType.DISCOVER
-        and message.options.requested_ip is None
-        and message.options.server_id is None
+        (is_request or options.message_type == MessageType.DISCOVER)
+        and (options.requested_ip is not None) == is_request
+        and (options.server_id is not None) == is_request
         and port.offers_stock
-        and state.current_until_boot_ns > now_boot_ns
-        and not tables.is_known(message.mac)
+        and tables.state().current_until_boot_ns > now_boot_ns
+        and not tables.is_known(request.message.mac)
+    )
+
+
+def _takes_offer(
+    request: Request, line: Line, port: Port, tables: Tables, now_boot_ns: int
+) -> bool:
+    """Whether a stranger's REQUEST is for what the stock offered him."""
+    message = request.message
+    offered = tables.offered(key_of(message.mac, line, port.key), message.giaddr, now_boot_ns)
+    pool = tables.pool(offered[1]) if offered else None
+    return (
+        offered is not None
+        and pool is not None
+        and message.ciaddr == NO_IP
+        and message.options.requested_ip == offered[0]
+        and message.options.server_id == pool.server_id
+        and request.frame.dst_ip in (BROADCAST_IP, pool.server_id)
     )
 
 
 def _take_from_stock(
     request: Request, line: Line, port: Port, tables: Tables, now_boot_ns: int
 ) -> Entry | None:
-    """Rule 20: what a stranger is offered, as if it were his binding; an OFFER reads no slot."""
+    """What a stranger is offered, as if it were his binding; an OFFER reads no slot."""
     message = request.message
     key = key_of(message.mac, line, port.key)
     offered = tables.offer(key, message.giaddr, now_boot_ns)
@@ -249,11 +278,13 @@ def _take_from_stock(
 
 
 def _find_binding(
-    tables: Tables, found: Entry | None, request: Request, line: Line
+    tables: Tables, found: Entry | Counter | None, request: Request, line: Line
 ) -> _Binding | Counter:
     """Rules 20 to 23: the subscriber's own binding, on its line (I8), with its pool."""
     if found is None:
         return Counter.PASS_UNKNOWN_CLIENT
+    if isinstance(found, Counter):
+        return found
     key, assignment = found
     if not assignment.check_ok:
         return Counter.PASS_CHECK_WORD

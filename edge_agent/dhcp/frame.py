@@ -58,15 +58,21 @@ def _vlan_id(tag: bytes) -> int:
     return int.from_bytes(tag[2:], "big") & _VLAN_ID
 
 
+def tags_len(octets: bytes) -> int:
+    """Octets of a frame's VLAN tags, as far as they are looked at: of one more than is read."""
+    end = _TAGS_AT
+    while octets[end : end + 2] in _TPIDS and end < _TAGS_AT + _TAGS_SEEN * _TAG_LEN:
+        end += _TAG_LEN
+    return end - _TAGS_AT
+
+
 def parse(octets: bytes) -> Frame | Counter | None:
     """Read a frame (rules 1 and 3 to 7 of `docs/replies.md`).
 
     Returns None where it is not for the DHCP server port, or the reason to leave it; never
     raises. The UDP checksum is not verified: on virtual links it is often not filled in yet.
     """
-    end = _TAGS_AT
-    while octets[end : end + 2] in _TPIDS and end < _TAGS_AT + _TAGS_SEEN * _TAG_LEN:
-        end += _TAG_LEN
+    end = _TAGS_AT + tags_len(octets)
     if end == _TAGS_AT:
         return _parse_untagged(octets)
     tags = octets[_TAGS_AT:end]

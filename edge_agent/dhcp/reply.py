@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from edge_agent.dhcp import codes, frame, options
 from edge_agent.dhcp.codes import MessageType
-from edge_agent.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, IPV4_LEN, UDP_LEN
+from edge_agent.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, IPV4_LEN, UDP_LEN, tags_len
 from edge_agent.dhcp.message import HEADER_LEN
 from edge_agent.dhcp.options import Options
 from edge_agent.dhcp.request import Request
@@ -36,9 +36,9 @@ class _Destination(NamedTuple):
 _EVERYONE = _Destination(BROADCAST_MAC, BROADCAST_IP)
 
 
-def message_type_of(octets: bytes, request: Request) -> MessageType:
-    """What a reply to the request is, ours or the kernel program's."""
-    return MessageType(octets[_TYPE_AT + len(request.frame.tags)])
+def message_type_of(octets: bytes) -> MessageType:
+    """What a reply is, ours or the kernel program's."""
+    return MessageType(octets[_TYPE_AT + tags_len(octets)])
 
 
 def lease_times(grant_s: int, mac_key: SubscriberKey) -> tuple[int, int]:

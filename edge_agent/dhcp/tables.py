@@ -217,6 +217,10 @@ class Tables(Protocol):
         """
         ...
 
+    def offered(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> tuple[Ipv4, int] | None:
+        """What `offer` gave that subscriber and still keeps for him."""
+        ...
+
     def raise_promise(self, slot: int, end_boot_ns: int) -> bool:
         """Make P at least `end_boot_ns`; False = it could not be recorded, so do not answer."""
         ...

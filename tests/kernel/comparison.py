@@ -10,17 +10,22 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import replace
 
-from edge_agent.datapath import pins
-from edge_agent.datapath.dry_run import XDP_PASS, XDP_TX
+from edge_agent.datapath import abi, pins
+from edge_agent.datapath.dry_run import XDP_DROP, XDP_PASS, XDP_TX
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.fastpath import Verdict, judge
+from edge_agent.dhcp.ask import ask_of
+from edge_agent.dhcp.codes import HOST_NAME
+from edge_agent.dhcp.counters import Counter as Verdicts
+from edge_agent.dhcp.fastpath import Verdict, judge, line_of
+from edge_agent.dhcp.message import HEADER_LEN
+from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import KeyMode, holder, key_of
 from lease_core.domain.values import NO_IP, Mac
 from tests.kernel import corpus, obliged, oracle
 from tests.kernel.grammar import some_frame
 from tests.kernel.lab import IFINDEX, SECOND, now_boot_ns
-from tests.kernel.mutators import mutant
+from tests.kernel.mutators import mutant, options_of, taking
 from tests.kernel.reading import read_by_scapy, shape_of
 from tests.kernel.runner import Runner
 from tests.kernel.stock_watch import StockWatch, bound_of, where_of, wire
@@ -72,6 +77,7 @@ class Round:
         self._counts = self._runner.counters()
         self._promises = self._runner.promises(SLOTS)
         self._stock = StockWatch(datapath, self._twin)
+        self._due: list[bytes] = []
 
     def run(self, packets: int = ROUND) -> None:
         """Raises:
@@ -99,6 +105,8 @@ class Round:
             for _ in range(FRESH):
                 frames.append(some_frame(pick, at_relay_port=at_relay_port))
                 yield frames[-1]
+                while self._due:
+                    yield self._due.pop()
             frames.append(corpus.some_frame(pick, at_relay_port=at_relay_port))
             yield frames[-1]
             for _ in range(BATCH - FRESH - 1):
@@ -172,8 +180,12 @@ class Round:
         verdict = judge(frame, IFINDEX, self._twin, now)
         if not raised and (verdict.frame or frame) != left:  # a second may have ended meanwhile
             verdict = judge(frame, IFINDEX, self._twin, after)
+        if verdict.counter is Verdicts.ASKED and not _may_be_handed_over(frame):
+            verdict = Verdict(Verdicts.PASS_UNKNOWN_CLIENT)
         self._check_counters(verdict)
-        assert action == (XDP_TX if verdict.frame else XDP_PASS), f"action {action}: {verdict}"
+        assert action == _action_of(verdict), f"action {action}: {verdict}"
+        if verdict.counter is Verdicts.ASKED:
+            self._check_ask(frame, before, after)
         assert left == (verdict.frame or frame), f"kernel {left.hex()}, twin {verdict}"
         if raised:
             assert (verdict.counter, self._twin.promise(raised[0])) == ("ack", raised[1])
@@ -208,12 +220,24 @@ class Round:
             raise AssertionError(f"twin {verdict.counter}, counters that differ: {moved}")
         self.seen[name or "not DHCP"] += 1
 
+    def _check_ask(self, frame: bytes, since_ns: int, until_ns: int) -> None:
+        """The agent is told once, of what its own reading of the frame says, and may be."""
+        (ask,) = self._kernel.take_asks(2)
+        request = parse_request(frame)
+        assert isinstance(request, Request)
+        assert since_ns <= ask.at_boot_ns <= until_ns
+        assert ask == ask_of(request, line_of(request, IFINDEX, self._twin), ask.at_boot_ns)
+        wrong = oracle.wrongly_asked(frame, self._facts, since_ns)
+        assert not wrong, f"{wrong}: {ask}"
+
     def _check_reply(self, frame: bytes, reply: bytes, counter: str, now_ns: int) -> None:
         wrong = oracle.complaints(frame, reply, self._facts, now_ns)
         assert not wrong, f"{wrong}: {reply.hex()}"
         asked, said = oracle.Packet(frame), oracle.Packet(reply)
         if oracle.is_to_stranger(asked, said, self._facts):
             self.seen["offers to strangers"] += 1
+            taken = taking(frame, said.yiaddr.to_bytes(4), said.source.to_bytes(4))
+            self._due += [taken, mutant(self._pick, [taken])]
             self.seen["offers again"] += self._facts.stock[said.yiaddr].owner is not None
         shape = shape_of(reply)
         if shape not in self.shapes or not self.seen[counter] % SCAPY_EVERY:
@@ -226,3 +250,17 @@ def _grant_in(reply: bytes) -> int:
     """Option 51, which stands at the same place of every reply behind its tags."""
     at = reply.index(b"\x63\x82\x53\x63", 200) + 4 + 11
     return int.from_bytes(reply[at : at + 4], "big")
+
+
+def _action_of(verdict: Verdict) -> int:
+    if verdict.counter is Verdicts.ASKED:
+        return XDP_DROP
+    return XDP_TX if verdict.frame else XDP_PASS
+
+
+def _may_be_handed_over(frame: bytes) -> bool:
+    """Not too long, and with no host name in parts."""
+    request = parse_request(frame)
+    assert isinstance(request, Request)
+    codes = [code for code, _ in options_of(request.message.raw[HEADER_LEN:])]
+    return len(frame) <= abi.ASK_FRAME_MAX and codes.count(HOST_NAME) <= 1

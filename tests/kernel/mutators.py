@@ -147,6 +147,17 @@ def reoption(pick: random.Random, frames: Sequence[bytes]) -> bytes:
     return mend(bytearray((frame[:at] + area).ljust(at + 60, b"\0"))[:MAX_LEN])
 
 
+def taking(frame: bytes, address: bytes, server: bytes) -> bytes:
+    """The REQUEST of who sent this DISCOVER, for what he was offered."""
+    at = tags_end(frame) - 12 + AREA_AT
+    others = [each for each in options_of(frame[at:]) if each[0] not in (50, 53, 54)]
+    options = [(53, b"\x03"), (50, address), (54, server), *others]
+    area = b"".join(option(*each) for each in options) + b"\xff"
+    request = bytearray((frame[:at] + area).ljust(at + 60, b"\0"))
+    request[at - 228 : at - 224] = bytes(4)  # ciaddr
+    return mend(request)
+
+
 def options_of(area: bytes) -> list[tuple[int, bytes]]:
     """What a walk finds before the first thing that is odd."""
     found, at = [], 0

@@ -304,6 +304,26 @@ def _stocked(
     return {place.told}
 
 
+def wrongly_asked(frame: bytes, facts: Facts, now_ns: int) -> list[str]:
+    """Why the allocator should not be asked for what a client wants, by 4.3.2 and the tables."""
+    found: list[str] = []
+    asked = Packet(frame)
+    place = facts.stock.get(named(asked))
+    _must(asked.number(53) == REQUEST, "asked for whom wants no address", found)
+    _must(bool(asked.all_of(54)), "asked for who selected nobody", found)
+    _must(not bound_here(asked, facts), "asked for whom is bound", found)
+    _must(asked.chaddr[:6] not in facts.known, "asked for who had an address", found)
+    _must(adds_up(asked.ip[:20]), "asked in a packet that is broken", found)
+    if place is None:
+        return [*found, "asked for an address that nobody was offered"]
+    _must(place.owner == who_asks(asked, facts), "asked for another's", found)
+    _must(place.link == asked.giaddr, "asked for one of another link", found)
+    _must(now_ns < place.until_ns, "asked for what is set aside no more", found)
+    _must(asked.number(54) == place.told.server, "another server was selected", found)
+    _must(asked.destination in (EVERYONE, place.told.server), "asked of somebody else", found)
+    return found
+
+
 def named(asked: Packet) -> int:
     """The address that a REQUEST means by table 4; 0 = it fits no state."""
     if asked.all_of(54) or asked.all_of(50):

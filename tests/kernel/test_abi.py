@@ -31,6 +31,7 @@ RECORDS = [
     abi.ACCESS_PORT,
     abi.SITE_STATE,
     abi.NOTICE,
+    abi.ASK,
 ]
 MAPS_H = Path(__file__).parents[2] / "bpf" / "maps.h"
 
@@ -103,6 +104,8 @@ def test_constants_are_those_of_the_header() -> None:
         "POOL_OPTIONS_MAX": abi.POOL_OPTIONS_MAX,
         "ON_REQUEST_MAX": abi.ON_REQUEST_MAX,
         "NOTICES_SIZE": abi.NOTICES_SIZE,
+        "ASKS_SIZE": abi.ASKS_SIZE,
+        "ASK_FRAME_MAX": abi.ASK_FRAME_MAX,
         "SHARED_RATE": abi.SHARED_RATE,
         "SHARED_BURST": abi.SHARED_BURST,
         "MIN_GRANT_S": fastpath.MIN_GRANT_S,

@@ -5,6 +5,7 @@ router. `Maps.fuse` kills the agent between two writes of its own.
 """
 
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from edge_agent.agent.runtime import Runtime
 from edge_agent.agent.status import Status, report_of
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import fastpath
+from edge_agent.dhcp.ask import Ask, ask_of
+from edge_agent.dhcp.counters import Counter
+from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import Assignment, PoolOptions, Port, SiteState, SubscriberKey
 from edge_agent.sync.follower import Following
 from edge_agent.sync.lines import Lines
@@ -27,6 +31,8 @@ from tests.simulation.seams import HEARTBEAT_S
 from tests.simulation.server import Link, Server, SimLog
 
 MAX_SUBSCRIBERS = 64
+RING_HOLDS = 8
+"""Asks that the agent has not taken."""
 PORT_MAC = Mac(0x0200_0000_FF00)
 
 OnReply = Callable[["Router", int, bytes, str], None]
@@ -36,11 +42,12 @@ OnReply = Callable[["Router", int, bytes, str], None]
 class Maps(MemoryDatapath):
     """The tables; every write of the agent may be its last."""
 
-    def __init__(self, on_offer: Callable[[], None]) -> None:
-        """`on_offer` hears of every address that a stranger is offered."""
+    def __init__(self, note: Callable[[str], None]) -> None:
+        """`note` hears of what strangers are offered and take."""
         super().__init__(MAX_SUBSCRIBERS)
         self.fuse = 0
-        self._on_offer = on_offer
+        self._note = note
+        self._asks: deque[Ask] = deque()
 
     def _burn(self) -> None:
         if self.fuse:
@@ -59,8 +66,19 @@ class Maps(MemoryDatapath):
     def offer(self, key: SubscriberKey, link: Ipv4, now_boot_ns: int) -> tuple[Ipv4, int] | None:
         found = super().offer(key, link, now_boot_ns)
         if found:
-            self._on_offer()
+            self._note("stranger offered an address of the stock")
         return found
+
+    def hand_over(self, ask: Ask) -> bool:
+        """Put it into the ring, which has room or not."""
+        has_room = len(self._asks) < RING_HOLDS
+        if has_room:
+            self._asks.append(ask)
+            self._note("stranger handed over to the agent")
+        return has_room
+
+    def take_asks(self, limit: int) -> list[Ask]:
+        return [self._asks.popleft() for _ in range(min(limit, len(self._asks)))]
 
     def put_pool(self, number: int, pool: PoolOptions) -> None:
         self._burn()
@@ -141,7 +159,7 @@ class Router:
     ) -> None:
         self.loop, self.rng, self.server, self.site, self.clock = loop, rng, server, site, clock
         self.link = Link()
-        self.maps = Maps(self._note_offer)
+        self.maps = Maps(self._note)
         self.numbers = {"access0": 1, "access1": 2}
         self.dropped: set[str] = set()
         self.config = EdgeConfig(
@@ -160,10 +178,10 @@ class Router:
         self.beats: dict[str, float] = {}
         self.on_reply: OnReply = lambda *_: None
         self.on_following: Callable[[str], None] = lambda _state: None
-        self.on_offer: Callable[[], None] = lambda: None
+        self.on_note: Callable[[str], None] = lambda _what: None
 
-    def _note_offer(self) -> None:
-        self.on_offer()
+    def _note(self, what: str) -> None:
+        self.on_note(what)
 
     @property
     def interfaces(self) -> dict[str, int]:
@@ -191,6 +209,7 @@ class Router:
             process.spawn(work)
         for task in process.tasks:
             task.add_done_callback(self._task_ended, context=process.context)
+        self._wake_for_asks()  # of those that another process left
 
     def _task_ended(self, task: Any) -> None:
         if task.cancelled():
@@ -272,7 +291,7 @@ class Router:
     def boot(self) -> None:
         if self.is_up:
             return
-        self.maps = Maps(self._note_offer)
+        self.maps = Maps(self._note)
         self.clock.reboot()
         self.is_up = True
         self.loop.later(self.rng.uniform(0.5, 3.0), self.start_agent)
@@ -287,18 +306,32 @@ class Router:
         verdict = fastpath.judge(octets, ifindex, self.maps, self.clock.boot_ns())
         if verdict.frame:
             self.send(ifindex, verdict.frame, "kernel")
-        elif self.agent:
-            context = self.agent.process.context
-            delay_s = self.rng.uniform(0.0005, 0.01)
-            self.loop.call_later(
-                delay_s, self._pass_up, self.agent, octets, ifindex, context=context
-            )
+        elif verdict.counter is Counter.ASKED and self._hand_over(octets, ifindex):
+            self._wake_for_asks()
+        else:
+            self._wake(lambda agent: agent.edge.receive(octets, ifindex, self.clock.now()))
 
-    def _pass_up(self, agent: Agent, octets: bytes, ifindex: int) -> None:
+    def _hand_over(self, octets: bytes, ifindex: int) -> bool:
+        request = parse_request(octets)
+        assert isinstance(request, Request)
+        line = fastpath.line_of(request, ifindex, self.maps)
+        return self.maps.hand_over(ask_of(request, line, self.clock.boot_ns()))
+
+    def _wake_for_asks(self) -> None:
+        self._wake(lambda agent: agent.edge.hear_asks(RING_HOLDS, self.clock.now()))
+
+    def _wake(self, work: Callable[[Agent], None]) -> None:
+        """Let the agent, if it lives and goes on living, do something soon."""
+        agent = self.agent
+        if agent:
+            delay_s, context = self.rng.uniform(0.0005, 0.01), agent.process.context
+            self.loop.call_later(delay_s, self._do, agent, work, context=context)
+
+    def _do(self, agent: Agent, work: Callable[[Agent], None]) -> None:
         if agent is not self.agent:
             return
         try:
-            agent.edge.receive(octets, ifindex, self.clock.now())
+            work(agent)
         except Killed:
             self.kill_agent()
             self._restart_later()

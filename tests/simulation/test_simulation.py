@@ -62,6 +62,7 @@ REACHED = {
     *("appended by a deposed master", "append that too few replicas hold"),
     *("told events lost by a promotion", "untold events lost by a promotion"),
     "stranger offered an address of the stock",
+    "stranger handed over to the agent",
     *("SnapshotVerified", "events cut", "AddressDeclined", "LeaseRevoked", "LeaseExpired"),
 }
 """What some schedule has to come to, or the rest of them shows less than it says."""

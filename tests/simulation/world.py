@@ -143,7 +143,7 @@ class World:
         router = Router(self.loop, self.rng, self.server, site, self._clock())
         router.on_reply = self._replied
         router.on_following = lambda state: self.tally.update([f"edge {state}"])
-        router.on_offer = lambda: self.tally.update(["stranger offered an address of the stock"])
+        router.on_note = lambda what: self.tally.update([what])
         return router
 
     def _clients(self) -> list[Client]:

@@ -3,13 +3,14 @@
 import random
 
 from edge_agent.agent.waiting import MAX_WAITING, REPEAT_NS, TIMEOUT_NS, Waiting, WaitingTable
+from edge_agent.dhcp.tables import Line
 from lease_core.domain.values import Ipv4
 from tests.unit.agent.town import FIRST, SECOND, discover, mac_of, selecting
 from tests.unit.dhcp.clients import Sent
 
 
 def waiting(req: str, sent: Sent, since_ns: int = 0, ifindex: int = 7) -> Waiting:
-    return Waiting(req, sent.request, ifindex, since_ns)
+    return Waiting.of(req, sent.request, Line(ifindex), since_ns)
 
 
 def test_the_table_is_bounded() -> None:
@@ -81,7 +82,7 @@ def test_discover_and_request_of_one_client_wait_apart() -> None:
     table.add(waiting("c", discover(1), ifindex=8))
 
     assert len(table) == 3
-    table.forget(mac_of(1), 7)
+    table.forget(mac_of(1), Line(7))
     assert len(table) == 1
     assert table.find("c")
 
@@ -130,7 +131,7 @@ def test_the_parts_of_the_table_agree_after_anything() -> None:
                     table.hold(found, chance.randint(1, 9))
                 list(table.applied(chance.randint(1, 9)))
             case _:
-                table.forget(mac_of(number), 7)
+                table.forget(mac_of(number), Line(7))
                 table.drop_stale(step * SECOND // 7)
         assert set(table._by_req) == {w.req for w in table._by_client.values()}
         assert set(table._discovers) == {w.req for w in table._by_req.values() if w.is_discover}

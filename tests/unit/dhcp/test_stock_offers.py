@@ -102,3 +102,37 @@ def test_time_runs_out() -> None:
     made = stocked(current_until_boot_ns=NOW + 9 * SECOND)
     assert judge(DISCOVER.octets, IFINDEX, made, NOW + SECOND - 1).counter is Counter.OFFER
     assert judge(DISCOVER.octets, IFINDEX, made, NOW + SECOND) == UNKNOWN
+
+
+TAKING = replace(DISCOVER, kind=MessageType.REQUEST, area=requested(OTHER_IP) + server(SERVER))
+
+
+def test_who_takes_his_offer_is_to_be_asked_for() -> None:
+    """A REQUEST for what this stranger was offered is one that the allocator decides."""
+    made = stocked()
+    assert judge(TAKING.octets, IFINDEX, made, NOW) == UNKNOWN
+    judge(DISCOVER.octets, IFINDEX, made, NOW)
+
+    assert judge(TAKING.octets, IFINDEX, made, NOW) == Verdict(Counter.ASKED)
+    assert judge(TAKING.octets, IFINDEX, made, NOW + SECOND) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        replace(TAKING, area=requested(Ipv4(OTHER_IP + 1)) + server(SERVER)),
+        replace(TAKING, area=requested(OTHER_IP) + server(Ipv4(SERVER + 1))),
+        replace(TAKING, area=requested(OTHER_IP)),
+        replace(TAKING, area=server(SERVER)),
+        replace(TAKING, ciaddr=OTHER_IP),
+        replace(TAKING, dst_ip=Ipv4(SERVER + 1)),
+        replace(TAKING, src_mac=OTHER, chaddr=OTHER.to_bytes(6, "big") + bytes(10)),
+    ],
+    ids=["address", "server", "reboot", "nothing", "in use", "elsewhere", "another"],
+)
+def test_whoever_wants_something_else_is_passed_up(sent: Sent) -> None:
+    """Only who asks for his own offer, of who made it, as 4.3.2 has it, takes it."""
+    made = stocked()
+    judge(DISCOVER.octets, IFINDEX, made, NOW)
+
+    assert judge(sent.octets, IFINDEX, made, NOW) == UNKNOWN
