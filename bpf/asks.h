@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <linux/bpf.h>
 #include <linux/types.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "maps.h"
@@ -66,14 +67,14 @@ __noinline int hand_over(struct xdp_md *ctx)
 		return 0;
 	ask = &notes->ask;
 	ask->at_boot_ns = bpf_ktime_get_boot_ns();
+	ask->mac = bpf_be64_to_cpu(READ_ONCE(notes->mac)) >> 16;
+	ask->ip = bpf_ntohl(notes->requested_be);
+	ask->server = bpf_ntohl(notes->server_be);
+	ask->link = bpf_ntohl(frame.bootp->giaddr);
 	ask->ifindex = ctx->ingress_ifindex;
 	ask->s_vlan = notes->place.s_vlan;
 	ask->c_vlan = notes->place.c_vlan;
-	write_mac(ask->mac, READ_ONCE(notes->mac));
 	ask->len = len;
-	ask->ip_be = notes->requested_be;
-	ask->server_be = notes->server_be;
-	ask->link_be = frame.bootp->giaddr;
 	ask->circuit = notes->circuit;
 	copy_frame(start, frame.end, ask);
 	return !bpf_ringbuf_output(&asks, ask, sizeof(*ask), 0);

@@ -16,7 +16,7 @@
 #define DHCP_MAX_RELAYS 4    /* of one port */
 #define DHCP_SLOTS_PER_GROUP 4 /* of promises: what the processor fetches at once */
 #define DHCP_KNOWN_BITS 24 /* of a place in known_macs */
-#define DHCP_STOCK_SIZE 4096
+#define DHCP_STOCK_SIZE 16384
 #define DHCP_STOCK_PER_GROUP 8 /* of the stock: where one subscriber is looked for */
 #define DHCP_CIRCUIT_MAX 64  /* octets of a circuit id that a line may have */
 #define DHCP_POOL_OPTIONS_MAX 512
@@ -25,8 +25,8 @@
 #define DHCP_ASKS_SIZE 1048576	/* octets of the ring */
 #define DHCP_ASK_FRAME_MAX 640	/* octets of a frame that is handed over */
 #define DHCP_MIN_GRANT_S 120
-#define DHCP_SHARED_RATE 5000 /* a second, of what is passed up of lines that nobody can tell apart */
-#define DHCP_SHARED_BURST 10000
+#define DHCP_SHARED_RATE 10000 /* a second, of what is passed up of lines that nobody can tell apart */
+#define DHCP_SHARED_BURST 20000
 #define DHCP_DEAD_MAN_NS (900ULL * 1000000000ULL)
 
 /*
@@ -248,16 +248,17 @@ struct notice {
  */
 struct ask {
 	__u64 at_boot_ns;
+	__u64 mac;    /* a number whose highest octet is the first; as addresses here, in host order */
+	__u32 ip;     /* that he asks for */
+	__u32 server; /* that offered it */
+	__u32 link;   /* giaddr, 0 = none */
 	__u32 ifindex;
 	__u16 s_vlan;
 	__u16 c_vlan;
-	__u8 mac[6];
-	__u16 len; /* of the frame */
-	__be32 ip_be;	/* that he asks for */
-	__be32 server_be; /* of the server that offered it */
-	__be32 link_be; /* giaddr, 0 = none */
+	__u16 len;	/* of the frame */
 	__u16 host_at;	/* in the frame: value of option 12 ... */
-	__u16 host_len; /* ... and its length, 0 = absent */
+	__u32 host_len; /* ... and its length, 0 = absent */
+	__u32 reserved;
 	struct circuit circuit; /* in mode CIRCUIT; else len is 0 */
 	__u8 frame[DHCP_ASK_FRAME_MAX]; /* as it came in; nothing behind len is anything */
 };

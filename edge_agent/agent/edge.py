@@ -164,8 +164,9 @@ class Edge:
 
     def _heed(self, records: Sequence[Record], now: Now) -> None:
         """Answer who waited for these, and offer their addresses to nobody else."""
-        for granted in granted_of(records):
-            self.stock.take_out(granted.ip)
+        all_granted = list(granted_of(records))
+        self.stock.take_out(granted.ip for granted in all_granted)
+        for granted in all_granted:
             self.slow_path.granted(granted, now)
 
     def _applying(self, records: Sequence[Record], now: Now) -> Iterator[int]:

@@ -4,6 +4,7 @@ Nothing is sent for what it refuses. On an interface with a limit a line is a su
 is judged as a whole; elsewhere many share it, so each client is judged alone.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,8 +32,8 @@ class Guard:
         self._limits = limits
         self._bound = bound
         self._is_bound = is_bound
-        self._due: dict[Line | tuple[Mac, Line], int] = {}
-        self._newcomers: dict[Line, dict[Mac, int]] = {}
+        self._due: OrderedDict[Line | tuple[Mac, Line], int] = OrderedDict()
+        self._newcomers: OrderedDict[Line, dict[Mac, int]] = OrderedDict()
 
     def allows_another(self, mac: Mac, line: Line, now_ns: int) -> bool:
         """Whether the line, or the client on a shared one, does not ask too often."""
@@ -61,7 +62,10 @@ class Guard:
         return True
 
 
-def _forget_longest(seen: dict[Any, Any]) -> None:
-    """Whoever was not heard of for longest is forgotten where too many were."""
+def _forget_longest(seen: OrderedDict[Any, Any]) -> None:
+    """Whoever was not heard of for longest is forgotten where too many were.
+
+    A plain dict would look for its first key past all that were deleted before it.
+    """
     if len(seen) > MAX_TRACKED:
-        del seen[next(iter(seen))]
+        seen.popitem(last=False)

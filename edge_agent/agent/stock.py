@@ -4,7 +4,9 @@ It is as large as newcomers are many, and where few come there is none: their DI
 allocator. An address leaves it when somebody is assigned it, or when it was kept long enough.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import takewhile
 from typing import NamedTuple
 
 from edge_agent.agent.answering import Now, SendCommand
@@ -20,8 +22,12 @@ from lease_core.domain.values import Ipv4
 SECOND_NS = 1_000_000_000
 LEAST = 8
 """Newcomers of a link in a second from which on they are offered addresses of a stock."""
+BEGINNING_NS = SECOND_NS // 8
+"""So long a part of a second tells of the rest."""
 AHEAD = 4
 """So many times as come in a second are set aside: that many claim theirs before more come."""
+REFILL = 16
+"""What is missing is asked for as soon as it is one in so many."""
 SHARE = 4
 """One link has at most one in so many places, or one in as many as there are links."""
 ANSWER_NS = 3 * SECOND_NS
@@ -67,11 +73,10 @@ class Stock:
         self._demand = _Demand()
         self._at: dict[Ipv4, _Place] = {}
         self._held: Counter[Ipv4] = Counter()
-        self._free: list[int] = []
-        self._groups = 0
+        self._in_group: defaultdict[Ipv4, Counter[int]] = defaultdict(Counter)
+        self._free: list[list[int]] = []
         datapath.set_stock_groups(0)
-        for index in range(SIZE):
-            datapath.stock.clear(index)
+        datapath.stock.clear_all(range(SIZE))
 
     def __len__(self) -> int:
         return len(self._at)
@@ -83,11 +88,9 @@ class Stock:
 
     def clear(self) -> None:
         """Offer nothing of it any more: who leads the log now may give it to others."""
-        for ip in list(self._at):
-            self.take_out(ip)
+        self.take_out(list(self._at))
         self._free.clear()
         self._asked = None
-        self._groups = 0
         self._datapath.set_stock_groups(0)
 
     # --- asking for it ---
@@ -98,12 +101,12 @@ class Stock:
         if port is None or not port.offers_stock:
             return
         rate = self._demand.heard(link, now.elapsed_ns)
-        if rate < LEAST or now.elapsed_ns < self._quiet_until_ns:
+        if not rate or now.elapsed_ns < self._quiet_until_ns:
             return
         held = self._held[link]
         wanted = min(AHEAD * rate, self._most)
         missing = wanted - held
-        if 4 * missing > wanted:
+        if REFILL * missing > wanted:
             self._ask(link, missing, now)
 
     def _ask(self, link: Ipv4, count: int, now: Now) -> None:
@@ -130,46 +133,63 @@ class Stock:
         if pool_id is None:
             return
         until_boot_ns = asked.at.boot_ns + answer.hold_s * SECOND_NS
+        link = asked.link
         ips = [ip for ip in answer.ips if ip not in self._at]
-        self._grow(self._held[asked.link] + len(ips))
-        for ip in ips[: len(self._free)]:
-            index = self._free.pop()
-            self._datapath.stock.put(index, ip, pool_id, asked.link, until_boot_ns)
-            self._at[ip] = _Place(index, asked.link, until_boot_ns)
-            self._held[asked.link] += 1
+        self._grow(self._held[link] + len(ips))
+        numbers = self._take_places(link, len(ips))
+        ips = ips[: len(numbers)]
+        self._datapath.stock.put_all(numbers, ips, pool_id, link, until_boot_ns)
+        self._held[link] += len(ips)
+        for ip, number in zip(ips, numbers, strict=True):
+            self._at[ip] = _Place(number, link, until_boot_ns)
 
     def _grow(self, size: int) -> None:
         """Use so many groups that each link could have `size` addresses, some in every group.
 
-        Twice as many each time. What was freed last is filled first, and so are the groups that
-        most was taken from.
+        Twice as many each time.
         """
         groups = self._groups or 1
         while PER_GROUP * groups < min(size * self._links, SIZE):
             groups *= 2
         if groups != self._groups:
             new = range(self._groups, groups)
-            places = [PER_GROUP * group + at for at in range(PER_GROUP) for group in new]
-            self._free += reversed(places)
-            self._groups = groups
+            self._free += [[PER_GROUP * group + at for at in range(PER_GROUP)] for group in new]
             self._datapath.set_stock_groups(groups)
 
-    def take_out(self, ip: Ipv4) -> None:
-        """Offer an address no more: somebody has it now, or it was kept long enough."""
-        place = self._at.pop(ip, None)
-        if place:
-            self._datapath.stock.clear(place.number)
-            self._held[place.link] -= 1
-            self._free.append(place.number)
+    @property
+    def _groups(self) -> int:
+        return len(self._free)
+
+    def _take_places(self, link: Ipv4, count: int) -> list[int]:
+        """So many free places for a link, or all; first of the groups where it has the fewest."""
+        taken: list[int] = []
+        in_group = self._in_group[link]
+        for held in range(PER_GROUP):
+            for group, free in enumerate(self._free):
+                if len(taken) == count:
+                    return taken
+                if free and in_group[group] <= held:
+                    taken.append(free.pop())
+                    in_group[group] += 1
+        return taken
+
+    def take_out(self, ips: Iterable[Ipv4]) -> None:
+        """Offer addresses no more: somebody has them now, or they were kept long enough."""
+        places = [place for ip in ips if (place := self._at.pop(ip, None))]
+        if not places:
+            return
+        self._datapath.stock.clear_all([place.number for place in places])
+        for number, link, _ in places:
+            group = number // PER_GROUP
+            self._held[link] -= 1
+            self._in_group[link][group] -= 1
+            self._free[group].append(number)
 
     def drop_stale(self, now: Now) -> None:
         """Take out what was kept long enough; those put first are due first."""
-        while self._at:
-            ip, place = next(iter(self._at.items()))
-            if place.until_boot_ns > now.boot_ns:
-                return
-            self.take_out(ip)
-        if self._groups and not self._asked:
+        stale = takewhile(lambda ip: self._at[ip].until_boot_ns <= now.boot_ns, self._at)
+        self.take_out(list(stale))
+        if self._groups and not (self._at or self._asked):
             self.clear()
 
 
@@ -182,10 +202,14 @@ class _Demand:
         self._before: Counter[Ipv4] = Counter()
 
     def heard(self, link: Ipv4, now_ns: int) -> int:
-        """Count one more; how many come in a second."""
+        """Count one more; how many come in a second that goes on as it began, 0 = too few."""
         passed_ns = now_ns - self._began_ns
         if passed_ns >= SECOND_NS:
             self._before = self._now if passed_ns < 2 * SECOND_NS else Counter()
             self._now, self._began_ns = Counter(), now_ns
         self._now[link] += 1
-        return max(self._now[link], self._before[link])
+        count, before = self._now[link], self._before[link]
+        if max(count, before) < LEAST:
+            return 0
+        passed_ns = max(now_ns - self._began_ns, BEGINNING_NS)
+        return max(before, count * SECOND_NS // passed_ns)

@@ -32,7 +32,7 @@ MAX_PORTS: Final = 65_536
 MAX_RELAYS: Final = 4
 SLOTS_PER_GROUP: Final = 4
 KNOWN_BITS: Final = 24
-STOCK_SIZE: Final = 4096
+STOCK_SIZE: Final = 16_384
 STOCK_PER_GROUP: Final = 8
 CIRCUIT_MAX: Final = 64
 POOL_OPTIONS_MAX: Final = 512
@@ -40,8 +40,8 @@ ON_REQUEST_MAX: Final = 32
 NOTICES_SIZE: Final = 65_536
 ASKS_SIZE: Final = 1 << 20
 ASK_FRAME_MAX: Final = 640
-SHARED_RATE: Final = 5_000
-SHARED_BURST: Final = 10_000
+SHARED_RATE: Final = 10_000
+SHARED_BURST: Final = 20_000
 
 CHECK_FACTORS: Final = (
     0x9E3779B97F4A7C15,
@@ -134,16 +134,17 @@ NOTICE: Final = Record(
 ASK: Final = Record(
     "ask",
     at_boot_ns="Q",
+    mac="Q",
+    ip="I",
+    server="I",
+    link="I",
     ifindex="I",
     s_vlan="H",
     c_vlan="H",
-    mac="6s",
     len="H",
-    ip_be="4s",
-    server_be="4s",
-    link_be="4s",
     host_at="H",
-    host_len="H",
+    host_len="I",
+    reserved="I",
     circuit=f"{CIRCUIT.size}s",
     frame=f"{ASK_FRAME_MAX}s",
 )

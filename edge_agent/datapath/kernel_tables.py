@@ -80,7 +80,7 @@ class KernelTables:
         self._known = Words(maps["known_macs"], known.OCTETS, read_only=read_only)
         self._stock = Words(maps["stock"], stock.SIZE * abi.STOCKED.size, read_only=read_only)
         self.known = KnownMacs(self._known.octets)
-        self.stock = StockTable(self._stock)
+        self.stock = StockTable(self._stock.words)
 
     def initialise(self) -> None:
         """Give new tables their ABI and incarnation; the gate stays closed, the cursor is 0."""

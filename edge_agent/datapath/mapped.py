@@ -32,6 +32,11 @@ class Words:
         """All of it; gone with `close`."""
         return self._octets
 
+    @property
+    def words(self) -> memoryview:
+        """All of it as numbers; gone with `close`."""
+        return self._words
+
     def __getitem__(self, index: int) -> int:
         return self._words[index]
 

@@ -45,7 +45,7 @@ class MemoryDatapath:
         self._state = SiteState()
         # takes no memory before it is written
         self.known = KnownMacs(memoryview(mmap(-1, known.OCTETS, MAP_PRIVATE)))
-        self.stock = StockTable(array("Q", bytes(stock.SIZE * abi.STOCKED.size)))
+        self.stock = StockTable(memoryview(array("Q", bytes(stock.SIZE * abi.STOCKED.size))))
         self._stock_groups = 0
 
     def lookup(self, key: SubscriberKey) -> Assignment | None:

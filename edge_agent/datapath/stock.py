@@ -6,7 +6,10 @@ goes wrong here costs a client a second try.
 """
 
 import struct
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from edge_agent.datapath import abi
 from edge_agent.dhcp.tables import SubscriberKey
@@ -34,19 +37,11 @@ class Stocked(NamedTuple):
     """giaddr of those it is for; 0 = clients themselves."""
 
 
-class Words(Protocol):
-    """64-bit words in memory, each read and written whole."""
-
-    def __getitem__(self, index: int, /) -> int: ...
-
-    def __setitem__(self, index: int, word: int, /) -> None: ...
-
-
 class StockTable:
     """The places by number, in groups of `abi.STOCK_PER_GROUP`: a subscriber looks into one."""
 
-    def __init__(self, words: Words) -> None:
-        """Read and write the words of `SIZE` records, which stay the caller's."""
+    def __init__(self, words: memoryview) -> None:
+        """Read and write the 64-bit words of `SIZE` records, which stay the caller's."""
         self._words = words
 
     def entry(self, index: int) -> Stocked:
@@ -63,18 +58,31 @@ class StockTable:
 
     def put(self, index: int, ip: Ipv4, pool_id: int, link: Ipv4, until_boot_ns: int) -> None:
         """Offer an address, to nobody yet; what stood at the place is offered no more."""
-        self.clear(index)
-        ip_be, link_be = ip.to_bytes(4), link.to_bytes(4)
-        octets = abi.STOCKED.layout.pack(NOBODY, until_boot_ns, ip_be, pool_id, link_be, 0)
-        words, at = _AS_WORDS.unpack(octets), index * _WORDS
-        for word in (_ADDRESS, _LINK, _UNTIL):
-            self._words[at + word] = words[word]
+        self.put_all([index], [ip], pool_id, link, until_boot_ns)
+
+    def put_all(
+        self, indices: Sequence[int], ips: Sequence[Ipv4], pool_id: int, link: Ipv4,
+        until_boot_ns: int,
+    ) -> None:  # fmt: skip
+        """The same for each of the addresses, at the place of its own; the time goes last."""
+        self.clear_all(indices)
+        at = np.array(indices, np.int64) * _WORDS
+        words = np.frombuffer(self._words, np.uint64)
+        ips_be = np.array(ips, ">u4").view(np.uint32).astype(np.uint64)
+        words[at + _ADDRESS] = ips_be | np.uint64(pool_id << 32)
+        words[at + _LINK] = int.from_bytes(link.to_bytes(4), "little")
+        words[at + _UNTIL] = until_boot_ns
 
     def clear(self, index: int) -> None:
-        """Offer what stands at a place no more: first the time, by which others go."""
-        at = index * _WORDS
-        self._words[at + _UNTIL] = 0
-        self._words[at + _KEY] = NOBODY
+        """Offer what stands at a place no more."""
+        self.clear_all([index])
+
+    def clear_all(self, indices: Sequence[int]) -> None:
+        """The same for each of the places: first the time, by which others go."""
+        at = np.array(indices, np.int64) * _WORDS
+        words = np.frombuffer(self._words, np.uint64)
+        words[at + _UNTIL] = 0
+        words[at + _KEY] = NOBODY
 
     def claim(
         self, key: SubscriberKey, link: Ipv4, groups: int, now_boot_ns: int

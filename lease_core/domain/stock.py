@@ -4,6 +4,7 @@ An offer promises nothing, so the edge may make it alone; whoever takes it up is
 anybody else. Like an offer the stock is kept in memory and may be lost.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
@@ -19,7 +20,7 @@ class Stock:
     """Addresses by pool and deadline; all are kept equally long, so the first in are due first."""
 
     def __init__(self) -> None:
-        self._kept: dict[Ipv4, tuple[str, int]] = {}
+        self._kept: OrderedDict[Ipv4, tuple[str, int]] = OrderedDict()
 
     def __contains__(self, ip: Ipv4) -> bool:
         return ip in self._kept

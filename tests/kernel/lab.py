@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from edge_agent.datapath import abi, known, stock
 from edge_agent.datapath.dry_run import XDP_TX
-from edge_agent.datapath.mapped import Words
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
 from edge_agent.dhcp.pool_options import render_pool_options
@@ -42,8 +41,7 @@ Side = XdpDatapath | MemoryDatapath
 
 def stock_octets(side: Side) -> memoryview:
     """The whole stock, to be read and written."""
-    words = side.stock._words
-    return words.octets if isinstance(words, Words) else memoryview(words).cast("B")  # type: ignore[arg-type]
+    return side.stock._words.cast("B")
 
 
 def forget_strangers(side: Side) -> None:

@@ -49,7 +49,7 @@ MUTANTS = (
         ("stock-anothers", "I9",
          "for owner in (key, NOBODY):", "for owner in (key, NOBODY, *(each.key for _, each in fresh)):"),
         ("stock-another-each-time", "I9", "for owner in (key, NOBODY):", "for owner in (NOBODY, key):"),
-        ("stock-former-owner", "I9", "        self._words[at + _KEY] = NOBODY\n", ""),
+        ("stock-former-owner", "I9", "        words[at + _KEY] = NOBODY\n", ""),
     ),
     *broken("bpf/stock.h", ("tests/kernel/test_stock.py",),
         ("kernel-any-known-mac", "I9", " && is_stranger(mac);", " && mac;"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge_agent.agent.stock import LEAST
+from edge_agent.agent.stock import LEAST, PER_GROUP
 from edge_agent.datapath.stock import SIZE
 from edge_agent.dhcp.codes import MessageType
 from edge_agent.dhcp.tables import Port
@@ -12,7 +12,7 @@ from edge_agent.sync.follower import Following
 from edge_agent.sync.reconcile import reconcile
 from lease_core.domain.commands import RequestOffer, RequestStock
 from lease_core.domain.events import EpochStarted, LeaseAssigned
-from lease_core.domain.values import Ipv4
+from lease_core.domain.values import NO_IP, Ipv4
 from lease_core.log.replay import replay
 from tests.unit.agent.town import (
     FIRST,
@@ -167,6 +167,34 @@ class TestFilling:
 
         assert asked < 50
 
+    async def test_an_empty_group_is_filled_first(self, town: Town) -> None:
+        """Each stranger looks into one group, so none is left empty while others have some."""
+        groups = town.datapath._stock_groups
+        last = range(PER_GROUP * (groups - 1), PER_GROUP * groups)
+        town.edge.stock.take_out([town.datapath.stock.entry(at).ip for at in last])
+        places = town.edge.stock._take_places(NO_IP, 3)
+
+        assert groups > 1
+        assert len(places) == 3
+        assert set(places) < set(last)
+
+    async def test_a_second_that_begins_with_many_has_more(self) -> None:
+        """Who comes with many others in a moment is not taken for all who come in a second."""
+        at_once = await Town(size=200, subscribers=256, offers_stock=True).begin()
+        at_once.is_cut = True
+        one_by_one = await Town(size=200, subscribers=256, offers_stock=True).begin()
+        one_by_one.is_cut = True
+        for number in CROWD:
+            await at_once.send(selecting(number, FIRST))
+            one_by_one.ns += SECOND // LEAST - 1
+            await one_by_one.send(selecting(number, FIRST))
+        few, many = (
+            next(each for each in town.commands if isinstance(each, RequestStock)).count
+            for town in (one_by_one, at_once)
+        )
+
+        assert few < many // 4
+
     async def test_it_goes_back(self, town: Town) -> None:
         """An address that nobody took up is offered no more, and can be given to others."""
         ip, _ = await offered(town, STRANGER)
@@ -189,6 +217,7 @@ class TestFilling:
         """What the one before was given is offered no more: this one does not know until when."""
         town.restart_edge()
         town.edge.set_following(Following.LIVE)
+        assert not on_offer(town)
         assert (await offered(town, STRANGER))[1]
         await town.crowd(range(20, 30))
 
