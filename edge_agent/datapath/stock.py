@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_agent.datapath import abi
 from edge_agent.dhcp.tables import SubscriberKey
-from lease_core.domain.mixing import mix64
+from lease_core.domain.mixing import Words, mix64
 from lease_core.domain.values import Ipv4
 
 SIZE: Final = abi.STOCK_SIZE
@@ -66,8 +66,7 @@ class StockTable:
     ) -> None:  # fmt: skip
         """The same for each of the addresses, at the place of its own; the time goes last."""
         self.clear_all(indices)
-        at = np.array(indices, np.int64) * _WORDS
-        words = np.frombuffer(self._words, np.uint64)
+        words, at = self._writable(), np.array(indices, np.int64) * _WORDS
         ips_be = np.array(ips, ">u4").view(np.uint32).astype(np.uint64)
         words[at + _ADDRESS] = ips_be | np.uint64(pool_id << 32)
         words[at + _LINK] = int.from_bytes(link.to_bytes(4), "little")
@@ -79,10 +78,15 @@ class StockTable:
 
     def clear_all(self, indices: Sequence[int]) -> None:
         """The same for each of the places: first the time, by which others go."""
-        at = np.array(indices, np.int64) * _WORDS
-        words = np.frombuffer(self._words, np.uint64)
+        words, at = self._writable(), np.array(indices, np.int64) * _WORDS
         words[at + _UNTIL] = 0
         words[at + _KEY] = NOBODY
+
+    def _writable(self) -> Words:
+        """All words together. Raises TypeError as a single one does that is mapped for reading."""
+        if self._words.readonly:
+            raise TypeError("the stock is open for reading")
+        return np.frombuffer(self._words, np.uint64)
 
     def claim(
         self, key: SubscriberKey, link: Ipv4, groups: int, now_boot_ns: int

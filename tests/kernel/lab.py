@@ -41,7 +41,7 @@ Side = XdpDatapath | MemoryDatapath
 
 def stock_octets(side: Side) -> memoryview:
     """The whole stock, to be read and written."""
-    return side.stock._words.cast("B")
+    return side._stock.octets if isinstance(side, XdpDatapath) else side.stock._words.cast("B")
 
 
 def forget_strangers(side: Side) -> None:

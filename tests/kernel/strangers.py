@@ -39,6 +39,8 @@ FIRST = Ipv4(ADDRESS + 100)
 ASKING = dhclient(DISCOVER, mac=STRANGER)
 KEY = subscriber_key(STRANGER)
 HOURS_4 = 14_400 * SECOND
+ALONE = ((0x8100, 77),)
+"""A line whose tokens no other test takes."""
 EVERY_PLACE = range(STOCK_PER_GROUP)
 
 

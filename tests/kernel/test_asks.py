@@ -12,7 +12,16 @@ from edge_agent.dhcp.fastpath import line_of
 from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import Limit
 from tests.kernel.lab import IFINDEX, Lab, forget_strangers, now_boot_ns
-from tests.kernel.strangers import ASKING, FIRST, OFFERED, OTHER, STRANGER, Site, behind_relay
+from tests.kernel.strangers import (
+    ALONE,
+    ASKING,
+    FIRST,
+    OFFERED,
+    OTHER,
+    STRANGER,
+    Site,
+    behind_relay,
+)
 from tests.packets import REQUEST, SERVER, Client, ip
 
 RING_HOLDS = abi.ASKS_SIZE // (abi.ASK.size + 8)
@@ -149,7 +158,8 @@ def test_the_agent_is_woken(site: Site) -> None:
 
 def test_too_many_are_dropped(site: Site) -> None:
     """An ask takes a token of its line, as what is passed up does; without one nobody is asked."""
-    wanting = taking(ASKING, site.offered(ASKING))
+    alone = ASKING.but(tags=ALONE)
+    wanting = taking(alone, site.offered(alone))
     site.set_port(line_limit=Limit(1, 2))
     counters = [site.lab.judge(wanting).counter for _ in range(3)]
 

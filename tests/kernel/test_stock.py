@@ -14,6 +14,7 @@ from edge_agent.dhcp.tables import Limit, Line, subscriber_key
 from lease_core.domain.values import NO_IP, Mac
 from tests.kernel.lab import BINDING, IFINDEX, Lab, forget_strangers, stock_octets
 from tests.kernel.strangers import (
+    ALONE,
     ASKING,
     EVERY_PLACE,
     FIRST,
@@ -152,7 +153,7 @@ def test_counting_what_is_passed_takes_nothing(site: Site) -> None:
     """Whoever is left to the agent under a limit takes no address by being told from the bound."""
     site.set_port(line_limit=Limit(1000, 1000), mac_limit=Limit(1000, 1000))
 
-    assert site.offered(ASKING.with_option(50, ip(FIRST))) is None
+    assert site.offered(ASKING.but(tags=ALONE).with_option(50, ip(FIRST))) is None
     assert site.twin.stock.owner(0) == site.lab.datapath.stock.owner(0) == 0
 
 
