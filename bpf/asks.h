@@ -54,9 +54,9 @@ static __always_inline void copy_frame(const void *from, const void *end, struct
  */
 __noinline int hand_over(struct xdp_md *ctx)
 {
-	__u32 key = 0, len = ctx->data_end - ctx->data;
+	__u32 len = ctx->data_end - ctx->data;
 	const void *start = (const void *)(long)ctx->data;
-	struct request_notes *notes = bpf_map_lookup_elem(&scratch, &key);
+	struct request_notes *notes = notes_so_far();
 	struct dhcp_frame frame;
 	struct ask *ask;
 

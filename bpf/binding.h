@@ -141,8 +141,7 @@ static __always_inline __u32 find_binding(const struct asker *asker,
 /* Keep a copy of a pool; 0 = there is none. A function of its own: it is seldom called. */
 __noinline int know_pool(__u32 id, __u64 version)
 {
-	__u32 key = 0;
-	struct request_notes *notes = bpf_map_lookup_elem(&scratch, &key);
+	struct request_notes *notes = notes_so_far();
 	const struct ip_pool *pool = bpf_map_lookup_elem(&ip_pools, &id);
 	struct known_pool *known;
 

@@ -64,9 +64,9 @@ static __always_inline __u32 read_request(const struct dhcp_frame *frame,
 }
 
 /* Rules 17 to 28: a binding, or what a stranger is offered, that may be answered, and with what. */
-static __always_inline __u32 decide(struct xdp_md *ctx, const struct dhcp_frame *frame, struct horizon *horizon,
-				    struct asker *asker, struct request_notes *notes,
-				    struct grant *grant)
+static __always_inline __u32 decide(struct xdp_md *ctx, const struct dhcp_frame *frame,
+				    struct horizon *horizon, struct asker *asker,
+				    struct request_notes *notes, struct grant *grant)
 {
 	__u32 reason;
 	__u64 mixed;

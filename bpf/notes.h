@@ -112,10 +112,17 @@ struct {
 	__type(value, struct request_notes);
 } scratch SEC(".maps");
 
-static __always_inline struct request_notes *new_notes(const struct frame_place *place)
+/* What was noted of the packet that this processor looks at. */
+static __always_inline struct request_notes *notes_so_far(void)
 {
 	__u32 key = 0;
-	struct request_notes *notes = bpf_map_lookup_elem(&scratch, &key);
+
+	return bpf_map_lookup_elem(&scratch, &key);
+}
+
+static __always_inline struct request_notes *new_notes(const struct frame_place *place)
+{
+	struct request_notes *notes = notes_so_far();
 
 	if (!notes)
 		return NULL;

@@ -70,8 +70,7 @@ static __always_inline bool take_token(const struct request_notes *notes)
 __noinline int tell(struct xdp_md *ctx, enum dhcp_notice_kind kind, enum dhcp_counter verdict,
 		    __be32 ip_be, __u64 seq)
 {
-	__u32 key = 0;
-	struct request_notes *notes = bpf_map_lookup_elem(&scratch, &key);
+	struct request_notes *notes = notes_so_far();
 	struct dhcp_frame frame;
 
 	if (!notes)

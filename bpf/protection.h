@@ -108,8 +108,8 @@ static __always_inline __u64 mac_bucket(__u64 mac, __u64 line_key)
  */
 __attribute__((noinline)) __u32 protect(struct xdp_md *ctx, __u32 reason)
 {
-	__u32 key = 0, ifindex = ctx->ingress_ifindex;
-	const struct request_notes *notes = bpf_map_lookup_elem(&scratch, &key);
+	__u32 ifindex = ctx->ingress_ifindex;
+	const struct request_notes *notes = notes_so_far();
 	const struct access_port *port = bpf_map_lookup_elem(&access_ports, &ifindex);
 	__u64 mac_interval_ns, now_boot_ns, mac, line_full, mac_full, line_key, mac_key;
 	struct limit line;

@@ -109,8 +109,7 @@ static __always_inline bool was_offered(__u64 key, const struct request_notes *n
  */
 __noinline int takes_offer(struct xdp_md *ctx, __u64 key, __u64 now_boot_ns)
 {
-	__u32 zero = 0;
-	const struct request_notes *notes = bpf_map_lookup_elem(&scratch, &zero);
+	const struct request_notes *notes = notes_so_far();
 	struct dhcp_frame frame;
 
 	if (!notes)

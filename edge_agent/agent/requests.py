@@ -19,7 +19,7 @@ from edge_agent.dhcp.frame import BROADCAST_IP
 from edge_agent.dhcp.request import Request, parse_request, parse_request_lenient
 from edge_agent.dhcp.tables import Line, key_of
 from lease_core.domain.commands import DeclineAddress, ReleaseLease, RequestLease, RequestOffer
-from lease_core.domain.values import NO_IP, Ipv4, ip_text, printable
+from lease_core.domain.values import NO_IP, Ipv4, Mac, ip_text, printable
 
 _NEWCOMER = {Counter.PASS_UNKNOWN_CLIENT, Counter.PASS_OTHER_LINE}
 _INFORMED = {
@@ -68,15 +68,15 @@ class Requests:
         elif counter is Counter.PASS_MESSAGE_TYPE:
             self._hear(request, line, now)
         elif request.message.options.message_type == MessageType.INFORM and counter in _INFORMED:
-            if self._may_ask(request, line, now):
+            if self._may_ask(request.message.mac, line, now):
                 self._inform(request, line, now)
         elif counter is Counter.ASKED:
             self.asked(ask_of(request, line, now.boot_ns), now)
         elif counter in _NEWCOMER:
-            if self._may_ask(request, line, now):
+            if self._may_ask(request.message.mac, line, now):
                 self._ask(request, line, now)
         elif counter is Counter.PASS_OTHER_ADDRESS and _is_well_formed(request):
-            if self._may_ask(request, line, now):
+            if self._may_ask(request.message.mac, line, now):
                 self._answering.nak(request, line, "address is not yours", now)
         else:
             if counter is Counter.PASS_OTHER_SERVER:
@@ -87,32 +87,33 @@ class Requests:
     def _hear(self, request: Request, line: Line, now: Now) -> None:
         """What the tables never answer, from a client or relay that may say it."""
         match request.message.options.message_type:
-            case MessageType.RELEASE if self._may_ask(request, line, now):
+            case MessageType.RELEASE if self._may_ask(request.message.mac, line, now):
                 self._release(request, line)
-            case MessageType.DECLINE if self._may_ask(request, line, now):
+            case MessageType.DECLINE if self._may_ask(request.message.mac, line, now):
                 self._decline(request, line)
             case MessageType.RELEASE | MessageType.DECLINE:
                 pass
             case _:
                 self._answering.drop("message_type")
 
-    def _may_ask(self, request: Request, line: Line, now: Now) -> bool:
+    def _may_ask(self, mac: Mac, line: Line, now: Now) -> bool:
         """Whether its line may have an answer that is not in the tables, or cause a command."""
-        if self._guard.allows_another(request.message.mac, line, now.elapsed_ns):
+        if self._guard.allows_another(mac, line, now.elapsed_ns):
             return True
         self._answering.drop("line_too_often")
         return False
 
-    def _ask(self, request: Request, line: Line, now: Now) -> None:
-        """Put the client's wish to the allocator and let the client wait.
+    def _has_room(self, mac: Mac, line: Line) -> bool:
+        """Whether he could be served if it were granted: no address is bound in vain."""
+        if self._projection.has_room(mac, line):
+            return True
+        self._answering.drop("table_full")
+        return False
 
-        Not the wish of one who could not be served if it were granted: no address is bound in vain.
-        """
+    def _ask(self, request: Request, line: Line, now: Now) -> None:
+        """Put the client's wish to the allocator, unless he could not be served."""
         command = self._command(request, line)
-        if command is None:
-            return
-        if not self._projection.has_room(request.message.mac, line):
-            self._answering.drop("table_full")
+        if command is None or not self._has_room(request.message.mac, line):
             return
         if not self._guard.has_room(request.message.mac, line, now.elapsed_ns):
             self._answering.drop("line_full")
@@ -120,19 +121,13 @@ class Requests:
         if isinstance(command, RequestLease) and self._is_anothers(command.ip, request, line):
             self._answering.nak(request, line, "offered to another", now)
             return
-        waiting = Waiting.of(command.req, request, line, now.elapsed_ns)
-        if self._put(command, waiting) and _selects(command):
-            self._stock.heard(request.message.giaddr, line, now)
+        self._put(command, Waiting.of(command.req, request, line, now.elapsed_ns), now)
 
     def asked(self, ask: Ask, now: Now) -> None:
         """Put the wish of a stranger who takes what he was offered; who judged that read it."""
         if now.boot_ns - ask.at_boot_ns > TIMEOUT_NS:
             self._answering.drop("asked_long_ago")
-        elif not self._guard.allows_another(ask.mac, ask.line, now.elapsed_ns):
-            self._answering.drop("line_too_often")
-        elif not self._projection.has_room(ask.mac, ask.line):
-            self._answering.drop("table_full")
-        else:
+        elif self._may_ask(ask.mac, ask.line, now) and self._has_room(ask.mac, ask.line):
             self._put_ask(ask, now)
 
     def _put_ask(self, ask: Ask, now: Now) -> None:
@@ -149,17 +144,16 @@ class Requests:
         waiting = Waiting(
             command.req, ask.mac, ask.line, MessageType.REQUEST, wish, ask.octets, now.elapsed_ns
         )
-        if self._put(command, waiting):
-            self._stock.heard(ask.link, ask.line, now)
+        self._put(command, waiting, now)
 
-    def _put(self, command: RequestOffer | RequestLease, waiting: Waiting) -> bool:
+    def _put(self, command: RequestOffer | RequestLease, waiting: Waiting, now: Now) -> None:
         """Ask the allocator and let the client wait, if nobody asks for him already."""
         if not self._waiting.add(waiting):
-            return False
-        if self._send_command(command):
-            return True
-        self._waiting.take(command.req)
-        return False
+            return
+        if not self._send_command(command):
+            self._waiting.take(command.req)
+        elif isinstance(command, RequestLease) and command.kind == RequestState.SELECTING:
+            self._stock.heard(command.link, waiting.line, now)
 
     def _is_anothers(self, ip: Ipv4, request: Request, line: Line) -> bool:
         """Whether a stranger was offered the address, and another one than who asks for it."""
@@ -247,7 +241,3 @@ class Requests:
 
 def _is_well_formed(request: Request) -> bool:
     return not isinstance(classify(request.message, request.frame.dst_ip), Malformed)
-
-
-def _selects(command: RequestOffer | RequestLease) -> bool:
-    return isinstance(command, RequestLease) and command.kind == RequestState.SELECTING

@@ -221,10 +221,7 @@ class Offered:
 
 @value
 class Stocked:
-    """Addresses are set aside: the edge may offer them for `hold_s` from when it asked.
-
-    They are kept for as long again, for those who are offered one at the end.
-    """
+    """Addresses are set aside: the edge may offer them for `hold_s` from when it asked."""
 
     VERSION: ClassVar[int] = 1
     req: str

@@ -14,14 +14,14 @@ from edge_agent.datapath import abi, pins
 from edge_agent.datapath.dry_run import XDP_DROP, XDP_PASS, XDP_TX
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
-from edge_agent.dhcp.ask import ask_of
 from edge_agent.dhcp.codes import HOST_NAME
 from edge_agent.dhcp.counters import Counter as Verdicts
-from edge_agent.dhcp.fastpath import Verdict, judge, line_of
+from edge_agent.dhcp.fastpath import Verdict, judge
 from edge_agent.dhcp.message import HEADER_LEN
 from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import KeyMode, holder, key_of
 from lease_core.domain.values import NO_IP, Mac
+from tests.asks import ask_in
 from tests.kernel import corpus, obliged, oracle
 from tests.kernel.grammar import some_frame
 from tests.kernel.lab import IFINDEX, SECOND, now_boot_ns
@@ -223,10 +223,8 @@ class Round:
     def _check_ask(self, frame: bytes, since_ns: int, until_ns: int) -> None:
         """The agent is told once, of what its own reading of the frame says, and may be."""
         (ask,) = self._kernel.take_asks(2)
-        request = parse_request(frame)
-        assert isinstance(request, Request)
         assert since_ns <= ask.at_boot_ns <= until_ns
-        assert ask == ask_of(request, line_of(request, IFINDEX, self._twin), ask.at_boot_ns)
+        assert ask == ask_in(frame, IFINDEX, self._twin, ask.at_boot_ns)
         wrong = oracle.wrongly_asked(frame, self._facts, since_ns)
         assert not wrong, f"{wrong}: {ask}"
 

@@ -7,10 +7,9 @@ import pytest
 
 from edge_agent.datapath import abi
 from edge_agent.datapath.dry_run import XDP_DROP, XDP_PASS
-from edge_agent.dhcp.ask import Ask, ask_of
-from edge_agent.dhcp.fastpath import line_of
-from edge_agent.dhcp.request import Request, parse_request
+from edge_agent.dhcp.ask import Ask
 from edge_agent.dhcp.tables import Limit
+from tests.asks import ask_in
 from tests.kernel.lab import IFINDEX, Lab, forget_strangers, now_boot_ns
 from tests.kernel.strangers import (
     ALONE,
@@ -48,13 +47,6 @@ def told(site: Site) -> list[Ask]:
     return site.lab.datapath.take_asks(RING_HOLDS)
 
 
-def as_read(client: Client, site: Site, at_boot_ns: int) -> Ask:
-    """What the agent reads itself in the frame."""
-    request = parse_request(client.frame())
-    assert isinstance(request, Request)
-    return ask_of(request, line_of(request, IFINDEX, site.twin), at_boot_ns)
-
-
 @pytest.mark.parametrize(("client", "arrange"), OFFERED.values(), ids=OFFERED)
 def test_who_takes_his_offer_is_handed_over(
     site: Site, client: Client, arrange: Callable[[Site], object]
@@ -66,7 +58,7 @@ def test_who_takes_his_offer_is_handed_over(
 
     assert site.hear(wanting) == ("asked", XDP_DROP, wanting.frame())
     (ask,) = told(site)
-    assert ask == as_read(wanting, site, ask.at_boot_ns)
+    assert ask == ask_in(wanting.frame(), IFINDEX, site.twin, ask.at_boot_ns)
     assert before <= ask.at_boot_ns <= now_boot_ns()
 
 

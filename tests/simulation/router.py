@@ -15,9 +15,8 @@ from edge_agent.agent.runtime import Runtime
 from edge_agent.agent.status import Status, report_of
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.dhcp import fastpath
-from edge_agent.dhcp.ask import Ask, ask_of
+from edge_agent.dhcp.ask import Ask
 from edge_agent.dhcp.counters import Counter
-from edge_agent.dhcp.request import Request, parse_request
 from edge_agent.dhcp.tables import Assignment, PoolOptions, Port, SiteState, SubscriberKey
 from edge_agent.sync.follower import Following
 from edge_agent.sync.lines import Lines
@@ -25,6 +24,7 @@ from edge_agent.sync.upstream import Upstream
 from lease_core.domain.commands import Command, Heartbeat
 from lease_core.domain.events import HorizonGranted
 from lease_core.domain.values import Ipv4, Mac
+from tests.asks import ask_in
 from tests.simulation.clocks import Clock
 from tests.simulation.loop import Killed, Process, SimLoop
 from tests.simulation.seams import HEARTBEAT_S
@@ -312,10 +312,7 @@ class Router:
             self._wake(lambda agent: agent.edge.receive(octets, ifindex, self.clock.now()))
 
     def _hand_over(self, octets: bytes, ifindex: int) -> bool:
-        request = parse_request(octets)
-        assert isinstance(request, Request)
-        line = fastpath.line_of(request, ifindex, self.maps)
-        return self.maps.hand_over(ask_of(request, line, self.clock.boot_ns()))
+        return self.maps.hand_over(ask_in(octets, ifindex, self.maps, self.clock.boot_ns()))
 
     def _wake_for_asks(self) -> None:
         self._wake(lambda agent: agent.edge.hear_asks(RING_HOLDS, self.clock.now()))
