@@ -248,10 +248,10 @@ class Runtime:
     async def _tell_log(self, commands: list[Command]) -> None:
         """Send all in their order, no faster than an allocator takes them."""
         for at in range(0, len(commands), TOLD_AT_ONCE):
-            ids = await self._log.send_many(commands[at : at + TOLD_AT_ONCE], self._config.edge)
+            last = await self._log.send_many(commands[at : at + TOLD_AT_ONCE], self._config.edge)
             for _ in range(TOLD_TRIES):
                 head = await self._log.head()
-                if head is None or parse_id(head.cursor.encode()) >= parse_id(ids[-1].encode()):
+                if head is None or parse_id(head.cursor.encode()) >= parse_id(last.encode()):
                     break
                 await asyncio.sleep(TOLD_PAUSE_S)
 

@@ -67,7 +67,7 @@ async def _rows_of(log: SiteLog) -> list[Row]:
         "leader": speaker(told["by"]) if leads else "-",
         "epoch": head.epoch if head else "-",
         "event": head.seq if head else "-",
-        "waiting": f"{MAX_COUNT}+" if waiting == MAX_COUNT else waiting,
+        "waiting": f"{MAX_COUNT}+" if waiting >= MAX_COUNT else waiting,
     }
     if head is None:
         trouble = [*trouble, "there is no log"]

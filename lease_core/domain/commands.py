@@ -200,9 +200,13 @@ Command = (
 )
 
 
+Repeated = RequestOffer | RequestLease | RequestStock | Heartbeat
+"""What is said again until it is heard: a server that restarts may forget it."""
+
+
 @value
 class Sent:
-    """A command as the stream keeps it: entry id and who sent it."""
+    """A command as the stream keeps it: id of the entry that it stands in, and who sent it."""
 
     entry_id: str
     by: str

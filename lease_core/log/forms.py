@@ -11,7 +11,7 @@ from operator import attrgetter, not_
 from typing import Any, Generic, TypeVar
 
 from lease_core.domain.values import InvalidValueError
-from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, Flat, Layout, place_of
+from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, TAB, Flat, Layout, place_of
 
 T = TypeVar("T")
 
@@ -24,6 +24,8 @@ class Form:
     """An entry without values."""
     hashed_names: bytes
     """Of all fields but `h`, with NUL between."""
+    header: bytes
+    """The same for people, with blanks between."""
     h_at: int
     """Where `h` stands; 0 = nowhere."""
     first: int
@@ -73,6 +75,31 @@ class Writer(Generic[T]):
         Raises:
             ValueError: a value that could not be read back; the fault of whoever made it.
         """
+        form, octets = self._tell(source, before, behind)
+        entry = octets.split(NUL)
+        if len(entry) != form.values:
+            raise InvalidValueError("a field would hold NUL")
+        if len(octets) > MAX_VALUE_OCTETS < max(map(len, entry)):
+            raise InvalidValueError(f"a field would have more than {MAX_VALUE_OCTETS} octets")
+        return form, entry, octets
+
+    def write_row(self, source: T, before: tuple[str, ...]) -> tuple[bytes, bytes]:
+        """The names of the fields with blanks between, and their values with TAB between.
+
+        Raises:
+            ValueError: as `write`.
+        """
+        form, octets = self._tell(source, before, ())
+        row = octets.replace(NUL, TAB)
+        if row.count(TAB) != form.values - 1:
+            raise InvalidValueError("a field would hold NUL or TAB")
+        if len(row) > MAX_VALUE_OCTETS:
+            raise InvalidValueError(f"its fields would have more than {MAX_VALUE_OCTETS} octets")
+        return form.header, row
+
+    def _tell(
+        self, source: T, before: tuple[str, ...], behind: tuple[str, ...]
+    ) -> tuple[Form, bytes]:
         shows = tuple([getattr(source, name) != default for name, default in self._optional])
         form = self._forms.get(shows)
         if form is None:
@@ -81,13 +108,7 @@ class Writer(Generic[T]):
         for place, write in form.writes:
             shown[place] = write(shown[place])
         at = form.first
-        octets = (form.text % (*before, *shown[:at], *behind, *shown[at:])).encode()
-        entry = octets.split(NUL)
-        if len(entry) != form.values:
-            raise InvalidValueError("a field would hold NUL")
-        if len(octets) > MAX_VALUE_OCTETS < max(map(len, entry)):
-            raise InvalidValueError(f"a field would have more than {MAX_VALUE_OCTETS} octets")
-        return form, entry, octets
+        return form, (form.text % (*before, *shown[:at], *behind, *shown[at:])).encode()
 
     def _resolve(self, shows: tuple[bool, ...]) -> Form:
         hidden = {name for name, _ in compress(self._optional, map(not_, shows))}
@@ -100,6 +121,7 @@ class Writer(Generic[T]):
         return Form(
             blank=[part for name in names for part in (name, b"")],
             hashed_names=NUL.join(hashed),
+            header=b" ".join(hashed),
             h_at=place_of(b"h", names),
             first=first,
             get=_getter([attribute.name for attribute in shown]),

@@ -20,6 +20,7 @@ Fields = dict[bytes, bytes]
 """The same, by name."""
 
 NUL: Final = b"\0"
+TAB: Final = b"\t"
 MAX_VALUE_OCTETS: Final = 2048
 _FIRST_ATTRIBUTES: Final = ("mac", "ip", "pool", "line", "cause", "req")
 _WORDS: Final = ("pool", "line", "cause")

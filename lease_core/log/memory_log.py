@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from lease_core.domain import values
-from lease_core.domain.commands import Command, Sent
+from lease_core.domain.commands import Command, Repeated, Sent
 from lease_core.domain.events import Record
 from lease_core.log.decoding import answered_of, sent_of
 from lease_core.log.errors import (
@@ -20,13 +20,12 @@ from lease_core.log.errors import (
     LogUnavailableError,
 )
 from lease_core.log.keys import Keys
-from lease_core.log.layout import by_name
 from lease_core.log.memory_snapshots import MemorySnapshots
 from lease_core.log.memory_store import MemoryServer, Site, id_text
 from lease_core.log.port import (
     MAX_ANSWERS,
     MAX_BLOCK_MS,
-    MAX_COMMANDS,
+    MAX_SENT,
     MAX_SKEW_MS,
     ZERO_HASH,
     ZERO_ID,
@@ -40,7 +39,7 @@ from lease_core.log.port import (
     Unreadable,
 )
 from lease_core.log.runs import records_of
-from lease_core.log.wire import encode_command, parse_id
+from lease_core.log.wire import encode_commands, parse_id
 
 
 class MemoryLog(MemorySnapshots):
@@ -114,12 +113,12 @@ class MemoryLog(MemorySnapshots):
             return _appended(head, is_duplicate=True)
         self._check(site, head, batch)
         for record, entry in zip(batch.records, batch.event_fields, strict=True):
-            site.events.add((record.commit_ms, record.seq), by_name(entry))
+            site.events.add((record.commit_ms, record.seq), entry)
         for entry in batch.answer_fields:
-            site.answers.add_now(self._server.now_ms(), by_name(entry))
+            site.answers.add_now(self._server.now_ms(), entry)
         site.answers.drop(len(site.answers.ids) - MAX_ANSWERS)
         if batch.cursor:
-            site.commands.drop_below(parse_id(batch.cursor.encode()))
+            site.drop_commands_below(parse_id(batch.cursor.encode()))
         site.head = replace(
             batch.after,
             owner=head.owner,
@@ -165,16 +164,20 @@ class MemoryLog(MemorySnapshots):
             raise ValueError("inconsistent batch: its cursor goes back")
 
     async def send(self, command: Command, by: str) -> str:
-        return (await self.send_many([command], by))[0]
+        return await self.send_many([command], by)
 
-    async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
+    async def send_many(self, commands: Sequence[Command], by: str) -> str:
+        if not commands:
+            return ""
         site = self._site
-        entries = [by_name(encode_command(command, by)) for command in commands]
-        if len(site.commands.ids) + len(entries) > MAX_COMMANDS:
-            raise LogUnavailableError(f"{MAX_COMMANDS} commands wait for an allocator already")
-        ids = [site.commands.add_now(self._server.now_ms(), entry) for entry in entries]
+        entries = encode_commands(commands, by)
+        if len(site.commands.ids) + len(entries) > MAX_SENT:
+            raise LogUnavailableError(f"{MAX_SENT} batches of commands wait for an allocator")
+        is_fleeting = all(isinstance(command, Repeated) for command in commands)
+        now_ms = self._server.now_ms()
+        *_, last = [site.queue(now_ms, entry, is_fleeting=is_fleeting) for entry in entries]
         site.wake()
-        return ids
+        return last
 
     async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> Sequence[Record]:
         await self._wait(block_ms, lambda site: bool(site.events.after(after_id, 1)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lease_core.log.errors import ForeignLogError, TrimRefusedError
 from lease_core.log.hashes import forms_of
+from lease_core.log.layout import by_name
 from lease_core.log.memory_store import MemoryServer, Site, StoredSnapshot
 from lease_core.log.snapshot_port import (
     LOST_THE_LOG,
@@ -87,10 +88,8 @@ class _Refusals:
     def _entry(self, entry_id: str, kind: bytes | None = None) -> dict[bytes, bytes]:
         events = self.site.events
         wanted = parse_id(entry_id.encode()) if entry_id else None
-        found = next(
-            (entry for at, entry in zip(events.ids, events.entries, strict=True) if at == wanted),
-            {},
-        )
+        entries = zip(events.ids, events.entries, strict=True)
+        found = next((by_name(entry) for at, entry in entries if at == wanted), {})
         return found if kind in (None, found.get(b"type")) else {}
 
     def _snapshot(self) -> Iterator[str]:

@@ -30,8 +30,8 @@ from lease_core.log.snapshot_port import SnapshotStore
 __all__ = [
     "MAX_ANSWERS",
     "MAX_BLOCK_MS",
-    "MAX_COMMANDS",
     "MAX_COUNT",
+    "MAX_SENT",
     "MAX_SKEW_MS",
     "ZERO_HASH",
     "ZERO_ID",
@@ -71,8 +71,8 @@ MAX_SKEW_MS = 1000
 MAX_ANSWERS = 10_000
 """About so many answers are kept; an edge that is further behind asks again."""
 
-MAX_COMMANDS = 100_000
-"""Commands that may wait for an allocator; more are refused when sent (I12)."""
+MAX_SENT = 20_000
+"""Entries with commands that may wait for an allocator; more are refused when sent (I12)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,13 +243,16 @@ class SiteLog(SnapshotStore, Protocol):
     async def send(self, command: Command, by: str) -> str:
         """Queue a command; return its entry id. Commands are idempotent: send again in doubt."""
 
-    async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
-        """Queue all commands or none, in order; return their entry ids."""
+    async def send_many(self, commands: Sequence[Command], by: str) -> str:
+        """Queue commands in order, all or none; return the id of the last one's entry, if any.
+
+        Where all of them are `Repeated`, a restart of the server may lose them.
+        """
 
     async def commands(
         self, after_id: str, count: int = 500, block_ms: int = 0
     ) -> list[Sent | Unreadable]:
-        """Read commands in order."""
+        """Read the commands of so many entries in order."""
 
     async def answers(
         self, after_id: str, count: int = 500, block_ms: int = 0

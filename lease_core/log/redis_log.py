@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from redis.asyncio import Redis
 
-from lease_core.domain.commands import Command, Sent
+from lease_core.domain.commands import Command, Repeated, Sent
 from lease_core.domain.events import Record
 from lease_core.log.decoding import answered_of, sent_of
 from lease_core.log.errors import (
@@ -18,8 +18,8 @@ from lease_core.log.held import HeldConnection, HeldScript
 from lease_core.log.keys import Keys
 from lease_core.log.port import (
     MAX_ANSWERS,
-    MAX_COMMANDS,
     MAX_COUNT,
+    MAX_SENT,
     MAX_SKEW_MS,
     ZERO_HASH,
     ZERO_ID,
@@ -46,7 +46,7 @@ from lease_core.log.redis_snapshots import RedisSnapshots
 from lease_core.log.replicas import ReplicatedScript
 from lease_core.log.runs import records_of
 from lease_core.log.streams import After, Page, Streams, ends_of
-from lease_core.log.wire import encode_command
+from lease_core.log.wire import encode_commands
 
 
 class RedisLog(RedisSnapshots):
@@ -171,17 +171,20 @@ class RedisLog(RedisSnapshots):
                 raise ForeignLogError(what)
 
     async def send(self, command: Command, by: str) -> str:
-        return (await self.send_many([command], by))[0]
+        return await self.send_many([command], by)
 
-    async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
+    async def send_many(self, commands: Sequence[Command], by: str) -> str:
         if not commands:
-            return []
-        entries = [encode_command(command, by) for command in commands]
+            return ""
+        entries = flat(encode_commands(commands, by))
+        is_fleeting = all(isinstance(command, Repeated) for command in commands)
         with translated():
-            ids = await self._send([self._keys.commands], [MAX_COMMANDS, *flat(entries)])
-        if not ids:
-            raise LogUnavailableError(f"{MAX_COMMANDS} commands wait for an allocator already")
-        return [entry_id.decode() for entry_id in ids]
+            entry_id = await self._send(
+                [self._keys.commands, self._keys.head], [MAX_SENT, int(is_fleeting), *entries]
+            )
+        if not entry_id:
+            raise LogUnavailableError(f"{MAX_SENT} batches of commands wait for an allocator")
+        return entry_id.decode()  # type: ignore[no-any-return]
 
     async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> Sequence[Record]:
         got = await self._streams.read({self._keys.events: after_id}, count, block_ms)

@@ -8,6 +8,8 @@ it.
 """
 
 import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from lease_core.domain.commands import Answer, Command, Sent
@@ -16,7 +18,7 @@ from lease_core.domain.values import InvalidValueError, printable
 from lease_core.log.converters import read_int, read_word, write_int
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.hashes import chain
-from lease_core.log.layout import Flat
+from lease_core.log.layout import TAB, Flat
 from lease_core.log.tables import (
     ANSWER_WRITERS,
     ANSWERS,
@@ -26,6 +28,9 @@ from lease_core.log.tables import (
     event_writers,
     shape_of,
 )
+
+MAX_ROWS: Final = 64
+"""Commands of one entry."""
 
 _ENTRY_ID: Final = re.compile(rb"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")
 
@@ -91,32 +96,52 @@ def decode_event(entry_id: bytes, flat: Flat) -> Record:
         epoch = read_int(values[2])
         by = read_word(values[shape.by_at]) if shape.by_at else ""
     except ValueError as error:
-        raise _unreadable(entry_id, flat, error) from error
+        raise _unreadable(entry_id, flat[1::2], error) from error
     return Record(seq=seq, commit_ms=commit_ms, epoch=epoch, by=by, h=h, event=event, octets=octets)
 
 
-def encode_command(command: Command, by: str) -> Flat:
-    """Write a command and who sends it.
+def encode_commands(commands: Sequence[Command], by: str) -> list[Flat]:
+    """Write commands and who sends them: rows, so many in an entry, see `rows_of`.
 
     Raises:
         ValueError: a value that no reader would accept; the fault of the sender.
     """
-    form, values, _ = COMMAND_WRITERS[type(command)].write(command, (by,))
-    return form.entry(values)
+    rows = [COMMAND_WRITERS[type(command)].write_row(command, (by,)) for command in commands]
+    return [
+        [part for row in rows[at : at + MAX_ROWS] for part in row]
+        for at in range(0, len(rows), MAX_ROWS)
+    ]
 
 
-def decode_command(entry_id: bytes, flat: Flat) -> Sent:
+def rows_of(flat: Flat) -> Iterator[tuple[tuple[bytes, ...], list[bytes]]]:
+    """The commands of an entry: of each the names of its fields, and their values.
+
+    The name of a field of the entry is all names of a command, its value all their values. A former
+    edge sent each command as an entry of its own, by its fields.
+    """
+    if flat[:1] == [b"v"]:
+        yield tuple(flat[::2]), flat[1::2]
+        return
+    for header, row in zip(flat[::2], flat[1::2], strict=True):
+        yield _names(header), row.split(TAB)
+
+
+@lru_cache(maxsize=256)
+def _names(header: bytes) -> tuple[bytes, ...]:
+    return tuple(header.split(b" "))
+
+
+def decode_command(entry_id: bytes, names: tuple[bytes, ...], values: list[bytes]) -> Sent:
     """Read a command.
 
     Raises:
         UnreadableEntryError: the fault of its sender; refuse and count it.
     """
     try:
-        values = flat[1::2]
-        command = shape_of(tuple(flat[::2]), values, COMMANDS).read(values)
+        command = shape_of(names, values, COMMANDS).read(values)
         return Sent(entry_id=entry_id.decode(), by=read_word(values[2]), command=command)
     except ValueError as error:
-        raise _unreadable(entry_id, flat, error) from error
+        raise _unreadable(entry_id, values, error) from error
 
 
 def encode_answer(answer: Answer) -> Flat:
@@ -139,7 +164,7 @@ def decode_answer(entry_id: bytes, flat: Flat) -> Answer:
         values = flat[1::2]
         return shape_of(tuple(flat[::2]), values, ANSWERS).read(values)
     except ValueError as error:
-        raise _unreadable(entry_id, flat, error) from error
+        raise _unreadable(entry_id, flat[1::2], error) from error
 
 
 def parse_id(entry_id: bytes) -> tuple[int, int]:
@@ -150,6 +175,8 @@ def parse_id(entry_id: bytes) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _unreadable(entry_id: bytes, flat: Flat, error: ValueError) -> UnreadableEntryError:
-    version, kind = (printable(octets) for octets in (*flat[1:4:2], b"?", b"?")[:2])
+def _unreadable(
+    entry_id: bytes, values: Sequence[bytes], error: ValueError
+) -> UnreadableEntryError:
+    version, kind = (printable(octets) for octets in (*values[:2], b"?", b"?")[:2])
     return UnreadableEntryError(printable(entry_id), kind, version, str(error))

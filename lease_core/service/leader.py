@@ -36,7 +36,7 @@ from lease_core.service.renewal import Renewal
 from lease_core.service.sharing import Duty, duty_of
 from lease_core.service.site_allocator import Draft, SiteAllocator
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy, Taking, Verifying
-from lease_core.service.warm import READ_COUNT, WarmLedger
+from lease_core.service.warm import WarmLedger
 
 audit = structlog.get_logger("allocator")
 
@@ -49,6 +49,8 @@ STAND_BY_MS = 500
 IDLE_S = 20.0
 """So long one waits for news at most; a dead connection is found sooner, by the kernel."""
 TICK_S = 0.5
+READ_AT_ONCE = 64
+"""Entries with commands whose effect goes into one append."""
 UNAVAILABLE_PAUSE_S = 1.0
 DAMAGED_PAUSE_S = 5.0
 
@@ -261,9 +263,9 @@ class SiteLeader:
 
     async def _commands(self, cursor: str, wait_s: float) -> Sequence[Sent | Unreadable]:
         if wait_s <= 0:
-            return await self.log.commands(cursor, READ_COUNT)
+            return await self.log.commands(cursor, READ_AT_ONCE)
         block_ms = max(1, int(wait_s * 1000))
-        return await self.bell.or_ring(self.log.commands(cursor, READ_COUNT, block_ms))
+        return await self.bell.or_ring(self.log.commands(cursor, READ_AT_ONCE, block_ms))
 
     async def _set_options(self, head: Head, site: SiteAllocator) -> Head:
         pool, (seq, planned) = next(iter(self.planned_options.items()))

@@ -188,9 +188,8 @@ async def _lead(url: str, site: str) -> float:
     genesis = await log.create(secrets.token_hex(16))
     offers, leases = _offers(), _leases()
     for at in range(0, SUBSCRIBERS, BATCH):
-        ids = await log.send_many(offers[at : at + BATCH], "bng1")
-        ids = await log.send_many(leases[at : at + BATCH], "bng1")
-        log.last_command = ids[-1]
+        await log.send_many(offers[at : at + BATCH], "bng1")
+        log.last_command = await log.send_many(leases[at : at + BATCH], "bng1")
     leader = SiteLeader(log, genesis, Timing(), "bench#1", elapsed_ns)
     leader.planned.append(PREFIX)
     settled_at = await run_until(leader.run(), log.settled_at)

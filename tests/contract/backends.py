@@ -9,12 +9,14 @@ from redis.asyncio import Redis
 
 from lease_core.log.connecting import connect
 from lease_core.log.keys import Keys
+from lease_core.log.layout import by_name
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer, Stream
 from lease_core.log.port import SiteLog
 from lease_core.log.redis_client import open_client
 from lease_core.log.redis_log import RedisLog
 from lease_core.log.wire import parse_id
+from tests.forging import flat_of
 from tests.redis_server import RedisServer
 
 SITE = "ams01"
@@ -101,7 +103,10 @@ class MemoryBackend(Backend):
         self.server.site(SITE).events = Stream()
 
     async def edit_event(self, index: int, change: Callable[[dict[bytes, bytes]], Any]) -> None:
-        change(self.server.site(SITE).events.entries[index])
+        entries = self.server.site(SITE).events.entries
+        changed = by_name(entries[index])
+        change(changed)
+        entries[index] = flat_of(changed)
 
     async def drop_events(self, seqs: Collection[int]) -> None:
         events = self.server.site(SITE).events
@@ -113,9 +118,9 @@ class MemoryBackend(Backend):
     async def add_raw(self, stream: str, entry_id: str, entry: dict[bytes, bytes]) -> None:
         store = getattr(self.server.site(SITE), stream)
         if entry_id == "*":
-            store.add_now(self.server.now_ms(), entry)
+            store.add_now(self.server.now_ms(), flat_of(entry))
         else:
-            store.add(parse_id(entry_id.encode()), entry)
+            store.add(parse_id(entry_id.encode()), flat_of(entry))
 
     async def move(self) -> None:
         self.server.site(SITE).server += 1

@@ -9,7 +9,7 @@ from lease_core.domain.commands import Heartbeat, Refused, Sent
 from lease_core.log.errors import ForeignLogError, LogUnavailableError, UnreadableEntryError
 from lease_core.log.layout import by_name
 from lease_core.log.port import ZERO_HASH, ZERO_ID, Answered, Followed, SiteLog, Unreadable
-from lease_core.log.wire import encode_event
+from lease_core.log.wire import MAX_ROWS, encode_event
 from tests.contract.backends import Backend
 from tests.contract.story import GENESIS, LONG_MS, begun, known_head, lease, written
 from tests.histories import expected_hash
@@ -191,14 +191,15 @@ async def test_queue_of_commands_is_bounded(
 ) -> None:
     """When too many commands wait, further ones are refused whole and none is dropped (I12)."""
     for module in ("redis_log", "memory_log"):
-        monkeypatch.setattr(f"lease_core.log.{module}.MAX_COMMANDS", 5)
-    await log.send_many([HEARTBEAT] * 4, "bng1")
+        monkeypatch.setattr(f"lease_core.log.{module}.MAX_SENT", 5)
+    for _ in range(4):
+        await log.send(HEARTBEAT, "bng1")
 
     with pytest.raises(LogUnavailableError):
-        await log.send_many([HEARTBEAT] * 2, "bng1")
+        await log.send_many([HEARTBEAT] * (MAX_ROWS + 1), "bng1")
     assert len(await log.commands(ZERO_ID)) == 4
-    await log.send(HEARTBEAT, "bng1")
-    assert await log.send_many([], "bng1") == []
+    await log.send_many([HEARTBEAT] * MAX_ROWS, "bng1")
+    assert await log.send_many([], "bng1") == ""
 
 
 async def test_outage_and_return(backend: Backend, log: SiteLog) -> None:

@@ -133,6 +133,22 @@ async def test_lost_reply_is_an_unknown_outcome(redis_server: RedisServer, raw: 
     await hasty.close()
 
 
+async def test_a_restart_loses_only_what_is_said_again(
+    redis_server: RedisServer, log: RedisLog
+) -> None:
+    """What its sender repeats is not written to disk; what is said once, or among it, is."""
+    await begun(log)
+    beat = Heartbeat(edge="bng1", incarnation="a", nonce="n", applied=0)
+    await log.send(beat, "bng1")
+    await log.send_many([beat, RELEASE], "bng1")
+    await log.send(beat, "bng1")
+    redis_server.restart()
+    again = connect(redis_server.url, SITE)
+
+    assert [sent.command for sent in await again.commands(ZERO_ID)] == [beat, RELEASE]  # type: ignore[union-attr]
+    await again.close()
+
+
 async def test_no_call_repeats_itself(redis_server: RedisServer, log: RedisLog) -> None:
     """A command whose reply was lost was sent once: repeating is the caller's decision."""
     command = Heartbeat(edge="bng1", incarnation="a", nonce="n", applied=0)

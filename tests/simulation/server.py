@@ -115,6 +115,7 @@ class Server:
         """Everything that was answered survives, but no leadership."""
         self.store.is_down = True
         for site in self.store.sites.values():
+            site.forget_fleeting()
             self._begin_life(site)
         for site, stream in list(self._waiting):
             self.wake(site, stream)
@@ -133,6 +134,7 @@ class Server:
     def replace(self, site: str, by: Site) -> None:
         """Another data set stands here from now on."""
         self.store.sites[site] = by
+        by.forget_fleeting()
         self._begin_life(by)
         self.replicas[site].go_on()
         self.wake(site, COMMANDS, EVENTS)
@@ -342,19 +344,19 @@ class SimLog:
         raise NotReplicatedError("too few replicas hold it")
 
     async def send(self, command: Command, by: str) -> str:
-        return (await self.send_many([command], by))[0]
+        return await self.send_many([command], by)
 
-    async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
+    async def send_many(self, commands: Sequence[Command], by: str) -> str:
         if self._link.is_mute and any(isinstance(command, Heartbeat) for command in commands):
             await self._pause(0.01)
             raise LogUnavailableError("connection reset")
         return await self._write(lambda: self._send(list(commands), by))
 
-    async def _send(self, commands: list[Command], by: str) -> list[str]:
-        ids = settled(self._inner.send_many(commands, by))
+    async def _send(self, commands: list[Command], by: str) -> str:
+        last = settled(self._inner.send_many(commands, by))
         self._server.sent.setdefault(self.site, deque(maxlen=MAX_REPLAYED)).extend(commands)
         self._server.wake(self.site, COMMANDS)
-        return ids
+        return last
 
     async def read(self, after_id: str, count: int = 500, block_ms: int = 0) -> list[Record]:
         return await self._read(

@@ -21,6 +21,7 @@ from lease_core.log.memory_store import MemoryServer
 from lease_core.log.replay import ledger_at, replay
 from lease_core.log.snapshot import write_snapshot
 from lease_core.log.writer import build
+from tests.forging import forge
 from tests.site import Site
 
 
@@ -209,7 +210,7 @@ class TestVerify:
 
     def test_a_log_that_is_not_whole_is_no_verdict(self, told: Told) -> None:
         """An edited event ends it before anything is compared."""
-        told.server.site("ams01").events.entries[3][b"cause"] = b"forged"
+        forge(told.server.site("ams01").events, 3, b"cause", b"forged")
 
         told("verify", "ams01", code=65)
         told("verify", "fra01", code=65)

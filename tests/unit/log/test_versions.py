@@ -19,13 +19,13 @@ from lease_core.domain.restore import restore
 from lease_core.domain.rows import rows_of
 from lease_core.domain.values import Ipv4, ip_from_text, mac_from_text
 from lease_core.log import former
+from lease_core.log.decoding import sent_of
 from lease_core.log.layout import Flat, by_name
 from lease_core.log.port import ZERO_HASH
 from lease_core.log.wire import (
     decode_answer,
-    decode_command,
     encode_answer,
-    encode_command,
+    encode_commands,
     encode_event,
 )
 from lease_core.service.site_allocator import SiteAllocator
@@ -73,21 +73,29 @@ ANSWERS: tuple[Answer, ...] = (
 def shown(entry: Flat) -> str:
     """Names and values as redis-cli shows them."""
     pairs = zip(entry[::2], entry[1::2], strict=True)
-    return " ".join(f'{name.decode()} "{value.decode()}"' for name, value in pairs)
+    line = " ".join(f'{name.decode()} "{value.decode()}"' for name, value in pairs)
+    return line.replace("\t", "\\t")
 
 
 def flat(line: str) -> Flat:
     """What `shown` printed, as it is read; no value here holds a quote."""
-    return [part.encode() for pair in re.findall(r'([a-z_]+) "([^"]*)"', line) for part in pair]
+    pairs = re.findall(r'([a-z_][a-z_ ]*) "([^"]*)"', line.replace("\\t", "\t"))
+    return [part.encode() for pair in pairs for part in pair]
 
 
 def lines_of(name: str) -> list[str]:
     return (GOLDEN / name).read_text().splitlines()
 
 
+def line_of(command: Command) -> str:
+    [entry] = encode_commands([command], "bng1")
+    return shown(entry)
+
+
 def present() -> dict[str, list[str]]:
     return {
-        "commands.txt": [shown(encode_command(command, "bng1")) for command in COMMANDS],
+        "commands.txt": list(map(shown, encode_commands(COMMANDS[:2], "bng1")))
+        + [line_of(command) for command in COMMANDS[2:]],
         "answers.txt": [shown(encode_answer(answer)) for answer in ANSWERS],
     }
 
@@ -101,7 +109,12 @@ def test_the_present_form_stands_in_a_file(name: str) -> None:
 
 
 def read(name: str) -> list[Command]:
-    return [decode_command(ID, flat(line)).command for line in lines_of(name)]
+    return [sent.command for sent in sent_of([(ID, flat(line)) for line in lines_of(name)])]
+
+
+def test_commands_are_read() -> None:
+    """Several in an entry as well as one, and those that former edges send by their fields."""
+    assert read("commands.txt") == read("commands-fields.txt") == list(COMMANDS)
 
 
 def test_former_commands_are_read() -> None:
@@ -139,7 +152,7 @@ class TestAllocatorsFirst:
     def handle(self, *lines: str) -> tuple[SiteAllocator, list[Flat]]:
         """What a new allocator writes when an old edge says this."""
         site = SiteAllocator("ams01", Ledger(), Timing(), 1, 0)
-        sent = [decode_command(f"{n}-0".encode(), flat(line)) for n, line in enumerate(lines, 1)]
+        sent = sent_of([(f"{n}-0".encode(), flat(line)) for n, line in enumerate(lines, 1)])
         draft = site.handle(sent, 0)
         return site, [
             encode_event(event, epoch=1, by="allocator-1", h=ZERO_HASH, reads=site.reads)
@@ -160,12 +173,12 @@ class TestAllocatorsFirst:
         even newer ones. An edge that goes back is written for again."""
         *_, old, _ = lines_of("commands-former.txt")
         beat = commands.Heartbeat(**LIFE, nonce="n", applied=0, reads=9)
-        new = shown(encode_command(beat, "bng1"))
+        new = line_of(beat)
         site, _ = self.handle(old)
         former = self.assigned(site)
-        site.handle([decode_command(b"8-0", flat(new))], 0)
+        site.handle(sent_of([(b"8-0", flat(new))]), 0)
         today = self.assigned(site)
-        site.handle([decode_command(b"9-0", flat(old))], 0)
+        site.handle(sent_of([(b"9-0", flat(old))]), 0)
 
         assert former == self.assigned(site) == (b"1", True)
         assert today == (str(events.LEASE_VERSION).encode(), False)

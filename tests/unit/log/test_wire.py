@@ -1,6 +1,7 @@
 """The wire format: round trips, strictness, and a golden file that notices every change."""
 
 import re
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lease_core.domain.commands import (
     Offered,
     RequestLease,
     RequestOffer,
+    Sent,
 )
 from lease_core.domain.events import (
     LEASE_VERSION,
@@ -38,18 +40,19 @@ from lease_core.domain.events import (
     SnapshotVerified,
 )
 from lease_core.domain.values import Ipv4, Mac, ip_from_text, mac_from_text
+from lease_core.log.decoding import sent_of
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.hashes import chain
 from lease_core.log.layout import MAX_VALUE_OCTETS, Fields, Flat, by_name
-from lease_core.log.port import Batch, Head
+from lease_core.log.port import Batch, Head, Unreadable
 from lease_core.log.reader import Position, advance_all
 from lease_core.log.tables import ANSWERS, COMMANDS, EVENTS
 from lease_core.log.wire import (
+    MAX_ROWS,
     decode_answer,
-    decode_command,
     decode_event,
     encode_answer,
-    encode_command,
+    encode_commands,
     encode_event,
 )
 from lease_core.log.writer import build
@@ -175,12 +178,43 @@ def test_events_round_trip(cls: type[Any], reads: int, data: st.DataObject) -> N
     assert entry == again
 
 
-@given(any_of(COMMAND_CLASSES), TEXT)
-def test_commands_round_trip(command: Any, by: str) -> None:
-    """Every command comes back equal with its sender."""
-    sent = decode_command(ID, encode_command(command, by))
+@given(st.lists(any_of(COMMAND_CLASSES), max_size=2 * MAX_ROWS), TEXT)
+def test_commands_round_trip(commands: list[Any], by: str) -> None:
+    """Commands come back equal and in their order with their sender; TAB goes into none."""
+    if any("\t" in str(text) for command in commands for text in (by, *astuple(command))):
+        with pytest.raises(ValueError, match="TAB"):
+            encode_commands(commands, by)
+        return
+    entries = encode_commands(commands, by)
 
-    assert (ID.decode(), by, command) == (sent.entry_id, sent.by, sent.command)
+    assert sent_of([(ID, entry) for entry in entries]) == [
+        Sent(entry_id=ID.decode(), by=by, command=command) for command in commands
+    ]
+    assert all(len(entry) == 2 * MAX_ROWS for entry in entries[:-1])
+
+
+def test_a_bad_command_costs_no_other() -> None:
+    """Each of an entry is read by itself; who sent it is told of the bad one, too."""
+    beat = Heartbeat(edge="e", incarnation="i", nonce="n", applied=0)
+    [entry] = encode_commands([beat, beat, beat], "bng1")
+    entry[3] = entry[3].replace(b"Heartbeat", b"Unheard")
+    first, second, third = sent_of([(ID, entry)])
+
+    assert isinstance(second, Unreadable)
+    assert (second.by, "Unheard" in second.reason) == ("bng1", True)
+    assert first == third == Sent(entry_id=ID.decode(), by="bng1", command=beat)
+
+
+def test_an_entry_holds_so_many_commands() -> None:
+    """One with more, or with none, is refused whole: what one append has to decide is bounded."""
+    beat = Heartbeat(edge="e", incarnation="i", nonce="n", applied=0)
+    [entry] = encode_commands([beat], "bng1")
+
+    assert len(sent_of([(ID, entry * MAX_ROWS)])) == MAX_ROWS
+    for bad in (entry * (MAX_ROWS + 1), []):
+        [refused] = sent_of([(ID, bad)])
+        assert isinstance(refused, Unreadable)
+        assert refused.entry_id == ID.decode()
 
 
 @given(any_of(ANSWER_CLASSES))
@@ -258,7 +292,7 @@ def test_order_of_fields() -> None:
     former = list(stored(SAMPLES[3], reads=1))
     assert b"v type ep mac ip pool line cause req by h host".split() == former
     offer = RequestOffer(req="r", mac=MAC, line="access0", wanted=IP)
-    assert b"v cmd by mac line req wanted".split() == encode_command(offer, "bng1")[::2]
+    assert [e[::2] for e in encode_commands([offer], "b")] == [[b"v cmd by mac line req wanted"]]
     answer = Offered(req="r", ip=IP, pool="res-1")
     assert b"v answer ip pool req".split() == encode_answer(answer)[::2]
 
@@ -266,11 +300,11 @@ def test_order_of_fields() -> None:
 def test_defaults_are_left_out() -> None:
     """An attribute with its default takes no space and comes back as the default."""
     command = RequestLease(req="r", mac=MAC, line="access0", ip=IP, kind="renewing")
-    entry = encode_command(command, "bng1")
+    [[header, row]] = encode_commands([command], "bng1")
 
-    assert b"host" not in entry[::2]
-    assert b"link" not in entry[::2]
-    assert command == decode_command(ID, entry).command
+    assert header.split() == b"v cmd by mac ip line req kind".split()
+    assert row.count(b"\t") == header.count(b" ")
+    assert [command] == [sent.command for sent in sent_of([(ID, [header, row])])]
 
 
 @given(TEXT, TEXT)
@@ -374,9 +408,10 @@ def test_malformed_ids(entry_id: bytes) -> None:
 @given(st.dictionaries(st.binary(max_size=8), st.binary(max_size=600), max_size=15))
 def test_garbage_raises_nothing_else(entry: dict[bytes, bytes]) -> None:
     """Whatever stands in a stream, decoding raises UnreadableEntryError and nothing else."""
-    for decode in (decode_event, decode_command, decode_answer):
+    for decode in (decode_event, decode_answer):
         with pytest.raises(UnreadableEntryError):
             decode(ID, flat(entry))
+    assert all(isinstance(sent, Unreadable) for sent in sent_of([(ID, flat(entry))]))
 
 
 @given(any_of(EVENT_CLASSES), st.data())
@@ -410,8 +445,8 @@ def test_nothing_unreadable_is_written(event: Event) -> None:
     with pytest.raises(ValueError):
         stored(event)
     with pytest.raises(ValueError):
-        encode_command(
-            Heartbeat(edge="e", incarnation="i", nonce="n" * (MAX_VALUE_OCTETS + 1), applied=0),
+        encode_commands(
+            [Heartbeat(edge="e", incarnation="i", nonce="n" * (MAX_VALUE_OCTETS + 1), applied=0)],
             "bng1",
         )
 

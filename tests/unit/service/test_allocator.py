@@ -35,6 +35,7 @@ from lease_core.log.port import LogUnavailableError, SiteLog
 from lease_core.service import planner
 from lease_core.service.allocator import Allocator
 from lease_core.service.planner import change_plan, read_plan
+from tests.forging import forge
 from tests.unit.service.logs import (
     GENESIS,
     Trying,
@@ -164,7 +165,7 @@ class TestPlan:
             async with allocator(server):
                 await ams.send(beat("n1"), "bng1")
                 await until(lambda: _has(ams, HorizonGranted))
-                server.site(PLAN).events.entries[0][b"site"] = b"evil\n"
+                forge(server.site(PLAN).events, 0, b"site", b"evil\n")
                 server.site(PLAN).head = None
                 await asyncio.sleep(0.05)
                 await ams.send(beat("n2"), "bng1")

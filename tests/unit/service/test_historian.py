@@ -16,6 +16,7 @@ from lease_core.log.port import ForeignLogError
 from lease_core.log.reader import BrokenChainError
 from lease_core.log.writer import build
 from lease_core.service.historian import Historian
+from tests.forging import forge
 from tests.site import FIRST, Site
 
 GENESIS = "0e" * 16
@@ -198,8 +199,8 @@ async def test_an_edited_log_is_refused(path: Path) -> None:
     writer, history = Writer(), Historian(path)
     await writer.two_holders()
     events = writer.server.site("ams01").events
-    index = next(i for i, e in enumerate(events.entries) if e[b"type"] == b"LeaseAssigned")
-    events.entries[index][b"mac"] = b"02:00:00:00:00:66"
+    index = next(i for i, e in enumerate(events.entries) if b"LeaseAssigned" in e)
+    forge(events, index, b"mac", b"02:00:00:00:00:66")
 
     with pytest.raises(BrokenChainError):
         await history.catch_up(writer.log)

@@ -27,6 +27,7 @@ from lease_core.log.replay import replay
 from lease_core.log.writer import build
 from lease_core.service import condition
 from lease_core.service.leader import SiteLeader
+from tests.forging import forge
 from tests.unit.service.logs import (
     FIRST,
     GENESIS,
@@ -536,11 +537,11 @@ class TestDamage:
         assert site.head
         site.leader = None
         if how == "unreadable":
-            site.events.entries[1][b"type"] = b"Unheard"
+            forge(site.events, 1, b"type", b"Unheard")
         elif how == "gap":
             del site.events.ids[0], site.events.entries[0]
         elif how == "forged":
-            site.events.entries[1][b"gateway"] = b"10.6.6.6"
+            forge(site.events, 1, b"gateway", b"10.6.6.6")
         elif how == "no tail":
             del site.events.ids[-1], site.events.entries[-1]
         elif how == "empty":

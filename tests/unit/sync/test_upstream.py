@@ -21,7 +21,7 @@ class Counted(MemoryLog):
         super().__init__("ams01", server)
         self.batches: list[int] = []
 
-    async def send_many(self, commands: Sequence[Command], by: str) -> list[str]:
+    async def send_many(self, commands: Sequence[Command], by: str) -> str:
         await asyncio.sleep(0)
         self.batches.append(len(commands))
         return await super().send_many(commands, by)
