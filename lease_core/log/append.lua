@@ -16,7 +16,9 @@
 -- ARGV[9] skew      how many ms the commit time may lie from the clock
 -- ARGV[10] cap      about so many answers are kept
 -- ARGV[11] events   how many follow; ARGV[12] answers, how many follow those
--- ARGV[13..]        for each: count of its names and values, then these in turn
+-- ARGV[13] forms    how many sequences of field names there are among them
+-- ARGV[14..]        for each form: count of its names, then these; for each event and answer: number
+--                   of its form, then its values
 --
 -- Returns one of
 --   OK seq hash last_id         written
@@ -29,12 +31,13 @@
 --
 -- A script is not rolled back, so every check stands before the first write.
 
-local HEADER = 12
-local MAX_FIELDS = 128  -- unpack has a limit, and must not meet it half way
+local HEADER = 13
+local MAX_FIELDS = 64  -- unpack has a limit, and must not meet it half way
 local genesis, epoch, seq, hash = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local batch, cursor, ms, hash_after = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local skew, cap = tonumber(ARGV[9]), ARGV[10]
 local event_count, answer_count = tonumber(ARGV[11]), tonumber(ARGV[12])
+local form_count = tonumber(ARGV[13])
 
 local function split(id)
     local left, right = string.match(id, '^(%d+)%-(%d+)$')
@@ -120,29 +123,51 @@ end
 if cursor ~= '' and (not split(cursor) or is_before(cursor, head[7])) then
     return {'INVALID', 'cursor'}
 end
-local entries, at = {}, HEADER
-for i = 1, event_count + answer_count do
+local forms, at = {}, HEADER
+for i = 1, form_count do
     local count = tonumber(ARGV[at + 1])
-    if not count or count < 2 or count % 2 ~= 0 or count > MAX_FIELDS
-        or at + 1 + count > #ARGV then
+    if not count or count < 1 or count > MAX_FIELDS or at + 1 + count > #ARGV then
         return {'INVALID', 'counts'}
     end
-    entries[i] = {at + 2, at + 1 + count}
+    local entry = {}
+    for n = 1, count do
+        entry[2 * n - 1], entry[2 * n] = ARGV[at + 1 + n], false
+    end
+    forms[i] = {entry = entry, count = count}
     at = at + 1 + count
+end
+local entries = {}
+for i = 1, event_count + answer_count do
+    local form = forms[tonumber(ARGV[at + 1])]
+    if not form then
+        return {'INVALID', 'form'}
+    end
+    entries[i] = {form, at + 1}
+    at = at + 1 + form.count
 end
 if at ~= #ARGV then
     return {'INVALID', 'counts'}
+end
+
+-- Names and values of an event or answer in turn.
+local function words_of(i)
+    local form, behind = entries[i][1], entries[i][2]
+    local entry = form.entry
+    for n = 1, form.count do
+        entry[2 * n] = ARGV[behind + n]
+    end
+    return unpack(entry, 1, 2 * form.count)
 end
 
 local last_seq = tonumber(seq)
 for i = 1, event_count do
     last_seq = last_seq + 1
     last_id = ms .. '-' .. string.format('%.0f', last_seq)
-    redis.call('XADD', KEYS[1], last_id, unpack(ARGV, entries[i][1], entries[i][2]))
+    redis.call('XADD', KEYS[1], last_id, words_of(i))
 end
 for i = event_count + 1, event_count + answer_count do
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', cap, '*',
-        unpack(ARGV, entries[i][1], entries[i][2]))
+        words_of(i))
 end
 if cursor == '' then
     cursor = head[7]

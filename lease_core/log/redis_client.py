@@ -228,6 +228,19 @@ def flat(entries: Iterable[Flat]) -> list[int | bytes]:
     return taken
 
 
+def by_form(entries: Iterable[Flat]) -> list[int | bytes]:
+    """Entries as append.lua takes them: names once for all that have the same, then the values."""
+    numbers: dict[tuple[bytes, ...], int] = {}
+    words: list[int | bytes] = []
+    for entry in entries:
+        words.append(numbers.setdefault(tuple(entry[::2]), len(numbers) + 1))
+        words += entry[1::2]
+    forms: list[int | bytes] = [len(numbers)]
+    for names in numbers:
+        forms += (len(names), *names)
+    return forms + words
+
+
 def pairs_of(reply: Any) -> dict[bytes, bytes]:
     """Names and values, which servers of either protocol tell in their own form."""
     return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))

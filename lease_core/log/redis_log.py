@@ -35,6 +35,7 @@ from lease_core.log.port import (
 )
 from lease_core.log.redis_client import (
     awaited,
+    by_form,
     flat,
     forsake,
     load_script,
@@ -280,8 +281,7 @@ def _append_arguments(batch: Batch) -> list[int | str | bytes]:
         *(before.genesis, after.epoch, before.seq, before.h),
         *(batch.batch_id, batch.cursor, batch.commit_ms, after.h),
         *(MAX_SKEW_MS, MAX_ANSWERS, len(batch.event_fields), len(batch.answer_fields)),
-        *flat(batch.event_fields),
-        *flat(batch.answer_fields),
+        *by_form([*batch.event_fields, *batch.answer_fields]),
     ]
 
 

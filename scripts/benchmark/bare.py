@@ -18,7 +18,7 @@ from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.keys import Keys
 from lease_core.log.port import MAX_ANSWERS, MAX_SKEW_MS, ZERO_HASH
-from lease_core.log.redis_client import flat
+from lease_core.log.redis_client import by_form
 from lease_core.log.wire import encode_event
 from tests.redis_server import RedisServer
 
@@ -96,8 +96,7 @@ class BareAppend:
         """Append events, so many a call; events per second."""
         fields = [encode_event(event, epoch=1, by="allocator", h=ZERO_HASH) for event in events]
         calls = [
-            list(flat(fields[start : start + per_call]))
-            for start in range(0, len(fields), per_call)
+            by_form(fields[start : start + per_call]) for start in range(0, len(fields), per_call)
         ]
         start = time.perf_counter()
         for number, arguments in enumerate(calls):

@@ -268,8 +268,8 @@ async def test_damaged_head_is_a_foreign_log(log: RedisLog, raw: Redis) -> None:
 
 def good_arguments() -> list[Any]:
     """One event and one answer, as append.lua documents its ARGV."""
-    header = [GENESIS, 1, 0, "00" * 8, "b", "", 0, "11" * 8, 10**15, 100, 1, 1]
-    return [*header, 4, "v", "1", "type", "X", 2, "v", "1"]
+    header = [GENESIS, 1, 0, "00" * 8, "b", "", 0, "11" * 8, 10**15, 100, 1, 1, 2]
+    return [*header, 2, "v", "type", 1, "v", 1, "1", "X", 2, "1"]
 
 
 def change(index: int, value: object) -> Callable[[list[Any]], list[Any]]:
@@ -282,9 +282,15 @@ def change(index: int, value: object) -> Callable[[list[Any]], list[Any]]:
         change(10, 2),
         change(11, 0),
         change(12, 3),
-        change(12, 0),
-        change(12, 400),
-        change(12, "x"),
+        change(12, 1),
+        change(13, 1),
+        change(13, 3),
+        change(13, 0),
+        change(13, 400),
+        change(13, "x"),
+        change(18, 0),
+        change(18, 2),
+        change(18, "x"),
         change(4, ""),
         change(5, "12"),
         change(6, "soon"),

@@ -24,7 +24,8 @@ def backend() -> FakeBackend:
 COUNTS: dict[str, Any] = {
     "too few": lambda words: [*words[:10], 1, *words[11:]],
     "too many": lambda words: [*words[:10], 3, *words[11:]],
-    "an odd one": lambda words: [*words[:12], int(words[12]) - 1, *words[13:]],
+    "a name more": lambda words: [*words[:13], int(words[13]) + 1, *words[14:]],
+    "a form more": lambda words: [*words[:12], 2, *words[13:]],
     "one word over": lambda words: [*words, "more"],
     "one word short": lambda words: words[:-1],
 }
