@@ -24,7 +24,7 @@ ANSWERS_A_SECOND = 16
 """Lines about answers of one kind, each of which costs more than the answer; the tally knows them
 all, and the log every lease."""
 
-_COUNTERS = {
+_COUNTERS: dict[int, Counter] = {
     MessageType.OFFER: Counter.OFFER, MessageType.ACK: Counter.ACK, MessageType.NAK: Counter.NAK
 }  # fmt: skip
 

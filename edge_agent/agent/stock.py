@@ -164,13 +164,18 @@ class Stock:
         """So many free places for a link, or all; first of the groups where it has the fewest."""
         taken: list[int] = []
         in_group = self._in_group[link]
-        for held in range(PER_GROUP):
-            for group, free in enumerate(self._free):
+        by_held: list[list[int]] = [[] for _ in range(PER_GROUP)]
+        for group, free in enumerate(self._free):
+            if free:
+                by_held[in_group.get(group, 0)].append(group)
+        for held, groups in enumerate(by_held):
+            for group in groups:
                 if len(taken) == count:
                     return taken
-                if free and in_group[group] <= held:
-                    taken.append(free.pop())
-                    in_group[group] += 1
+                taken.append(self._free[group].pop())
+                in_group[group] = held + 1
+                if self._free[group]:
+                    by_held[held + 1].append(group)
         return taken
 
     def take_out(self, ips: Iterable[Ipv4]) -> None:

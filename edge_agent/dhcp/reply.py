@@ -36,9 +36,9 @@ class _Destination(NamedTuple):
 _EVERYONE = _Destination(BROADCAST_MAC, BROADCAST_IP)
 
 
-def message_type_of(octets: bytes) -> MessageType:
-    """What a reply is, ours or the kernel program's."""
-    return MessageType(octets[_TYPE_AT + tags_len(octets)])
+def message_type_of(octets: bytes) -> int:
+    """What a reply is, ours or the kernel program's: a `MessageType`."""
+    return octets[_TYPE_AT + tags_len(octets)]
 
 
 def lease_times(grant_s: int, mac_key: SubscriberKey) -> tuple[int, int]:
