@@ -35,8 +35,8 @@ LINES = ("access0", "access1", "access0:100", "access0:100.7")
 def read_back(batch: Batch, edited: int = -1) -> Records:
     """The events of a batch as they are read from a log, one of them edited."""
     entries = []
-    for number, (record, flat) in enumerate(zip(batch.records, batch.event_fields, strict=True)):
-        told = flat.copy()
+    for number, (record, entry) in enumerate(zip(batch.records, batch.event_fields, strict=True)):
+        told = entry.flat()
         if number == edited:
             told[told.index(b"cause") + 1] = b"edited"
         entries.append((record.entry_id.encode(), told))

@@ -11,7 +11,7 @@ from operator import attrgetter, not_
 from typing import Any, Generic, TypeVar
 
 from lease_core.domain.values import InvalidValueError
-from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, TAB, Flat, Layout, place_of
+from lease_core.log.layout import MAX_VALUE_OCTETS, NUL, TAB, Layout, place_of
 
 T = TypeVar("T")
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 class Form:
     """What entries of one class that show the same attributes have in common."""
 
-    blank: Flat
-    """An entry without values."""
+    names: tuple[bytes, ...]
+    """Of all fields."""
     hashed_names: bytes
     """Of all fields but `h`, with NUL between."""
     header: bytes
@@ -38,12 +38,6 @@ class Form:
     """How many there are but for `h`."""
     text: str
     """What the envelope and the attributes are put into: all values but `h`, with NUL between."""
-
-    def entry(self, values: list[bytes]) -> Flat:
-        """The entry with these values."""
-        entry = self.blank.copy()
-        entry[1::2] = values
-        return entry
 
 
 class Writer(Generic[T]):
@@ -119,7 +113,7 @@ class Writer(Generic[T]):
         names = (*around.before, *attributes[:first], *around.behind, *attributes[first:])
         hashed = [name for name in names if name != b"h"]
         return Form(
-            blank=[part for name in names for part in (name, b"")],
+            names=names,
             hashed_names=NUL.join(hashed),
             header=b" ".join(hashed),
             h_at=place_of(b"h", names),

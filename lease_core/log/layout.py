@@ -7,7 +7,7 @@ canonical form.
 
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Final, Generic, TypeVar, get_type_hints
+from typing import Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
 
 from lease_core.domain.values import InvalidValueError, printable
 from lease_core.log.converters import CONVERTERS, read_word, write_int
@@ -15,6 +15,18 @@ from lease_core.log.hashes import HEX, HashForm
 
 Flat = list[bytes]
 """Names and values of one entry in turn, in wire order: as it is written and read."""
+
+
+class Written(NamedTuple):
+    """An entry as it is made: many have the same names."""
+
+    names: tuple[bytes, ...]
+    values: list[bytes]
+
+    def flat(self) -> Flat:
+        """The same as it is read."""
+        return [part for pair in zip(self.names, self.values, strict=True) for part in pair]
+
 
 Fields = dict[bytes, bytes]
 """The same, by name."""

@@ -113,9 +113,9 @@ class MemoryLog(MemorySnapshots):
             return _appended(head, is_duplicate=True)
         self._check(site, head, batch)
         for record, entry in zip(batch.records, batch.event_fields, strict=True):
-            site.events.add((record.commit_ms, record.seq), entry)
+            site.events.add((record.commit_ms, record.seq), entry.flat())
         for entry in batch.answer_fields:
-            site.answers.add_now(self._server.now_ms(), entry)
+            site.answers.add_now(self._server.now_ms(), entry.flat())
         site.answers.drop(len(site.answers.ids) - MAX_ANSWERS)
         if batch.cursor:
             site.drop_commands_below(parse_id(batch.cursor.encode()))

@@ -24,7 +24,7 @@ from lease_core.log.errors import (
     UnreadableEntryError,
     UnsafeSettingsError,
 )
-from lease_core.log.layout import Flat
+from lease_core.log.layout import Written
 from lease_core.log.snapshot_port import SnapshotStore
 
 __all__ = [
@@ -132,8 +132,8 @@ class Batch:
     cursor: str
     commit_ms: int
     records: tuple[Record, ...]
-    event_fields: tuple[Flat, ...]
-    answer_fields: tuple[Flat, ...]
+    event_fields: tuple[Written, ...]
+    answer_fields: tuple[Written, ...]
 
     @property
     def batch_id(self) -> str:

@@ -26,7 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from lease_core.endpoint import Endpoint
 from lease_core.log.errors import ForeignLogError, LogUnavailableError, OutcomeUnknownError
-from lease_core.log.layout import Flat
+from lease_core.log.layout import Flat, Written
 from lease_core.log.locating import Address, Ask, Locator, SentinelMaster, SlotOwner, parse
 from lease_core.log.port import MAX_BLOCK_MS
 
@@ -228,13 +228,13 @@ def flat(entries: Iterable[Flat]) -> list[int | bytes]:
     return taken
 
 
-def by_form(entries: Iterable[Flat]) -> list[int | bytes]:
+def by_form(entries: Iterable[Written]) -> list[int | bytes]:
     """Entries as append.lua takes them: names once for all that have the same, then the values."""
     numbers: dict[tuple[bytes, ...], int] = {}
     words: list[int | bytes] = []
-    for entry in entries:
-        words.append(numbers.setdefault(tuple(entry[::2]), len(numbers) + 1))
-        words += entry[1::2]
+    for names, values in entries:
+        words.append(numbers.setdefault(names, len(numbers) + 1))
+        words += values
     forms: list[int | bytes] = [len(numbers)]
     for names in numbers:
         forms += (len(names), *names)

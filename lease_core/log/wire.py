@@ -18,7 +18,7 @@ from lease_core.domain.values import InvalidValueError, printable
 from lease_core.log.converters import read_int, read_word, write_int
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.hashes import chain
-from lease_core.log.layout import TAB, Flat
+from lease_core.log.layout import TAB, Flat, Written
 from lease_core.log.tables import (
     ANSWER_WRITERS,
     ANSWERS,
@@ -45,7 +45,7 @@ def encode_event(event: Event, *, epoch: int, by: str, h: str, reads: int = LEAS
     behind = (by,) if writer.says_by else ()
     form, values, _ = writer.write(event, (write_int(epoch),), behind)
     values.insert(form.h_at, writer.h.write(bytes.fromhex(h)))
-    return form.entry(values)
+    return Written(form.names, values).flat()
 
 
 class EventEncoder:
@@ -63,7 +63,7 @@ class EventEncoder:
         self._previous = bytes.fromhex(h)
         self._writers = event_writers(reads)
 
-    def encode(self, seq: int, event: Event) -> tuple[Record, Flat]:
+    def encode(self, seq: int, event: Event) -> tuple[Record, Written]:
         """The event as it will be read, and its entry.
 
         Raises:
@@ -77,7 +77,7 @@ class EventEncoder:
         make: Any = Record  # values in their order: names cost time
         record = make(seq, self._ms, self._epoch, by, h.hex(), event, octets)
         values.insert(form.h_at, writer.h.write(h))
-        return record, form.entry(values)
+        return record, Written(form.names, values)
 
 
 def decode_event(entry_id: bytes, flat: Flat) -> Record:
@@ -144,14 +144,14 @@ def decode_command(entry_id: bytes, names: tuple[bytes, ...], values: list[bytes
         raise _unreadable(entry_id, values, error) from error
 
 
-def encode_answer(answer: Answer) -> Flat:
+def encode_answer(answer: Answer) -> Written:
     """Write an answer.
 
     Raises:
         ValueError: a value that no reader would accept; the fault of the allocator.
     """
     form, values, _ = ANSWER_WRITERS[type(answer)].write(answer)
-    return form.entry(values)
+    return Written(form.names, values)
 
 
 def decode_answer(entry_id: bytes, flat: Flat) -> Answer:

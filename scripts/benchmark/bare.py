@@ -13,13 +13,13 @@ from pathlib import Path
 
 import redis
 
-from lease_core.domain.events import LeaseAssigned, PoolAdded
+from lease_core.domain.events import LEASE_VERSION, LeaseAssigned, PoolAdded
 from lease_core.domain.ledger import Binding, Ledger
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.keys import Keys
 from lease_core.log.port import MAX_ANSWERS, MAX_SKEW_MS, ZERO_HASH
 from lease_core.log.redis_client import by_form
-from lease_core.log.wire import encode_event
+from lease_core.log.wire import EventEncoder
 from tests.redis_server import RedisServer
 
 LINE = "access0"
@@ -94,10 +94,9 @@ class BareAppend:
 
     def run(self, events: Sequence[LeaseAssigned], per_call: int) -> float:
         """Append events, so many a call; events per second."""
-        fields = [encode_event(event, epoch=1, by="allocator", h=ZERO_HASH) for event in events]
-        calls = [
-            by_form(fields[start : start + per_call]) for start in range(0, len(fields), per_call)
-        ]
+        encoder = EventEncoder(ZERO_HASH, epoch=1, by="", commit_ms=0, reads=LEASE_VERSION)
+        entries = [encoder.encode(seq, event)[1] for seq, event in enumerate(events, 1)]
+        calls = [by_form(entries[at : at + per_call]) for at in range(0, len(entries), per_call)]
         start = time.perf_counter()
         for number, arguments in enumerate(calls):
             count = min(per_call, len(events) - number * per_call)

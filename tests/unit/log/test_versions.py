@@ -96,7 +96,7 @@ def present() -> dict[str, list[str]]:
     return {
         "commands.txt": list(map(shown, encode_commands(COMMANDS[:2], "bng1")))
         + [line_of(command) for command in COMMANDS[2:]],
-        "answers.txt": [shown(encode_answer(answer)) for answer in ANSWERS],
+        "answers.txt": [shown(encode_answer(answer).flat()) for answer in ANSWERS],
     }
 
 

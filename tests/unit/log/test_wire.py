@@ -220,7 +220,7 @@ def test_an_entry_holds_so_many_commands() -> None:
 @given(any_of(ANSWER_CLASSES))
 def test_answers_round_trip(answer: Any) -> None:
     """Every answer comes back equal."""
-    assert answer == decode_answer(ID, encode_answer(answer))
+    assert answer == decode_answer(ID, encode_answer(answer).flat())
 
 
 def as_shown(entry_id: str, entry: Fields) -> str:
@@ -244,7 +244,7 @@ def golden_batch(reads: int) -> Batch:
 def golden_lines(reads: int) -> list[str]:
     batch = golden_batch(reads)
     return [
-        as_shown(record.entry_id, by_name(entry))
+        as_shown(record.entry_id, by_name(entry.flat()))
         for record, entry in zip(batch.records, batch.event_fields, strict=True)
     ]
 
@@ -280,7 +280,7 @@ def test_versions_of_a_log_mix() -> None:
             head, SAMPLES, by="a", epoch=3, commit_ms=5, batch_id=f"{number}", reads=reads
         )
         for record, entry in zip(batch.records, batch.event_fields, strict=True):
-            records.append(decode_event(record.entry_id.encode(), entry))
+            records.append(decode_event(record.entry_id.encode(), entry.flat()))
         head = batch.after
 
     assert advance_all(Position("g"), records).h == head.h
@@ -294,7 +294,7 @@ def test_order_of_fields() -> None:
     offer = RequestOffer(req="r", mac=MAC, line="access0", wanted=IP)
     assert [e[::2] for e in encode_commands([offer], "b")] == [[b"v cmd by mac line req wanted"]]
     answer = Offered(req="r", ip=IP, pool="res-1")
-    assert b"v answer ip pool req".split() == encode_answer(answer)[::2]
+    assert tuple(b"v answer ip pool req".split()) == encode_answer(answer).names
 
 
 def test_defaults_are_left_out() -> None:
@@ -489,9 +489,9 @@ def test_records_carry_the_expected_hash(events: list[Any]) -> None:
     previous = HEAD.h
     for record, entry in zip(batch.records, batch.event_fields, strict=True):
         entry_id = record.entry_id.encode()
-        read = decode_event(entry_id, entry)
+        read = decode_event(entry_id, entry.flat())
         assert record == read
-        assert record.octets == read.octets == hashed_octets(entry_id, by_name(entry))
+        assert record.octets == read.octets == hashed_octets(entry_id, by_name(entry.flat()))
         assert record.h == expected_hash(previous, record)
         previous = record.h
 
