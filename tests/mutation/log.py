@@ -3,6 +3,8 @@
 from tests.mutation.mutant import broken
 
 APPENDING = ("tests/contract/test_append.py", "-k", "fakeredis and not capped")
+QUEUEING = ("tests/contract/test_reading.py", "-k", "fakeredis and bounded")
+RESTARTING = ("tests/contract/test_redis.py", "-k", "restart_loses")
 CLAIMING = ("tests/contract/test_leadership.py", "-k", "fakeredis")
 MARKING = ("tests/contract/test_mark.py", "-k", "fakeredis")
 FOLLOWING = ("tests/unit/sync/test_follower.py",)
@@ -37,6 +39,23 @@ MUTANTS = (
     ),
     *broken("lease_core/log/append.lua", CLAIMING,
         ("append-to-a-promoted-replica", "I5", " or head[8] ~= server_id() then", " then"),
+    ),
+    *broken("lease_core/log/append.lua", CALLS,
+        ("append-by-any-form", "I4", "if not form then", "if false then"),
+    ),
+    *broken("lease_core/log/send.lua", APPENDING,
+        ("send-below-the-cursor", "I13", "if is_read(id) then", "if false then"),
+    ),
+    *broken("lease_core/log/send.lua", QUEUEING,
+        ("send-without-end", "I12", "if waiting + #starts > limit then", "if false then"),
+    ),
+    *broken("lease_core/log/redis_log.py", RESTARTING,
+        ("send-once-and-lose-it", "I13", "= all(isinstance(command, Repeated)",
+         "= any(isinstance(command, Repeated)"),
+    ),
+    *broken("lease_core/log/decoding.py", OCTETS,
+        ("commands-of-an-entry-without-end", "I12",
+         "if not 0 < len(flat) <= 2 * MAX_ROWS:", "if not flat:"),
     ),
     *broken("lease_core/log/claim.lua", CLAIMING,
         ("claim-any-genesis", "I5", "if head[1] ~= ARGV[3] then", "if false then"),
