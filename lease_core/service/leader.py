@@ -49,7 +49,7 @@ STAND_BY_MS = 500
 IDLE_S = 20.0
 """So long one waits for news at most; a dead connection is found sooner, by the kernel."""
 TICK_S = 0.5
-READ_AT_ONCE = 64
+READ_AT_ONCE = 16
 """Entries with commands whose effect goes into one append."""
 UNAVAILABLE_PAUSE_S = 1.0
 DAMAGED_PAUSE_S = 5.0
