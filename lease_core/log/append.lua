@@ -166,8 +166,7 @@ for i = 1, event_count do
     redis.call('XADD', KEYS[1], last_id, words_of(i))
 end
 for i = event_count + 1, event_count + answer_count do
-    redis.call('XADD', KEYS[3], 'MAXLEN', '~', cap, '*',
-        words_of(i))
+    redis.call('XADD', KEYS[3], 'MAXLEN', '~', cap, '*', words_of(i))
 end
 if cursor == '' then
     cursor = head[7]

@@ -18,7 +18,7 @@ from lease_core.domain.values import InvalidValueError, printable
 from lease_core.log.converters import read_int, read_word, write_int
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.hashes import chain
-from lease_core.log.layout import TAB, Flat, Written
+from lease_core.log.layout import MAX_VALUE_OCTETS, TAB, Flat, Written
 from lease_core.log.tables import (
     ANSWER_WRITERS,
     ANSWERS,
@@ -123,7 +123,7 @@ def rows_of(flat: Flat) -> Iterator[tuple[tuple[bytes, ...], list[bytes]]]:
         yield tuple(flat[::2]), flat[1::2]
         return
     for header, row in zip(flat[::2], flat[1::2], strict=True):
-        yield _names(header), row.split(TAB)
+        yield _names(header[:MAX_VALUE_OCTETS]), row.split(TAB)
 
 
 @lru_cache(maxsize=256)
@@ -138,6 +138,8 @@ def decode_command(entry_id: bytes, names: tuple[bytes, ...], values: list[bytes
         UnreadableEntryError: the fault of its sender; refuse and count it.
     """
     try:
+        if len(names) != len(values):
+            raise InvalidValueError("it has not as many values as names")
         command = shape_of(names, values, COMMANDS).read(values)
         return Sent(entry_id=entry_id.decode(), by=read_word(values[2]), command=command)
     except ValueError as error:

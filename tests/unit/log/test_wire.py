@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lease_core.domain.commands import (
@@ -203,6 +203,22 @@ def test_a_bad_command_costs_no_other() -> None:
     assert isinstance(second, Unreadable)
     assert (second.by, "Unheard" in second.reason) == ("bng1", True)
     assert first == third == Sent(entry_id=ID.decode(), by="bng1", command=beat)
+
+
+@given(any_of(COMMAND_CLASSES), st.data())
+def test_damaged_rows_raise_nothing(command: Any, data: st.DataObject) -> None:
+    """A row with a value too few or too many, or another header, is unreadable or says itself."""
+    assume(not any("\t" in str(text) for text in astuple(command)))
+    [[header, row]] = encode_commands([command], "bng1")
+    values = row.split(b"\t")
+    at = data.draw(st.integers(0, len(values)))
+    other = data.draw(st.binary(max_size=8))
+    fewer = b"\t".join([*values[:at], *values[at + 1 :]])
+    more = b"\t".join([*values[:at], other, *values[at:]])
+    for names, told in ((header, fewer), (header, more), (header + b" " + other, row)):
+        for sent in sent_of([(ID, [names, told])]):
+            is_whole = (names, told) == (header, row)
+            assert is_whole or isinstance(sent, Unreadable)
 
 
 def test_an_entry_holds_so_many_commands() -> None:
