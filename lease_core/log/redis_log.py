@@ -181,7 +181,7 @@ class RedisLog(RedisSnapshots):
         is_fleeting = all(isinstance(command, Repeated) for command in commands)
         with translated():
             entry_id = await self._send(
-                [self._keys.commands, self._keys.head], [MAX_SENT, int(is_fleeting), *entries]
+                [self._keys.commands], [MAX_SENT, int(is_fleeting), self._keys.head, *entries]
             )
         if not entry_id:
             raise LogUnavailableError(f"{MAX_SENT} batches of commands wait for an allocator")

@@ -1,18 +1,19 @@
 -- Queue commands for the allocator, all or none; refuse when too many entries wait.
 --
 -- KEYS[1] commands  stream
--- KEYS[2] head      hash, of which the cursor is read
 --
 -- ARGV[1] limit     entries that may wait
 -- ARGV[2] fleeting  1 where a restart of the server may lose them: they go neither to its disk nor
 --                   to replicas
--- ARGV[3..]         for each entry: count of its names and values, then these in turn
+-- ARGV[3] head      key of the hash that tells the cursor, of the same slot. It is only read, and
+--                   edges may do no more; for what is among KEYS they would have to be let write it
+-- ARGV[4..]         for each entry: count of its names and values, then these in turn
 --
 -- Returns the id of the last entry, or nothing when the queue is full.
 
 local waiting = redis.call('XLEN', KEYS[1])
-local cursor = redis.call('HGET', KEYS[2], 'cursor') or '0-0'
-local limit, at, starts = tonumber(ARGV[1]), 3, {}
+local cursor = redis.call('HGET', ARGV[3], 'cursor') or '0-0'
+local limit, at, starts = tonumber(ARGV[1]), 4, {}
 while at <= #ARGV do
     starts[#starts + 1] = at
     at = at + 1 + tonumber(ARGV[at])

@@ -8,6 +8,9 @@ from click.testing import CliRunner
 from redis import Redis
 
 from lease_core.cli.main import main
+from lease_core.domain.commands import Heartbeat, ReleaseLease
+from lease_core.domain.values import Ipv4, Mac
+from lease_core.log.connecting import connect
 from tests.redis_server import RedisServer, is_installed
 
 EVENTS, COMMANDS = "lease:{ams01}:events", "lease:{ams01}:commands"
@@ -62,6 +65,10 @@ REFUSED = [
 ]
 
 
+BEAT = Heartbeat(edge="ams01-bng1", incarnation="a", nonce="n", applied=0)
+RELEASE = ReleaseLease(req="r", mac=Mac(0x020000000017), line="access0", ip=Ipv4(0x64400017))
+
+
 def acl_lines(folder: Path) -> list[str]:
     """What `leasectl acl` prints for an allocator, an edge and an auditor."""
     password = folder / "password"
@@ -101,6 +108,23 @@ def test_all_else_is_refused(redis: Redis, words: tuple[str, ...]) -> None:
     """No user may harm the log, another site, or the server."""
     told = redis.execute_command("ACL", "DRYRUN", *words)
     assert "has no permissions" in told
+
+
+async def test_an_edge_does_its_work_with_its_lines(redis: Redis) -> None:
+    """What a dry run does not show: what a script does, with the rights of who calls it."""
+    port = redis.connection_pool.connection_kwargs["port"]
+    leads = connect(f"redis://allocator:hunter2@127.0.0.1:{port}/0", "ams01")
+    edge = connect(f"redis://edge-ams01-bng1:hunter2@127.0.0.1:{port}/0", "ams01")
+    await leads.create("0d" * 16)
+    await edge.head()
+    await edge.send_many([BEAT, RELEASE], "ams01-bng1")
+    await edge.send(BEAT, "ams01-bng1")
+    await edge.follow("0-0", await edge.last_answer_id())
+    await edge.report("ams01-bng1", {"applied": "0"})
+
+    assert len(await leads.commands("0-0")) == 3
+    await edge.close()
+    await leads.close()
 
 
 def test_the_password_is_not_printed(tmp_path: Path) -> None:
