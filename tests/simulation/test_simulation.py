@@ -43,7 +43,7 @@ FAULTS_FOR = {
     "takeover_without_extension": ("kill-allocator",),
     "dropped_port_forgotten": ("drop-port", "revoke"),
     "fenced_goes_on": ("stop-allocator",),
-    "refuses_what_it_cannot_know": ("edge-link", "old-copy"),
+    "refuses_what_it_cannot_know": ("edge-link", "revoke"),
     "keeps_its_promises_to_itself": ("old-copy", "promote"),
     "beyond_the_mark": ("lag",),
     "mark_is_a_number": ("promote", "stop-allocator", "redis-crash"),
