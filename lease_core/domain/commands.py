@@ -4,6 +4,7 @@ As with events, names are the wire format. `req` names the request: the event or
 caused carries it back.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from lease_core.domain.values import NO_IP, Ipv4, Mac, value
@@ -201,7 +202,12 @@ Command = (
 
 
 Repeated = RequestOffer | RequestLease | RequestStock | Heartbeat
-"""What is said again until it is heard: a server that restarts may forget it."""
+"""What is said again until it is heard."""
+
+
+def may_be_forgotten(commands: Iterable[Command]) -> bool:
+    """Whether a server that restarts may forget what is sent together: all is said again."""
+    return all(isinstance(command, Repeated) for command in commands)
 
 
 @value

@@ -27,7 +27,7 @@ def _sent(entry_id: bytes, flat: Flat) -> Iterable[Sent | Unreadable]:
     """The commands of an entry; a bad one costs no other."""
     if not 0 < len(flat) <= 2 * MAX_ROWS:
         reason = f"entry {entry_id.decode()} holds no command, or more than {MAX_ROWS}"
-        return [Unreadable(entry_id=entry_id.decode(), by="", reason=reason)]
+        return [_unreadable(entry_id, b"", reason)]
     return [_row(entry_id, names, values) for names, values in rows_of(flat)]
 
 
@@ -45,5 +45,5 @@ def _answered(entry_id: bytes, flat: Flat) -> Answered | Unreadable:
         return _unreadable(entry_id, b"", error)
 
 
-def _unreadable(entry_id: bytes, by: bytes, error: UnreadableEntryError) -> Unreadable:
-    return Unreadable(entry_id=entry_id.decode(), by=printable(by), reason=str(error))
+def _unreadable(entry_id: bytes, by: bytes, reason: UnreadableEntryError | str) -> Unreadable:
+    return Unreadable(entry_id=entry_id.decode(), by=printable(by), reason=str(reason))

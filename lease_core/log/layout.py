@@ -5,7 +5,7 @@ of field names. Reading is strict: fields in their order, none unknown, each val
 canonical form.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
 
@@ -43,6 +43,11 @@ T = TypeVar("T")
 def by_name(entry: Flat) -> Fields:
     """The fields of an entry."""
     return dict(zip(entry[::2], entry[1::2], strict=True))
+
+
+def flat_of(fields: Mapping[T, T]) -> list[T]:
+    """Names and values in turn."""
+    return [part for pair in fields.items() for part in pair]
 
 
 @dataclass(frozen=True, slots=True)

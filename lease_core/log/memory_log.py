@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from lease_core.domain import values
-from lease_core.domain.commands import Command, Repeated, Sent
+from lease_core.domain.commands import Command, Sent, may_be_forgotten
 from lease_core.domain.events import Record
 from lease_core.log.decoding import answered_of, sent_of
 from lease_core.log.errors import (
@@ -173,7 +173,7 @@ class MemoryLog(MemorySnapshots):
         entries = encode_commands(commands, by)
         if len(site.commands.ids) + len(entries) > MAX_SENT:
             raise LogUnavailableError(f"{MAX_SENT} batches of commands wait for an allocator")
-        is_fleeting = all(isinstance(command, Repeated) for command in commands)
+        is_fleeting = may_be_forgotten(commands)
         now_ms = self._server.now_ms()
         *_, last = [site.queue(now_ms, entry, is_fleeting=is_fleeting) for entry in entries]
         site.wake()

@@ -246,7 +246,7 @@ class SiteLog(SnapshotStore, Protocol):
     async def send_many(self, commands: Sequence[Command], by: str) -> str:
         """Queue commands in order, all or none; return the id of the last one's entry, if any.
 
-        Where all of them are `Repeated`, a restart of the server may lose them.
+        A restart of the server may lose those that `may_be_forgotten` together.
         """
 
     async def commands(

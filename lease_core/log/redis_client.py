@@ -219,7 +219,7 @@ async def awaited(reply: Any) -> Any:
     return await reply
 
 
-def flat(entries: Iterable[Flat]) -> list[int | bytes]:
+def counted(entries: Iterable[Flat]) -> list[int | bytes]:
     """Entries as scripts take them: count of names and values, then these in turn."""
     taken: list[int | bytes] = []
     for entry in entries:

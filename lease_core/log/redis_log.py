@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from redis.asyncio import Redis
 
-from lease_core.domain.commands import Command, Repeated, Sent
+from lease_core.domain.commands import Command, Sent, may_be_forgotten
 from lease_core.domain.events import Record
 from lease_core.log.decoding import answered_of, sent_of
 from lease_core.log.errors import (
@@ -16,6 +16,7 @@ from lease_core.log.errors import (
 )
 from lease_core.log.held import HeldConnection, HeldScript
 from lease_core.log.keys import Keys
+from lease_core.log.layout import flat_of
 from lease_core.log.port import (
     MAX_ANSWERS,
     MAX_COUNT,
@@ -36,7 +37,7 @@ from lease_core.log.port import (
 from lease_core.log.redis_client import (
     awaited,
     by_form,
-    flat,
+    counted,
     forsake,
     load_script,
     pairs_of,
@@ -177,8 +178,8 @@ class RedisLog(RedisSnapshots):
     async def send_many(self, commands: Sequence[Command], by: str) -> str:
         if not commands:
             return ""
-        entries = flat(encode_commands(commands, by))
-        is_fleeting = all(isinstance(command, Repeated) for command in commands)
+        entries = counted(encode_commands(commands, by))
+        is_fleeting = may_be_forgotten(commands)
         with translated():
             entry_id = await self._send(
                 [self._keys.commands], [MAX_SENT, int(is_fleeting), self._keys.head, *entries]
@@ -236,13 +237,12 @@ class RedisLog(RedisSnapshots):
         return last[0][0].decode() if last else ZERO_ID
 
     async def report(self, edge: str, report: Mapping[str, str]) -> None:
-        key = self._keys.edge(edge)
-        flat_report = [part for pair in report.items() for part in pair]
+        key, words = self._keys.edge(edge), flat_of(report)
         with translated():
             async with self._writer.pipeline(transaction=True) as pipe:
                 pipe.delete(key)
                 if report:
-                    pipe.hset(key, items=flat_report)
+                    pipe.hset(key, items=words)
                 pipe.sadd(self._keys.edges, edge)
                 await pipe.execute()
 
@@ -261,9 +261,8 @@ class RedisLog(RedisSnapshots):
         }
 
     async def set_status(self, status: Mapping[str, str], ttl_ms: int) -> None:
-        words = [part for pair in status.items() for part in pair]
         with translated():
-            await self._tell([self._keys.status], [ttl_ms, *words])
+            await self._tell([self._keys.status], [ttl_ms, *flat_of(status)])
 
     async def status(self) -> dict[str, str]:
         with translated():

@@ -11,8 +11,13 @@
 --
 -- Returns the id of the last entry, or nothing when the queue is full.
 
+local function split(id)
+    local left, right = string.match(id, '^(%d+)%-(%d+)$')
+    return tonumber(left), tonumber(right)
+end
+
 local waiting = redis.call('XLEN', KEYS[1])
-local cursor = redis.call('HGET', ARGV[3], 'cursor') or '0-0'
+local cursor_ms, cursor_number = split(redis.call('HGET', ARGV[3], 'cursor') or '0-0')
 local limit, at, starts = tonumber(ARGV[1]), 4, {}
 while at <= #ARGV do
     starts[#starts + 1] = at
@@ -22,14 +27,8 @@ if waiting + #starts > limit then
     return false
 end
 
-local function split(id)
-    local left, right = string.match(id, '^(%d+)%-(%d+)$')
-    return tonumber(left), tonumber(right)
-end
-
 local function is_read(id)
     local ms, number = split(id)
-    local cursor_ms, cursor_number = split(cursor)
     return ms < cursor_ms or (ms == cursor_ms and number <= cursor_number)
 end
 
@@ -44,8 +43,7 @@ local id
 for i, start in ipairs(starts) do
     id = add('*', start)
     if is_read(id) then  -- a server that lost entries, and whose clock is behind, gives ids again
-        local ms, number = split(cursor)
-        id = add(string.format('%.0f-%.0f', ms, number + 1), start)
+        id = add(string.format('%.0f-%.0f', cursor_ms, cursor_number + 1), start)
     end
 end
 return id

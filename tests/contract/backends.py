@@ -9,14 +9,13 @@ from redis.asyncio import Redis
 
 from lease_core.log.connecting import connect
 from lease_core.log.keys import Keys
-from lease_core.log.layout import by_name
+from lease_core.log.layout import by_name, flat_of
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer, Stream
 from lease_core.log.port import SiteLog
 from lease_core.log.redis_client import open_client
 from lease_core.log.redis_log import RedisLog
 from lease_core.log.wire import parse_id
-from tests.forging import flat_of
 from tests.redis_server import RedisServer
 
 SITE = "ams01"
@@ -110,10 +109,7 @@ class MemoryBackend(Backend):
 
     async def drop_events(self, seqs: Collection[int]) -> None:
         events = self.server.site(SITE).events
-        kept = [
-            pair for pair in zip(events.ids, events.entries, strict=True) if pair[0][1] not in seqs
-        ]
-        events.ids, events.entries = [at for at, _ in kept], [entry for _, entry in kept]
+        events.remove({at for at in events.ids if at[1] in seqs})
 
     async def add_raw(self, stream: str, entry_id: str, entry: dict[bytes, bytes]) -> None:
         store = getattr(self.server.site(SITE), stream)

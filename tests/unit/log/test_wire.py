@@ -43,7 +43,7 @@ from lease_core.domain.values import Ipv4, Mac, ip_from_text, mac_from_text
 from lease_core.log.decoding import sent_of
 from lease_core.log.errors import UnreadableEntryError
 from lease_core.log.hashes import chain
-from lease_core.log.layout import MAX_VALUE_OCTETS, Fields, Flat, by_name
+from lease_core.log.layout import MAX_VALUE_OCTETS, Fields, by_name, flat_of
 from lease_core.log.port import Batch, Head, Unreadable
 from lease_core.log.reader import Position, advance_all
 from lease_core.log.tables import ANSWERS, COMMANDS, EVENTS
@@ -133,11 +133,6 @@ HEAD = Head(
     cursor="0-0",
     owner="allocator-1",
 )
-
-
-def flat(entry: Fields) -> Flat:
-    """An entry as it is read."""
-    return [part for pair in entry.items() for part in pair]
 
 
 def hashed_octets(entry_id: bytes, entry: Fields) -> bytes:
@@ -333,7 +328,7 @@ def test_hostile_text_stays_in_its_field(host: str, cause: str) -> None:
         del expected[b"host"]
 
     assert expected == stored(hostile)
-    assert hostile == decode_event(ID, flat(stored(hostile))).event
+    assert hostile == decode_event(ID, flat_of(stored(hostile))).event
 
 
 @pytest.mark.parametrize(
@@ -345,7 +340,7 @@ def test_unknown_type_or_version(field: bytes, value: bytes) -> None:
     entry = stored(SAMPLES[3]) | {field: value}
 
     with pytest.raises(UnreadableEntryError) as halted:
-        decode_event(ID, flat(entry))
+        decode_event(ID, flat_of(entry))
     assert (ID.decode(), entry[b"type"].decode(), entry[b"v"].decode()) == (
         halted.value.entry_id,
         halted.value.kind,
@@ -385,7 +380,7 @@ def test_unknown_type_or_version(field: bytes, value: bytes) -> None:
 def test_malformed_fields(field: bytes, value: bytes) -> None:
     """Every value has one form; anything else, and any unknown field, is unreadable."""
     with pytest.raises(UnreadableEntryError):
-        decode_event(ID, flat(stored(SAMPLES[3]) | {field: value}))
+        decode_event(ID, flat_of(stored(SAMPLES[3]) | {field: value}))
 
 
 @pytest.mark.parametrize(
@@ -395,7 +390,7 @@ def test_malformed_fields(field: bytes, value: bytes) -> None:
 def test_malformed_former_fields(field: bytes, value: bytes) -> None:
     """What version 1 says has one form too."""
     with pytest.raises(UnreadableEntryError):
-        decode_event(ID, flat(stored(SAMPLES[3], reads=1) | {field: value}))
+        decode_event(ID, flat_of(stored(SAMPLES[3], reads=1) | {field: value}))
 
 
 @pytest.mark.parametrize("reads", READS)
@@ -409,16 +404,16 @@ def test_missing_or_misplaced_fields(field: bytes, reads: int) -> None:
         value = b"allocator-1"
     else:
         with pytest.raises(UnreadableEntryError):
-            decode_event(ID, flat(entry))
+            decode_event(ID, flat_of(entry))
     with pytest.raises(UnreadableEntryError):
-        decode_event(ID, flat(entry | {field: value}))
+        decode_event(ID, flat_of(entry | {field: value}))
 
 
 @pytest.mark.parametrize("entry_id", [b"", b"5", b"5-", b"-5", b"05-1", b"5-1-1", b"5-\xff"])
 def test_malformed_ids(entry_id: bytes) -> None:
     """An id that is not <ms>-<seq> makes the entry unreadable."""
     with pytest.raises(UnreadableEntryError):
-        decode_event(entry_id, flat(stored(SAMPLES[0])))
+        decode_event(entry_id, flat_of(stored(SAMPLES[0])))
 
 
 @given(st.dictionaries(st.binary(max_size=8), st.binary(max_size=600), max_size=15))
@@ -426,8 +421,8 @@ def test_garbage_raises_nothing_else(entry: dict[bytes, bytes]) -> None:
     """Whatever stands in a stream, decoding raises UnreadableEntryError and nothing else."""
     for decode in (decode_event, decode_answer):
         with pytest.raises(UnreadableEntryError):
-            decode(ID, flat(entry))
-    assert all(isinstance(sent, Unreadable) for sent in sent_of([(ID, flat(entry))]))
+            decode(ID, flat_of(entry))
+    assert all(isinstance(sent, Unreadable) for sent in sent_of([(ID, flat_of(entry))]))
 
 
 @given(any_of(EVENT_CLASSES), st.data())
@@ -436,7 +431,7 @@ def test_damaged_events_raise_nothing_else(event: Any, data: st.DataObject) -> N
     entry = stored(event)
     entry[data.draw(st.sampled_from(list(entry)))] = data.draw(st.binary(max_size=40))
     try:
-        record = decode_event(ID, flat(entry))
+        record = decode_event(ID, flat_of(entry))
     except UnreadableEntryError:
         return
     again = encode_event(record.event, epoch=record.epoch, by=record.by, h=record.h)
@@ -495,7 +490,7 @@ def test_hash_is_unambiguous() -> None:
     assert hashed_octets(ID, one) != hashed_octets(ID, other)
     assert hashed_octets(ID, one) != hashed_octets(b"1763900000000-77", one)
     with pytest.raises(UnreadableEntryError):
-        decode_event(ID, flat(one | {b"cause": b"a\0b"}))
+        decode_event(ID, flat_of(one | {b"cause": b"a\0b"}))
 
 
 @given(st.lists(any_of(EVENT_CLASSES), min_size=1, max_size=6))
