@@ -23,6 +23,9 @@ from lease_core.log.redis_client import WRITER_TIMEOUT_S, Locating
 TOGETHER: Final = 32
 """So many calls do not wait for others of their turn: the server works on them meanwhile."""
 
+LARGE: Final = 16_384
+"""Nor does a call of so many octets: what the server does with it takes longer than a turn."""
+
 _MORE: Final = object()
 """What the reader of replies says when it has only a part of one."""
 
@@ -72,7 +75,7 @@ class Exchange(asyncio.Protocol):
             self._loop.call_soon(self._flush_due)
         self._outgoing.append(octets)
         self._waiting.append((reply, limit_s))
-        if at_once or len(self._outgoing) >= TOGETHER:
+        if at_once or len(self._outgoing) >= TOGETHER or len(octets) >= LARGE:
             self._flush()
         if len(self._waiting) == 1:
             self._heard_at = self._loop.time()

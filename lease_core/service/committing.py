@@ -1,7 +1,11 @@
-"""Committing: what was decided becomes a batch that is appended until its fate is known."""
+"""Committing: what was decided becomes a batch that is appended until its fate is known.
+
+More can be decided meanwhile; it goes together into the next append.
+"""
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,39 +24,93 @@ from lease_core.log.port import (
 from lease_core.log.writer import build, restamp
 from lease_core.service.condition import LEADS, Condition
 from lease_core.service.site_allocator import Draft, SiteAllocator
+from lease_core.service.warm import WarmLedger
 
 PAUSE_S = 0.2
 CLOCK_TRIES = 3
+ENOUGH = 256
+"""Events and answers: an append of more is hardly cheaper for each."""
 
 
 class Committer:
-    """Appends for one site what its leader decides."""
+    """Appends for one site what its leader decides, one batch at a time."""
 
     def __init__(
         self,
         log: SiteLog,
         owner: str,
+        warm: WarmLedger,
         condition: Condition,
+        *,
         audit: Any,
         renew: Callable[[int], Awaitable[None]],
     ) -> None:
-        """`renew` renews the leadership of an epoch; it is called while replicas are missing."""
+        """It moves the position of `warm` on; the ledger there is ahead by what is not settled.
+
+        `renew` renews the leadership of an epoch; it is called while replicas are missing.
+        """
         self._log = log
         self._by = speaker(owner)
+        self._warm = warm
         self._condition = condition
         self._audit = audit
         self._renew = renew
         self._clock_offset_ms = 0
+        self._draft = Draft()
+        self._goes_on = asyncio.Event()
+        self._appending: asyncio.Task[None] | None = None
 
-    async def commit(self, head: Head, site: SiteAllocator, draft: Draft) -> Batch:
-        """Append a draft durably; only then is anything in it true for anybody else.
+    def begin(self, head: Head, site: SiteAllocator) -> None:
+        """Append behind `head` for another leadership."""
+        self._head, self._site, self._draft = head, site, Draft()
+
+    def stop(self) -> None:
+        if self._appending:
+            self._appending.cancel()
+            self._appending = None
+
+    @property
+    def is_settled(self) -> bool:
+        """The log holds all that was decided."""
+        return self._appending is None
+
+    def add(self, draft: Draft) -> None:
+        """Have a draft appended durably; only then is anything in it true for anybody else."""
+        self._draft.add(draft)
+        if self._draft and self._appending is None:
+            self._appending = asyncio.create_task(self._append_drafts())
+            self._appending.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def room(self) -> None:
+        """Wait while a draft waits for the append before it (I12). Raises as `settled`."""
+        while self._draft and self._appending and not self._appending.done():
+            self._goes_on.clear()
+            await self._goes_on.wait()
+        if self._draft:
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until the log holds all that was decided, also for a log that is unavailable.
 
         Raises:
-            LogError: as `SiteLog.append`; it waits for an unavailable log and a settled outcome.
+            LogError: as `SiteLog.append`; what is not in the log is void.
         """
-        batch = await self._append(self._build(head, site, draft))
-        tell_records(self._audit, "appended", batch.records)
-        return batch
+        if self._appending:
+            await self._appending
+
+    async def _append_drafts(self) -> None:
+        try:
+            while self._draft:
+                draft, self._draft = self._draft, Draft()
+                self._goes_on.set()
+                batch = await self._append(self._build(draft))
+                self._head = batch.after
+                if batch.records:
+                    self._warm.position = self._warm.position.behind(batch.records[-1])
+                tell_records(self._audit, "appended", batch.records)
+            self._appending = None
+        finally:
+            self._goes_on.set()
 
     async def _append(self, batch: Batch) -> Batch:
         """Append until it is settled; the same batch under one id is written at most once.
@@ -89,16 +147,16 @@ class Committer:
         with contextlib.suppress(LogUnavailableError):
             await self._renew(batch.after.epoch)
 
-    def _build(self, head: Head, site: SiteAllocator, draft: Draft) -> Batch:
-        last_ms = int(head.last_id.split("-")[0])
+    def _build(self, draft: Draft) -> Batch:
+        last_ms = int(self._head.last_id.split("-")[0])
         return build(
-            head,
+            self._head,
             draft.events,
             by=self._by,
-            epoch=site.epoch,
+            epoch=self._site.epoch,
             commit_ms=max(time.time_ns() // 1_000_000 + self._clock_offset_ms, last_ms),
             answers=draft.answers,
             cursor=draft.cursor,
-            batch_id=draft.batch_id,
-            reads=site.reads,
+            batch_id=secrets.token_hex(8),
+            reads=self._site.reads,
         )

@@ -68,9 +68,15 @@ class Condition:
         with contextlib.suppress(LogError):
             await self._log.set_status(status, STATUS_TTL_MS)
 
+    @property
+    def is_due(self) -> bool:
+        """What the leader decides by gets a digest again."""
+        return self._digest.is_due
+
     def see(self, ledger: Ledger) -> None:
-        """What the leader decides by now and then gets a digest; the log must hold all of it."""
-        self._digest.step(ledger)
+        """Begin the digest if it is due; the log must hold all of it."""
+        if self.is_due:
+            self._digest.begin(ledger)
 
     def stop(self) -> None:
         self._digest.stop()
@@ -84,10 +90,12 @@ class LiveDigest:
         self._due_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    def step(self, ledger: Ledger) -> None:
-        """Begin one if it is due."""
-        if time.monotonic() < self._due_at or (self._task and not self._task.done()):
-            return
+    @property
+    def is_due(self) -> bool:
+        is_busy = self._task is not None and not self._task.done()
+        return time.monotonic() >= self._due_at and not is_busy
+
+    def begin(self, ledger: Ledger) -> None:
         self._due_at = time.monotonic() + DIGEST_S
         self._task = asyncio.create_task(self._take(list(ledger.bound.values()), ledger.seq))
 

@@ -30,11 +30,11 @@ from lease_core.log.port import (
 )
 from lease_core.log.reader import BrokenChainError, GapError
 from lease_core.service.bell import Bell
-from lease_core.service.committing import Committer
+from lease_core.service.committing import ENOUGH, Committer
 from lease_core.service.condition import LEADS, Condition
 from lease_core.service.renewal import Renewal
 from lease_core.service.sharing import Duty, duty_of
-from lease_core.service.site_allocator import Draft, SiteAllocator
+from lease_core.service.site_allocator import SiteAllocator
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy, Taking, Verifying
 from lease_core.service.warm import WarmLedger
 
@@ -97,12 +97,14 @@ class SiteLeader:
         self._allowed_faults: list[str] = []
         self._condition = Condition(log, owner)
         self._audit = audit.bind(site=log.site, by=owner)
-        self._committer = Committer(log, owner, self._condition, self._audit, self._renew)
         self._renewal = Renewal(RENEW_S)
         self._taking = Taking(log, owner, policy)
         self._verifying = Verifying(log, owner)
         self._warm = WarmLedger(
             log, genesis, self.bell, self._audit, replaces=replaces, turns=turns
+        )
+        self._committer = Committer(
+            log, owner, self._warm, self._condition, audit=self._audit, renew=self._renew
         )
 
     def share(self, living: frozenset[str]) -> None:
@@ -142,6 +144,7 @@ class SiteLeader:
             try:
                 await self._lead(claimed)
             finally:
+                self._committer.stop()
                 self._taking.stop()
                 self._condition.stop()
         except (FencedError, ConflictError) as error:
@@ -219,34 +222,66 @@ class SiteLeader:
         cause = "takeover" if head.seq else "first-start"
         self._audit.info("leadership.won", epoch=claimed.epoch, cause=cause)
         self._condition.note(LEADS)
-        head = await self._commit(head, site, site.begin(cause, now_ns, self._warm.recovery()))
+        self._committer.begin(head, site)
+        self._committer.add(site.begin(cause, now_ns, self._warm.recovery()))
+        await self._committer.settled()
         self._warm.recovers()
         self._renewal.done(self._renew_s)
+        try:
+            await self._decide(site, head.cursor)
+        except LogUnavailableError:
+            await self._committer.settled()  # the ledger goes on, so the log must hold all of it
+            raise
+        await self._committer.settled()
+        await self._let_go()
+
+    async def _decide(self, site: SiteAllocator, cursor: str) -> None:
+        """Decide what comes, until the site is another's.
+
+        Where many commands wait, the next are decided while the last ones' append is under way.
+        """
+        committer = self._committer
         tick_at = time.monotonic()
         wait_s = 0.0  # clients have waited for a leader
         while self._duty is Duty.LEAD:
-            if self._has_new_pools:
-                head = await self._commit(head, site, site.plan(self.planned, self._elapsed_ns()))
-            while self.planned_options:
-                head = await self._set_options(head, site)
-            commands = await self._commands(head.cursor, wait_s)
-            head = await self._commit(head, site, site.handle(commands, self._elapsed_ns()))
+            self._decide_plans(site)
+            commands = await self._commands(cursor, wait_s if committer.is_settled else 0)
+            await committer.room()
+            if commands:
+                cursor = commands[-1].entry_id
+                committer.add(site.handle(commands, self._elapsed_ns()))
+            if len(commands) < ENOUGH:
+                await committer.settled()
             if site.outrun_by:  # an edge has seen a newer epoch, which the log lost
                 self._warm.above = site.outrun_by
+                await committer.settled()
                 raise FencedError(site.outrun_by)
             if self._renewal.in_s <= 0:
-                await self._renew(claimed.epoch)
+                await self._renew(site.epoch)
                 self._renewal.done(self._renew_s)
-            self._condition.see(self._warm.ledger)
-            await self._condition.say()
-            taken = self._taking.step(self._warm.ledger, self._warm.position, self._elapsed_ns())
-            if taken:
-                head = await self._commit(head, site, site.note(taken, self._elapsed_ns()))
+            await self._keep_books(site)
             if time.monotonic() >= tick_at:
-                head = await self._commit(head, site, site.pass_time(self._elapsed_ns()))
+                committer.add(site.pass_time(self._elapsed_ns()))
                 tick_at = time.monotonic() + TICK_S
             wait_s = min(self._idle_s(site, tick_at), self._renewal.in_s)
-        await self._let_go()
+
+    def _decide_plans(self, site: SiteAllocator) -> None:
+        if self._has_new_pools:
+            self._committer.add(site.plan(self.planned, self._elapsed_ns()))
+        for seq, planned in self.planned_options.values():
+            self._committer.add(site.set_options(planned, seq, self._elapsed_ns()))
+        self.planned_options.clear()
+
+    async def _keep_books(self, site: SiteAllocator) -> None:
+        """What is taken of the ledger is of what the log holds (I3), so that has to be all."""
+        now_ns, ledger = self._elapsed_ns(), self._warm.ledger
+        if self._condition.is_due or self._taking.is_due(ledger, now_ns):
+            await self._committer.settled()
+            self._condition.see(ledger)
+            self._taking.begin(ledger, self._warm.position, now_ns)
+        await self._condition.say()
+        if taken := self._taking.finished():
+            self._committer.add(site.note(taken, now_ns))
 
     @property
     def _has_new_pools(self) -> bool:
@@ -262,17 +297,8 @@ class SiteLeader:
         return min(max(due_s, tick_at - time.monotonic()), IDLE_S)
 
     async def _commands(self, cursor: str, wait_s: float) -> Sequence[Sent | Unreadable]:
-        if wait_s <= 0:
-            return await self.log.commands(cursor, READ_AT_ONCE)
         block_ms = max(1, int(wait_s * 1000))
         return await self.bell.or_ring(self.log.commands(cursor, READ_AT_ONCE, block_ms))
-
-    async def _set_options(self, head: Head, site: SiteAllocator) -> Head:
-        pool, (seq, planned) = next(iter(self.planned_options.items()))
-        head = await self._commit(head, site, site.set_options(planned, seq, self._elapsed_ns()))
-        if self.planned_options[pool][0] == seq:
-            del self.planned_options[pool]
-        return head
 
     async def _own_head(self, claimed: Claimed) -> Head:
         head = await self.log.head()
@@ -294,15 +320,6 @@ class SiteLeader:
         claim = await self._claim()
         if not isinstance(claim, Claimed) or claim.epoch != epoch:
             raise FencedError(claim.epoch if isinstance(claim, Claimed) else epoch + 1)
-
-    async def _commit(self, head: Head, site: SiteAllocator, draft: Draft) -> Head:
-        """Append a draft, if it says anything; the ledger has followed it already."""
-        if not draft:
-            return head
-        batch = await self._committer.commit(head, site, draft)
-        if batch.records:
-            self._warm.position = self._warm.position.behind(batch.records[-1])
-        return batch.after
 
     async def _give_up(self) -> None:
         self._verifying.stop()

@@ -4,7 +4,6 @@ Flow: commands -> decide -> events, which the ledger and the desk follow at once
 turns out not to be appended, this object is wrong and must be thrown away.
 """
 
-import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,16 +41,23 @@ REFUSALS_PER_MINUTE = 60
 
 @dataclass(slots=True)
 class Draft:
-    """What the commands of one round came to, before it is appended."""
+    """What commands and time came to, before it is appended."""
 
     cursor: str = ""
     events: list[Event] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
-    batch_id: str = ""
-    """Once there is something to append."""
 
     def __bool__(self) -> bool:
         return bool(self.cursor or self.events or self.answers)
+
+    def __len__(self) -> int:
+        return len(self.events) + len(self.answers)
+
+    def add(self, later: "Draft") -> None:
+        """Go on with what was decided behind it."""
+        self.cursor = later.cursor or self.cursor
+        self.events += later.events
+        self.answers += later.answers
 
 
 class SiteAllocator:
@@ -143,9 +149,8 @@ class SiteAllocator:
         return self._told(draft)
 
     def _told(self, draft: Draft) -> Draft:
-        if not draft:
+        if not draft.events:
             return draft
-        draft.batch_id = secrets.token_hex(8)
         first = self.ledger.seq - len(draft.events) + 1
         told = [(event, seq) for seq, event in enumerate(draft.events, first)]
         tell_events(self._log, "decided", told, key="seq")

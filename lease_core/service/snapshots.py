@@ -52,26 +52,28 @@ class Taking:
     def is_busy(self) -> bool:
         return self._task is not None
 
-    def step(self, ledger: Ledger, position: Position, now_ns: int) -> SnapshotTaken | None:
-        """Begin a snapshot if one is due; return what to record once it is written.
+    def is_due(self, ledger: Ledger, now_ns: int) -> bool:
+        covered = ledger.taken.covers if ledger.taken else 0
+        is_old = ledger.seq - covered >= self._policy.events
+        return is_old and now_ns >= self._due_ns and not self._task
+
+    def begin(self, ledger: Ledger, position: Position, now_ns: int) -> None:
+        """Begin a snapshot if one is due.
 
         `ledger` must be what the log holds up to `position`, and nothing more.
         """
-        if self._task:
-            return self._finished()
-        covered = ledger.taken.covers if ledger.taken else 0
-        if position.seq - covered >= self._policy.events and now_ns >= self._due_ns:
+        if self.is_due(ledger, now_ns):
             assert ledger.seq == position.seq, "a snapshot is of what the log holds (I2)"
             self._due_ns = now_ns + self._policy.pause_s * SECOND
             self._task = asyncio.create_task(self._write(ledger.copy(), position))
-        return None
 
     def stop(self) -> None:
         if self._task:
             self._task.cancel()
             self._task = None
 
-    def _finished(self) -> SnapshotTaken | None:
+    def finished(self) -> SnapshotTaken | None:
+        """What to record once one is written."""
         if not self._task or not self._task.done():
             return None
         task, self._task = self._task, None

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import redis
+import structlog
 
 from lease_core import audit
 from lease_core.clock import elapsed_ns
@@ -16,15 +17,17 @@ from lease_core.collecting import spare_the_old
 from lease_core.domain.commands import Command, RequestLease, RequestOffer, Sent
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import PrefixPlanned
-from lease_core.domain.ledger import Ledger
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.connecting import connect
-from lease_core.log.port import Appended, Batch, Head, SiteLog, Unreadable
+from lease_core.log.port import Appended, Batch, Unreadable
 from lease_core.log.redis_client import READER_TIMEOUT_S, WRITER_TIMEOUT_S, open_client
 from lease_core.log.redis_log import RedisLog
-from lease_core.log.writer import build, commit
+from lease_core.service.bell import Bell
+from lease_core.service.committing import Committer
+from lease_core.service.condition import Condition
 from lease_core.service.leader import SiteLeader
-from lease_core.service.site_allocator import Draft, SiteAllocator
+from lease_core.service.site_allocator import SiteAllocator
+from lease_core.service.warm import WarmLedger
 from scripts.benchmark.bare import (
     FIRST_ADDRESS,
     FIRST_MAC,
@@ -120,15 +123,22 @@ def _leases() -> list[RequestLease]:
 
 
 async def _decide(url: str, site: str, commands: Sequence[Command]) -> float:
-    """Commands per second through SiteAllocator, writer and script."""
+    """Commands per second through what decides and what appends, the one ahead of the other."""
     log = connect(url, site)
     genesis = await log.create(secrets.token_hex(16))
     await log.claim("bench", 60_000, genesis)
     head = await log.head()
     assert head
-    allocator = SiteAllocator(site, Ledger(), Timing(), head.epoch, elapsed_ns())
-    head = await _append(log, head, allocator.begin("bench", elapsed_ns()))
-    head = await _append(log, head, allocator.plan([PREFIX], elapsed_ns()))
+    lines = structlog.get_logger("allocator")
+    warm = WarmLedger(log, genesis, Bell(), lines)
+    allocator = SiteAllocator(site, warm.ledger, Timing(), head.epoch, elapsed_ns())
+    committer = Committer(
+        log, "bench#1", warm, Condition(log, "bench#1"), audit=lines, renew=_no_renewal
+    )
+    committer.begin(head, allocator)
+    committer.add(allocator.begin("bench", elapsed_ns()))
+    committer.add(allocator.plan([PREFIX], elapsed_ns()))
+    await committer.settled()
     sent = [
         Sent(entry_id=f"1-{number}", by="bng1", command=command)
         for number, command in enumerate(commands, 1)
@@ -136,25 +146,17 @@ async def _decide(url: str, site: str, commands: Sequence[Command]) -> float:
     start = time.perf_counter()
     for at in range(0, len(sent), BATCH):
         draft = allocator.handle(sent[at : at + BATCH], elapsed_ns())
-        assert len(draft.events) + len(draft.answers) == BATCH
-        head = await _append(log, head, draft)
+        assert len(draft) == BATCH
+        committer.add(draft)
+        await committer.room()
+    await committer.settled()
     taken = time.perf_counter() - start
     await log.close()
     return len(sent) / taken
 
 
-async def _append(log: SiteLog, head: Head, draft: Draft) -> Head:
-    batch = build(
-        head,
-        draft.events,
-        by="allocator",
-        epoch=head.epoch,
-        commit_ms=time.time_ns() // 1_000_000,
-        answers=draft.answers,
-        cursor=draft.cursor,
-        batch_id=draft.batch_id,
-    )
-    return (await commit(log, batch))[0].after
+async def _no_renewal(_: int) -> None:
+    """No replicas are missing here."""
 
 
 class TimedLog(RedisLog):

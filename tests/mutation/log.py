@@ -15,6 +15,7 @@ OCTETS = ("tests/unit/log/test_wire.py",)
 VERSIONS = ("tests/unit/log/test_versions.py",)
 SETTING = ("tests/unit/service/test_leader.py", "-k", "Settings")
 LEADING = ("tests/unit/service/test_leader.py", "-k", "Damage or has_not_won or nothing_to_say")
+UNDER_WAY = ("tests/unit/service/test_leader.py", "-k", "UnderWay")
 
 MUTANTS = (
     *broken("lease_core/log/append.lua", APPENDING,
@@ -136,5 +137,17 @@ MUTANTS = (
         ("leader-head-elsewhere", "I5", "if head.epoch != claimed.epoch:", "if False:"),
         ("leader-never-fenced-by-renewal", "I5",
          "if not isinstance(claim, Claimed) or", "if isinstance(claim, Claimed) and"),
+    ),
+    *broken("lease_core/service/leader.py", UNDER_WAY,
+        ("leader-decides-without-end", "I12", "await committer.room()", "pass"),
+        ("leader-goes-on-ahead-of-the-log", "I3",
+         "await self._committer.settled()  # the ledger", "pass  # the ledger"),
+        ("snapshot-ahead-of-the-log", "I3",
+         "await self._committer.settled()\n            self._condition.see",
+         "self._condition.see"),
+    ),
+    *broken("lease_core/service/committing.py", UNDER_WAY,
+        ("committer-refused-in-silence", "I5",
+         "if self._draft:\n            await self.settled()", "pass"),
     ),
 )  # fmt: skip

@@ -5,6 +5,7 @@ kept apart from the ledger, so that the two can be held against each other.
 """
 
 import random
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -161,7 +162,7 @@ class Place:
             by="allocator",
             epoch=self.site.epoch,
             commit_ms=self.clock.now_ms(),
-            batch_id=draft.batch_id,
+            batch_id=secrets.token_hex(8),
             answers=draft.answers,
             cursor=draft.cursor,
         )

@@ -21,7 +21,8 @@ from lease_core.domain.desk import Desk
 from lease_core.domain.events import HorizonGranted
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import Site
-from lease_core.service.leader import SiteLeader
+from lease_core.log.port import Batch
+from lease_core.service.committing import Committer
 from tests.simulation import seams
 from tests.simulation.replicas import Replicas
 from tests.simulation.server import SimLog
@@ -59,17 +60,17 @@ def no_drift_allowance() -> list[Patch]:
 
 def horizon_after_commit() -> list[Patch]:
     """A is raised when the append is known to have happened, not before."""
-    commit = SiteLeader._commit
+    append = Committer._append
     raise_horizon = Desk.raise_horizon
 
-    async def late(self: SiteLeader, head: Any, site: Any, draft: Any) -> Any:
-        after = await commit(self, head, site, draft)
-        if any(isinstance(event, HorizonGranted) for event in draft.events):
-            raise_horizon(site.desk, self._elapsed_ns())
-        return after
+    async def late(self: Committer, batch: Batch) -> Batch:
+        done = await append(self, batch)
+        if any(isinstance(record.event, HorizonGranted) for record in batch.records):
+            raise_horizon(self._site.desk, seams.here().clock.elapsed_ns())
+        return done
 
     return [
-        mock.patch.object(SiteLeader, "_commit", late),
+        mock.patch.object(Committer, "_append", late),
         mock.patch.object(Desk, "raise_horizon"),
     ]
 

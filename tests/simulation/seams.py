@@ -133,7 +133,7 @@ def simulated(rng: random.Random) -> Iterator[None]:
         (fastpath, "MIN_GRANT_S", MIN_GRANT_S),
         (fastpath, "DEAD_MAN_NS", DEAD_MAN_S * SECOND),
         (duties, "REPEAT_ACK_NS", 3 * SECOND),
-        (site_allocator, "secrets", secrets),
+        (committing, "secrets", secrets),
         (snapshots, "secrets", secrets),
         (edge, "secrets", secrets),
         (site_record, "secrets", secrets),

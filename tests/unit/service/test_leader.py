@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from lease_core.clock import elapsed_ns
 from lease_core.domain.columns import bindings_digest
-from lease_core.domain.commands import ReportLoss
+from lease_core.domain.commands import Command, ReportLoss
 from lease_core.domain.desk import Timing
 from lease_core.domain.events import (
     EpochStarted,
@@ -19,14 +19,17 @@ from lease_core.domain.events import (
     LeaseAssigned,
     PoolAdded,
     RecoveryStarted,
+    SnapshotTaken,
 )
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer
-from lease_core.log.port import ClockError, LogUnavailableError
-from lease_core.log.replay import replay
+from lease_core.log.port import Appended, Batch, ClockError, LogUnavailableError
+from lease_core.log.replay import ledger_at, replay
 from lease_core.log.writer import build
 from lease_core.service import condition
+from lease_core.service import leader as leader_module
 from lease_core.service.leader import SiteLeader
+from lease_core.service.snapshots import SnapshotPolicy
 from tests.forging import forge
 from tests.unit.service.logs import (
     FIRST,
@@ -468,6 +471,136 @@ class TestUncertainty:
 
         assert refusals == 0
         assert len(await events(log, EpochStarted)) == 1
+
+
+class Slow(Trying):
+    """Its appends arrive when they are let through, the others at once."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        super().__init__(server)
+        self.let_through = asyncio.Event()
+        self.let_through.set()
+        self.asked_for = 0
+        """Appends."""
+
+    async def append(self, batch: Batch) -> Appended:
+        self.asked_for += 1
+        await self.let_through.wait()
+        return await super().append(batch)
+
+    async def hold(self, *commands: Command) -> None:
+        """Of a leader who has come to rest, hold up the append that these commands make."""
+        await until(self.status)
+        self.let_through.clear()
+        asked_for = self.asked_for
+        for command in commands:
+            await self.send(command, "bng1")
+        await until(lambda: self.asked_for > asked_for)
+
+
+@pytest.fixture
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two commands are many."""
+    monkeypatch.setattr(leader_module, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(leader_module, "ENOUGH", 2)
+
+
+@pytest.mark.usefixtures("steady", "two_at_once")
+class TestAppendsUnderWay:
+    async def test_the_next_are_decided_meanwhile_and_no_more(self, server: MemoryServer) -> None:
+        """I12: while one append is under way, what the next takes is decided; the rest waits in
+        the log. Afterwards all are served."""
+        log = Slow(server)
+        leader = leader_of(log, "one#1")
+        async with running(leader):
+            await log.hold(*map(request, range(1, 10)))
+            await until(lambda: decided(leader) == 4)
+            await asyncio.sleep(0.05)
+            assert (decided(leader), await events(log, LeaseAssigned)) == (4, [])
+            log.let_through.set()
+            await until(has(log, LeaseAssigned, 9))
+
+    async def test_a_refusal_voids_what_was_decided_behind_it(
+        self, server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """I5: who is fenced with more decided behind decides no more; whoever leads next decides
+        all of it."""
+        log, void = Slow(server), []
+        leader = leader_of(log, "one#1")
+        forget = leader._warm.forget
+
+        def noted() -> None:
+            void.append(decided(leader))
+            forget()
+
+        monkeypatch.setattr(leader._warm, "forget", noted)
+        async with running(leader):
+            await log.hold(*map(request, range(1, 10)))
+            await until(lambda: decided(leader) == 4)
+            server.site("ams01").leader = None
+            await Trying(server).claim("two#1", 20, GENESIS)
+            with capture_logs() as lines:
+                log.let_through.set()
+                await until(has(log, LeaseAssigned, 9))
+
+        assert [line["event"] for line in lines].count("leadership.lost") == 1
+        assert void == [4]
+        assert {r.epoch for r in await records(log) if isinstance(r.event, LeaseAssigned)} == {3}
+
+    async def test_who_cannot_read_goes_on_with_what_the_log_holds(
+        self, server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """I3: commands cannot be read while an append is under way; it is settled first, and the
+        same leader goes on with a ledger that equals the log."""
+        log = Slow(server)
+        leader = leader_of(log, "one#1")
+        async with running(leader):
+            monkeypatch.setattr(Trying, "commands", once(Trying.commands))
+            await log.hold(request(1), request(2))
+            await asyncio.sleep(0.05)
+            log.let_through.set()
+            monkeypatch.undo()
+            make_fast(monkeypatch)
+            await log.send(request(3), "bng1")
+            await until(has(log, LeaseAssigned, 3))
+        ledger, _ = await replay(log, GENESIS)
+
+        assert (len(ledger.bound), ledger.epoch) == (3, 1)
+
+    async def test_a_snapshot_is_taken_however_many_commands_wait(
+        self, server: MemoryServer
+    ) -> None:
+        """I3: where the next append always follows, a leader waits until the log holds all of its
+        ledger."""
+        log = Trying(server)
+        policy = SnapshotPolicy(events=3, pause_s=0)
+        for number in range(1, 100):
+            await log.send(request(number), "bng1")
+        async with running(leader_of(log, "one#1", [prefix(size=200)], policy=policy)):
+            await until(has(log, LeaseAssigned, 99))
+        [taken, *_] = await events(log, SnapshotTaken)
+        assert isinstance(taken, SnapshotTaken)
+
+        assert taken.covers < 50
+        assert (await ledger_at(log, taken.covers, below=taken.covers)).digest() == taken.digest
+
+
+def once(read: Any) -> Any:
+    """`read` when it finds something for the first time; then it fails."""
+    found: list[Any] = []
+
+    async def commands(*args: Any, **more: Any) -> Any:
+        if found:
+            raise LogUnavailableError("not now")
+        found.extend(await read(*args, **more))
+        return list(found)
+
+    return commands
+
+
+def decided(leader: SiteLeader) -> int:
+    """Leases, whether the log holds them or not."""
+    return len(leader._warm.ledger.bound)
 
 
 class TestPoison:

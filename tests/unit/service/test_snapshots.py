@@ -138,13 +138,13 @@ class TestTaking:
         ledger = folded(random_history(1, 60))
         position = Position(GENESIS, ledger.seq)
         taking = Taking(log, "one#1", SnapshotPolicy(events=ledger.seq + 1, pause_s=100))
-        assert taking.step(ledger, position, 0) is None
+        assert step(taking, ledger, position, 0) is None
         await asyncio.sleep(0.01)
-        assert taking.step(ledger, position, 0) is None
+        assert step(taking, ledger, position, 0) is None
         taking = Taking(log, "one#1", SnapshotPolicy(events=1, pause_s=100))
         stepped = []
         for now_s in (0, 1, 2, 99, 100, 101):
-            stepped.append(taking.step(ledger, position, now_s * SECOND))
+            stepped.append(step(taking, ledger, position, now_s * SECOND))
             await asyncio.sleep(0.01)
 
         assert [bool(taken) for taken in stepped] == [False, True, False, False, False, True]
@@ -155,10 +155,10 @@ class TestTaking:
         ledger = folded(history[:40])
         digest = ledger.digest()
         taking = Taking(log, "one#1", SnapshotPolicy(events=1, pause_s=0))
-        taking.step(*_at(ledger), 0)
+        step(taking, *_at(ledger), 0)
         folded(history[40:], ledger)
         await asyncio.sleep(0.02)
-        taken = taking.step(*_at(ledger), 0)
+        taken = step(taking, *_at(ledger), 0)
 
         assert taken
         assert (taken.covers, taken.digest) == (40, digest)
@@ -172,10 +172,17 @@ class TestTaking:
         newer = folded(random_history(1, 90))
         await write_snapshot(log, *_at(newer))
         taking = Taking(log, "old#1", SnapshotPolicy(events=1, pause_s=0))
-        taking.step(*_at(ledger), 0)
+        step(taking, *_at(ledger), 0)
         await asyncio.sleep(0.05)
 
         assert [meta.seq for meta in await log.snapshots()] == [newer.seq, ledger.seq]
+
+
+def step(taking: Taking, ledger: Ledger, position: Position, now_ns: int) -> SnapshotTaken | None:
+    """What a leader does again and again while nothing is under way."""
+    taken = taking.finished()
+    taking.begin(ledger, position, now_ns)
+    return taken
 
 
 def _at(ledger: Ledger) -> tuple[Ledger, Position]:
