@@ -102,7 +102,8 @@ class WarmLedger:
 
     def recovery(self) -> RecoveryStarted | None:
         """What the first batch of an epoch says of events that are lost."""
-        if self._replaces and self._replaces.split()[-1] not in self.ledger.replaces:
+        lost = tuple(self._replaces.split())
+        if lost and self.ledger.replaces[-len(lost) :] != lost:
             return RecoveryStarted(cause="recreated", replaces=self._replaces)
         if not self._has_lost:
             return None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -156,6 +157,23 @@ class TestPlan:
 
         [started] = await events(ams, RecoveryStarted)
         assert started.replaces == lost.genesis  # type: ignore[union-attr]
+
+    async def test_a_log_that_was_replaced_is_led_in_recovery_each_time_it_is_taken_up(
+        self, server: MemoryServer
+    ) -> None:
+        """Whichever log the plan goes back to says that it stands in for the others, although it
+        has said so of the last one before."""
+        await add(server, a_site("ams01"))
+        ams, logs = MemoryLog("ams01", server), [server.site("ams01")]
+        async with allocator(server):
+            await until(lambda: _has(ams, EpochStarted))
+            del server.sites["ams01"]
+            await ams.create("0e" * 16)
+            logs.append(server.site("ams01"))
+            for count, log in ((1, logs[1]), (1, logs[0]), (2, logs[1])):
+                server.sites["ams01"], log.leader = log, None
+                await add(server, partial(replace_log, site="ams01", genesis=log.head.genesis))
+                await until(lambda count=count: _has(ams, RecoveryStarted, count))
 
     async def test_the_plans_outage_does_not_stop_the_sites(self, server: MemoryServer) -> None:
         """What is led is led on while the plan cannot be read; that is said once."""
