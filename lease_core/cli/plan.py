@@ -110,12 +110,13 @@ def site_recreate(site_name: str, url: str, *, yes: bool) -> None:
 
     Restore the old one if there is any copy: events that the copy lacks are recovered from the
     edge by itself. Known clients are served meanwhile; edges come over when the new log knows
-    what they promised.
+    what they promised. If another log than the plan's stands there, as a copy from before a
+    former recreate is, that one is taken up.
     """
     if not yes:
         raise click.UsageError("a log that comes back later would be another one; say --yes")
     run(_recreate(url, site_name))
-    click.echo(f"{site_name} has a new log; follow it with: leasectl events tail {site_name}")
+    click.echo(f"{site_name} has another log; follow it with: leasectl events tail {site_name}")
 
 
 async def _recreate(url: str, site_name: str) -> None:

@@ -40,7 +40,7 @@ def notice_agreement(world: "World", site: str) -> None:
 
 
 def told(world: "World", site: str) -> None:
-    """The log tells of its loss, or nobody acted on what it lost."""
+    """The log or the plan tells of its loss, or nobody acted on what it lost."""
     world.server.recovers(site)
     world.only_edge.pop(site, None)
 
@@ -129,7 +129,10 @@ def _may_lose(world: "World", site: str) -> bool:
 
 
 def _replace(world: "World", fault: Fault, copy: Site | None) -> None:
-    """Only where somebody remembers what is lost: every allocator, or the edge (ADR 8)."""
+    """Only where somebody remembers what is lost: every allocator, or the edge (ADR 8).
+
+    Later the operator looks whether the plan names the log that stands there.
+    """
     site, server = fault.target, world.server
     old_seq = copy.head.seq if copy and copy.head else -1
     seen = [
@@ -144,8 +147,7 @@ def _replace(world: "World", fault: Fault, copy: Site | None) -> None:
     stands = copy or Site()
     server.replace(site, stands)
     _go_back(world, site, stands)
-    if copy is None:
-        world.loop.later(fault.more["for_s"], world.recreate, site)
+    world.loop.later(fault.more["for_s"], world.recreate, site)
 
 
 def flush(world: "World", fault: Fault) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.faults import OTHER_KINDS, SITE_KINDS
+from tests.simulation.faults import OTHER_KINDS, SHORT, SITE_KINDS, Fault
 from tests.simulation.mutants import MUTANTS, mutated
-from tests.simulation.world import World
+from tests.simulation.world import World, genesis_of
 
 ROOT = Path(__file__).parents[2]
 IS_FULL = bool(os.environ.get("LEASE_FULL"))
@@ -119,6 +119,18 @@ def test_a_deliberate_bug_is_found(name: str) -> None:
         except Exception:
             return
     pytest.fail(f"{MUTANT_TRIES} schedules did not find it: {MUTANTS[name].__doc__}")
+
+
+def test_a_log_that_was_replaced_is_led_again_once_it_is_taken_up() -> None:
+    """A copy from before the log was created anew is recovered as any other: I1 to I13 hold."""
+    world = World(FIRST_SEED, length=SHORT)
+    world.faults = [
+        Fault(10.0, "old-copy", "ams", {"for_s": 24.0}),
+        Fault(12.0, "flush", "ams", {"for_s": 2.0}),
+    ]
+    world.run()
+    assert genesis_of("ams") in world.replaced["ams"]
+    assert world.genesis["ams"] == genesis_of("ams")
 
 
 def test_a_seed_means_one_schedule() -> None:

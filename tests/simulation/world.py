@@ -168,17 +168,18 @@ class World:
                 host.leaders[site].bell.ring()
 
     def recreate(self, site: str) -> None:
-        """The operator puts a new log in the place of one that is gone."""
-        if self.server.store.sites[site].head is not None:
+        """The operator has the plan follow the log that stands there, or a new one."""
+        lost, stands = self.genesis[site], self.server.store.sites[site].head
+        if stands and stands.genesis == lost:
             return
         if self.server.store.is_down:
             self.loop.later(1.0, self.recreate, site)
             return
-        self.replaced[site] = f"{self.replaced[site]} {self.genesis[site]}"
-        self.genesis[site] = genesis_of(self.replaced[site])
-        self.note(f"{site} log created anew")
-        settled(self.auditor(site).create(self.genesis[site]))
-        self.server.recovers(site)
+        self.replaced[site] = f"{self.replaced[site]} {lost}"
+        new = genesis_of(self.replaced[site])
+        self.genesis[site] = settled(self.auditor(site).create(new))
+        self.note(f"{site} log {'taken up' if stands else 'created anew'}")
+        losses.told(self, site)
         for host in self.allocators.values():
             if host.process:
                 host.kill()

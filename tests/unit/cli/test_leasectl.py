@@ -420,6 +420,18 @@ class TestRecovery:
 
         assert before["genesis"] != after["genesis"]
 
+    def test_a_log_that_was_replaced_is_taken_up_where_it_stands(self, leasectl: Leasectl) -> None:
+        """Where the former log is back, the operator's next word has the plan follow it."""
+        leasectl("site", "add", "ams01")
+        former = leasectl.server.sites.pop("ams01")
+        leasectl("site", "recreate", "ams01", "--yes")
+        leasectl.server.sites["ams01"] = former
+        leasectl("site", "recreate", "ams01", "--yes")
+
+        [site] = leasectl.rows("site", "list")
+        assert former.head
+        assert site["genesis"] == former.head.genesis
+
     def test_operators_begin_and_end_a_recovery(self, leasectl: Leasectl) -> None:
         """Both are commands to whoever leads; ending it wants a word of responsibility."""
         leasectl("site", "add", "ams01")
