@@ -63,6 +63,7 @@ REACHED = {
     *("told events lost by a promotion", "untold events lost by a promotion"),
     "stranger offered an address of the stock",
     "stranger handed over to the agent",
+    "decided more while an append was under way",
     *("SnapshotVerified", "events cut", "AddressDeclined", "LeaseRevoked", "LeaseExpired"),
 }
 """What some schedule has to come to, or the rest of them shows less than it says."""

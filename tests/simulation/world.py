@@ -249,14 +249,16 @@ class World:
                 self.loop.later(0.0, replay_for, self, site, record.event.ip)
         oracle.appended(batch, router, now_s, is_known=site not in self.only_edge)
         if batch.records:
-            self._check_states(site, batch.by)
+            self._check_states(site, batch)
 
-    def _check_states(self, site: str, by: str) -> None:
+    def _check_states(self, site: str, batch: Batch) -> None:
         """I3, I10: whoever appended holds the state that the log tells, at every append."""
-        oracle, writer = self.oracles[site], self.allocators[by].process
+        oracle, writer = self.oracles[site], self.allocators[batch.by].process
         oracle.check_states()
         if writer and site in writer.leads:
-            oracle.check_equal(writer.leads[site].ledger)
+            ledger = writer.leads[site].ledger
+            oracle.check_equal(ledger)
+            self.tally["decided more while an append was under way"] += ledger.seq > batch.after.seq
 
     def expanded(self) -> str:
         """What this seed is made of, for people."""
