@@ -14,7 +14,13 @@ from lease_core.domain.ledger import LedgerError
 from lease_core.domain.plan import Plan
 from lease_core.log.keys import PLAN
 from lease_core.log.members import Members
-from lease_core.log.port import ForeignLogError, LogError, LogUnavailableError, SiteLog
+from lease_core.log.port import (
+    ForeignLogError,
+    LogError,
+    LogUnavailableError,
+    SiteLog,
+    UnreadableEntryError,
+)
 from lease_core.log.reader import (
     BrokenChainError,
     GapError,
@@ -128,11 +134,26 @@ class Allocator:
         found = standing(self._position, head)
         if found not in {Standing.LIVE, Standing.BEHIND}:
             raise ForeignLogError(f"the plan is {found} against what was read before")
-        for record in await log.read(self._position.entry_id):
-            position = advance(self._position, record)
+        for record in await self._unread(log, self._position):
             self._plan.evolve(record.seq, record.event)
-            self._position = position
+            self._position = self._position.behind(record)
             await self._take_up(record, tasks)
+
+    async def _unread(self, log: SiteLog, position: Position) -> list[Record]:
+        """All to the end of the plan: of a site that has another log by then, only that is led.
+
+        Where it is damaged, what stands before that comes first.
+        """
+        unread: list[Record] = []
+        try:
+            while records := await log.read(position.entry_id):
+                for record in records:
+                    position = advance(position, record)
+                    unread.append(record)
+        except (UnreadableEntryError, GapError, BrokenChainError):
+            if not unread:
+                raise
+        return unread
 
     async def _take_up(self, record: Record, tasks: asyncio.TaskGroup) -> None:
         match record.event:

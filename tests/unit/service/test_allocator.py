@@ -175,6 +175,28 @@ class TestPlan:
                 await add(server, partial(replace_log, site="ams01", genesis=log.head.genesis))
                 await until(lambda count=count: _has(ams, RecoveryStarted, count))
 
+    async def test_a_log_that_was_replaced_is_not_led_while_the_plan_is_read(
+        self, server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """I1: who starts and finds a copy of the replaced log leads nobody by it, however much of
+        the plan lies between."""
+        await add(server, a_site("ams01"))
+        await add(server, partial(replace_log, site="ams01", genesis="0e" * 16))
+        read = Trying.read
+
+        async def by_one(log: Trying, after_id: str, count: int = 500, block_ms: int = 0) -> Any:
+            if log.site == PLAN:
+                await asyncio.sleep(0.05)
+            return await read(log, after_id, 1, block_ms)
+
+        monkeypatch.setattr(Trying, "read", by_one)
+        ams = MemoryLog("ams01", server)
+        with capture_logs() as lines:
+            async with allocator(server):
+                await until(lambda: any(line["event"] == "log.foreign" for line in lines))
+
+        assert await records(ams) == []
+
     async def test_the_plans_outage_does_not_stop_the_sites(self, server: MemoryServer) -> None:
         """What is led is led on while the plan cannot be read; that is said once."""
         await add(server, a_site("ams01"))
