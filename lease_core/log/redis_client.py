@@ -8,7 +8,13 @@ from importlib.resources import files
 from typing import Any, Final
 
 from hiredis import pack_command
-from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio import (
+    Connection,
+    ConnectionPool,
+    Redis,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -186,10 +192,10 @@ def _asking(kind: type[Connection], settings: dict[str, Any]) -> Ask:
 def _connection_settings(endpoint: Endpoint, timeout_s: float) -> dict[str, Any]:
     settings: dict[str, Any] = dict(parse_url(endpoint.url)) if endpoint.url else {}
     settings.setdefault("connection_class", SSLConnection if endpoint.is_tls else Connection)
-    ours = {Connection: Locating, SSLConnection: _Tls}  # but for unix://, which has its own
-    settings["connection_class"] = ours.get(
-        settings["connection_class"], settings["connection_class"]
-    )
+    if settings["connection_class"] is not UnixDomainSocketConnection:
+        is_plain = settings["connection_class"] is Connection
+        settings["connection_class"] = Locating if is_plain else _Tls
+        settings |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
     if endpoint.username:
         settings["username"] = endpoint.username
     if endpoint.password_file:
@@ -201,8 +207,6 @@ def _connection_settings(endpoint: Endpoint, timeout_s: float) -> dict[str, Any]
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": timeout_s,
         "socket_connect_timeout": WRITER_TIMEOUT_S,
-        "socket_keepalive": True,
-        "socket_keepalive_options": KEEPALIVE,
         "driver_info": None,  # else each connection reads it from the package's files
     }
 

@@ -86,6 +86,20 @@ async def test_log_over_tls(secured: tuple[RedisServer, str], keys: Path) -> Non
     await plain.close()
 
 
+async def test_log_over_a_unix_socket(tmp_path: Path) -> None:
+    """Beside its server a process may go past TCP; after a restart it finds it again."""
+    path = tmp_path / "redis.sock"
+    with RedisServer(tmp_path, "--unixsocket", str(path)) as server:
+        log = connect(f"unix://{path}", SITE)
+        batch = await written(log, await begun(log), [lease(1)], "a")
+        server.kill()
+        with pytest.raises(LogUnavailableError):
+            await log.read(ZERO_ID)
+        server.restart()
+        assert list(batch.records) == await log.read(ZERO_ID)
+        await log.close()
+
+
 async def test_tls_refuses_whom_it_does_not_know(
     secured: tuple[RedisServer, str], keys: Path, tmp_path: Path
 ) -> None:
