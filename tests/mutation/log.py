@@ -15,6 +15,7 @@ OCTETS = ("tests/unit/log/test_wire.py",)
 VERSIONS = ("tests/unit/log/test_versions.py",)
 SETTING = ("tests/unit/service/test_leader.py", "-k", "Settings")
 LEADING = ("tests/unit/service/test_leader.py", "-k", "Damage or has_not_won or nothing_to_say")
+REPLACED = ("tests/unit/service/test_allocator.py", "-k", "replaced")
 UNDER_WAY = ("tests/unit/service/test_leader.py", "-k", "UnderWay")
 
 MUTANTS = (
@@ -137,6 +138,14 @@ MUTANTS = (
         ("leader-head-elsewhere", "I5", "if head.epoch != claimed.epoch:", "if False:"),
         ("leader-never-fenced-by-renewal", "I5",
          "if not isinstance(claim, Claimed) or", "if isinstance(claim, Claimed) and"),
+    ),
+    *broken("lease_core/service/warm.py", REPLACED,
+        ("leader-recovers-a-log-once", "I1",
+         "self.ledger.replaces[-len(lost) :] != lost", "lost[-1] not in self.ledger.replaces"),
+    ),
+    *broken("lease_core/service/allocator.py", REPLACED,
+        ("leader-of-a-log-replaced-since", "I1",
+         "while records := await log.read(", "if records := await log.read("),
     ),
     *broken("lease_core/service/leader.py", UNDER_WAY,
         ("leader-decides-without-end", "I12", "await committer.room()", "pass"),
