@@ -39,7 +39,7 @@ class Connector:
         """As `connect`. In a cluster each site has connections of its own: its slot may move."""
         self._at, self._replicas = at, replicas
         self._client = None if at.nodes else open_client(at, WRITER_TIMEOUT_S)
-        self._shared = HeldConnection(self._client) if self._client else None
+        self._shared = HeldConnection(self._client, is_shared=True) if self._client else None
 
     async def __call__(self, site: str) -> RedisLog:
         return connect(self._at, site, self._replicas, self._shared)

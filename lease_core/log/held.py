@@ -33,8 +33,8 @@ _MORE: Final = object()
 class Exchange(asyncio.Protocol):
     """Calls over a transport, many at once; their replies come in their order.
 
-    What is called in one turn of the loop goes out together, so the server serves it together: one
-    fsync for the appends of many sites. Whoever gives up leaves his reply to be dropped.
+    What is called in one turn of the loop may go out together, so the server serves it together:
+    one fsync for the appends of many sites. Whoever gives up leaves his reply to be dropped.
     """
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
@@ -70,13 +70,13 @@ class Exchange(asyncio.Protocol):
         """
         octets = pack_command(tuple(words))
         reply = self._loop.create_future()
-        if not self._is_due:
-            self._is_due = True
-            self._loop.call_soon(self._flush_due)
         self._outgoing.append(octets)
         self._waiting.append((reply, limit_s))
         if at_once or len(self._outgoing) >= TOGETHER or len(octets) >= LARGE:
             self._flush()
+        elif not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._flush_due)
         if len(self._waiting) == 1:
             self._heard_at = self._loop.time()
             self._watch()
@@ -155,10 +155,12 @@ class Exchange(asyncio.Protocol):
 class HeldConnection:
     """A connection of a client's pool; it is the pool's to close, so closing the client does."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, *, is_shared: bool = False) -> None:
+        """What those who share one call at the same time goes out together."""
         self._execute: Any = client.execute_command
         self._pool: Any = client.connection_pool
         self._limit_s: float = self._pool.connection_kwargs.get("socket_timeout", WRITER_TIMEOUT_S)
+        self._is_shared = is_shared
         self._connection: Connection | None = None
         self._exchange: Exchange | None = None
         self._opening: asyncio.Task[Exchange | None] | None = None
@@ -178,7 +180,8 @@ class HeldConnection:
                 exchange = await self._opened()
         if exchange is None:
             return await self._by_client(words, limit_s)
-        return await self._reply(exchange, exchange.send(words, limit_s), words, limit_s)
+        reply = exchange.send(words, limit_s, at_once=not self._is_shared)
+        return await self._reply(exchange, reply, words, limit_s)
 
     def call_ahead(self, *words: Any, limit_s: float) -> Callable[[], Awaitable[Any]] | None:
         """Send a call before anybody waits for its reply; perhaps nobody ever does.
