@@ -28,8 +28,6 @@ from lease_core.service.warm import WarmLedger
 
 PAUSE_S = 0.2
 CLOCK_TRIES = 3
-ENOUGH = 256
-"""Events and answers: an append of more is hardly cheaper for each."""
 
 
 class Committer:

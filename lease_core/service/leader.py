@@ -30,7 +30,7 @@ from lease_core.log.port import (
 )
 from lease_core.log.reader import BrokenChainError, GapError
 from lease_core.service.bell import Bell
-from lease_core.service.committing import ENOUGH, Committer
+from lease_core.service.committing import Committer
 from lease_core.service.condition import LEADS, Condition
 from lease_core.service.renewal import Renewal
 from lease_core.service.sharing import Duty, duty_of
@@ -50,7 +50,9 @@ IDLE_S = 20.0
 """So long one waits for news at most; a dead connection is found sooner, by the kernel."""
 TICK_S = 0.5
 READ_AT_ONCE = 16
-"""Entries with commands whose effect goes into one append."""
+"""Entries with commands that are decided together."""
+MANY = 256
+"""Commands: others wait behind so many, and are decided while these are appended."""
 UNAVAILABLE_PAUSE_S = 1.0
 DAMAGED_PAUSE_S = 5.0
 
@@ -250,7 +252,7 @@ class SiteLeader:
             if commands:
                 cursor = commands[-1].entry_id
                 committer.add(site.handle(commands, self._elapsed_ns()))
-            if len(commands) < ENOUGH:
+            if len(commands) < MANY:
                 await committer.settled()
             if site.outrun_by:  # an edge has seen a newer epoch, which the log lost
                 self._warm.above = site.outrun_by

@@ -50,9 +50,6 @@ class Draft:
     def __bool__(self) -> bool:
         return bool(self.cursor or self.events or self.answers)
 
-    def __len__(self) -> int:
-        return len(self.events) + len(self.answers)
-
     def add(self, later: "Draft") -> None:
         """Go on with what was decided behind it."""
         self.cursor = later.cursor or self.cursor

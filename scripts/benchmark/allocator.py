@@ -146,7 +146,7 @@ async def _decide(url: str, site: str, commands: Sequence[Command]) -> float:
     start = time.perf_counter()
     for at in range(0, len(sent), BATCH):
         draft = allocator.handle(sent[at : at + BATCH], elapsed_ns())
-        assert len(draft) == BATCH
+        assert len(draft.events) + len(draft.answers) == BATCH
         committer.add(draft)
         await committer.room()
     await committer.settled()

@@ -126,7 +126,7 @@ def simulated(rng: random.Random) -> Iterator[None]:
         (leader, "STAND_BY_MS", 1500),
         (leader, "RENEW_S", 1.0),
         (leader, "READ_AT_ONCE", 1),
-        (leader, "ENOUGH", 1),
+        (leader, "MANY", 1),
         (leader, "SiteAllocator", _Recorded),
         (follower, "time", time),
         (follower, "MARK_POLL_S", 0.02),

@@ -502,7 +502,7 @@ class Slow(Trying):
 def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two commands are many."""
     monkeypatch.setattr(leader_module, "READ_AT_ONCE", 2)
-    monkeypatch.setattr(leader_module, "ENOUGH", 2)
+    monkeypatch.setattr(leader_module, "MANY", 2)
 
 
 @pytest.mark.usefixtures("steady", "two_at_once")
