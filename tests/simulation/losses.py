@@ -40,7 +40,7 @@ def notice_agreement(world: "World", site: str) -> None:
 
 
 def told(world: "World", site: str) -> None:
-    """The log or the plan tells of its loss, or nobody acted on what it lost."""
+    """The log tells of its loss, or nobody acted on what it lost."""
     world.server.recovers(site)
     world.only_edge.pop(site, None)
 

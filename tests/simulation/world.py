@@ -179,7 +179,6 @@ class World:
         new = genesis_of(self.replaced[site])
         self.genesis[site] = settled(self.auditor(site).create(new))
         self.note(f"{site} log {'taken up' if stands else 'created anew'}")
-        losses.told(self, site)
         for host in self.allocators.values():
             if host.process:
                 host.kill()
