@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 CHARTS = PAGE.parent / "charts"
 LOAD_BEFORE = os.getloadavg()[0]
 """Of the minute before the run: what the neighbours did."""
+_PROCESSOR = ("model name", "cpu family", "model")
 COLUMNS = ("", "median", "min", "max", "ratio", "min", "max", "to", "goal", "")
 
 
@@ -24,13 +25,23 @@ def machine() -> dict[str, str]:
     commit = _output("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD")
     changed = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
     return {
-        "machine": f"{os.cpu_count()} shared cores, Linux {'.'.join(_kernel()[:2])}",
+        "machine": f"{os.cpu_count()} shared cores ({_processor()}), "
+        f"Linux {'.'.join(_kernel()[:2])}",
         "python": platform.python_version(),
         "redis": _version("redis-server", "--version"),
         "kea": _version("kea-dhcp4", "-v"),
         "load": f"{LOAD_BEFORE:.1f}",
         "commit": f"{commit}{' with uncommitted changes' if changed else ''}",
     }
+
+
+def _processor() -> str:
+    """With the numbers that tell its generations apart, where it has such."""
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", text, re.MULTILINE))
+    if len(told) < len(_PROCESSOR):
+        return platform.machine()
+    return "{}, family {}, model {}".format(*map(told.__getitem__, _PROCESSOR))
 
 
 def _kernel() -> list[str]:
