@@ -156,7 +156,7 @@ class HeldConnection:
     """A connection of a client's pool; it is the pool's to close, so closing the client does."""
 
     def __init__(self, client: Redis, *, is_shared: bool = False) -> None:
-        """What those who share one call at the same time goes out together."""
+        """Of one that is shared, what is called in one turn of the loop goes out together."""
         self._execute: Any = client.execute_command
         self._pool: Any = client.connection_pool
         self._limit_s: float = self._pool.connection_kwargs.get("socket_timeout", WRITER_TIMEOUT_S)

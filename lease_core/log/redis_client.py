@@ -8,13 +8,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from hiredis import pack_command
-from redis.asyncio import (
-    Connection,
-    ConnectionPool,
-    Redis,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -192,10 +186,13 @@ def _asking(kind: type[Connection], settings: dict[str, Any]) -> Ask:
 def _connection_settings(endpoint: Endpoint, timeout_s: float) -> dict[str, Any]:
     settings: dict[str, Any] = dict(parse_url(endpoint.url)) if endpoint.url else {}
     settings.setdefault("connection_class", SSLConnection if endpoint.is_tls else Connection)
-    if settings["connection_class"] is not UnixDomainSocketConnection:
-        is_plain = settings["connection_class"] is Connection
-        settings["connection_class"] = Locating if is_plain else _Tls
-        settings |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
+    over_tcp = {Connection: Locating, SSLConnection: _Tls}
+    if ours := over_tcp.get(settings["connection_class"]):  # that of unix:// knows no keepalive
+        settings |= {
+            "connection_class": ours,
+            "socket_keepalive": True,
+            "socket_keepalive_options": KEEPALIVE,
+        }
     if endpoint.username:
         settings["username"] = endpoint.username
     if endpoint.password_file:

@@ -16,7 +16,6 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 CHARTS = PAGE.parent / "charts"
 LOAD_BEFORE = os.getloadavg()[0]
 """Of the minute before the run: what the neighbours did."""
-_PROCESSOR = ("model name", "cpu family", "model")
 COLUMNS = ("", "median", "min", "max", "ratio", "min", "max", "to", "goal", "")
 
 
@@ -38,10 +37,11 @@ def machine() -> dict[str, str]:
 def _processor() -> str:
     """With the numbers that tell its generations apart, where it has such."""
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    told = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", text, re.MULTILINE))
-    if len(told) < len(_PROCESSOR):
+    told = dict(re.findall(r"^(.+?)\s*: (.*)$", text, re.MULTILINE))
+    try:
+        return "{model name}, family {cpu family}, model {model}".format_map(told)
+    except KeyError:
         return platform.machine()
-    return "{}, family {}, model {}".format(*map(told.__getitem__, _PROCESSOR))
 
 
 def _kernel() -> list[str]:
