@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from lease_core.log.held import TOGETHER, Exchange
+from lease_core.log.held import LARGE, TOGETHER, Exchange
 
 LONG_S = 60.0
 PING = b"*1\r\n$4\r\nPING\r\n"
@@ -87,6 +87,19 @@ async def test_many_calls_of_one_turn_do_not_wait_for_all(wire: Wire, exchange: 
     exchange.data_received(b"+1\r\n" * len(calls))
 
     assert wire.written == [TOGETHER * PING, TOGETHER * PING, PING]
+    assert await asyncio.gather(*calls) == [b"1"] * len(calls)
+
+
+async def test_a_large_call_does_not_wait_for_others(wire: Wire, exchange: Exchange) -> None:
+    """It leaves with what was called before it; the next of its turn is another write."""
+    calls = called(exchange, "PING", "x" * LARGE, "PING")
+    await turns()
+    exchange.data_received(b"+1\r\n" * len(calls))
+
+    first, second = wire.written
+    assert first.startswith(PING)
+    assert len(first) > LARGE
+    assert second == PING
     assert await asyncio.gather(*calls) == [b"1"] * len(calls)
 
 
