@@ -21,6 +21,11 @@ PADDING = f"60,{'70' * 48}"
 """A vendor class, so that requests have 300 octets of BOOTP as real clients' have. perfdhcp's own
 are shorter than the reply, and making a frame longer is not what is measured."""
 
+FIRST_MAC = 0x02_CD_00_00_00_00
+CLIENT_BITS = 24
+"""perfdhcp adds a client's number to the base octet by octet and carries nothing, so each run of
+newcomers has the lower octets to itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -42,7 +47,7 @@ class Perfdhcp:
         self._wire = wire
         self._relay = relay.partition("/")[0]
         self._server = server
-        self._clients = range(0)
+        self._newcomers = 0
         [link] = json.loads(wire.server.run("ip", "-j", "link", "show", "dev", wire.interface))
         wire.clients.run("ip", "addr", "add", relay, "dev", CLIENT_SIDE)
         wire.clients.run("ip", "neigh", "replace", server, "lladdr", link["address"],
@@ -51,8 +56,8 @@ class Perfdhcp:
     def run(self, rate: int, clients: int, *, stay: bool = False, seconds: int = SECONDS) -> Run:
         """Exchanges at `rate` per second for some seconds."""
         if not stay:
-            self._clients = range(self._clients.stop, self._clients.stop + clients)
-        mac = (0x02CD00000000 + self._clients.start).to_bytes(6, "big").hex(":")
+            self._newcomers += 1
+        mac = (FIRST_MAC + (self._newcomers << CLIENT_BITS)).to_bytes(6, "big").hex(":")
         words = ("-4", "-r", rate, "-R", clients, "-p", seconds, "-W", 300_000,
                  "-b", f"mac={mac}", "-o", PADDING, "-l", self._relay, self._server)  # fmt: skip
         text = self._wire.clients.run(PROGRAM, *words, check=False)
