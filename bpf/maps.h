@@ -9,23 +9,23 @@
 #ifndef DHCP_MAPS_H
 #define DHCP_MAPS_H
 
-#define DHCP_ABI_MAGIC 0x4c53410a /* 'L' 'S' 'A', version 10 */
+#define DHCP_ABI_MAGIC 0x4c53410b /* 'L' 'S' 'A', version 11 */
 #define DHCP_MAX_SUBSCRIBERS 1000000
 #define DHCP_MAX_POOLS 10000
 #define DHCP_MAX_PORTS 65536 /* access_ports is indexed by ifindex */
 #define DHCP_MAX_RELAYS 4    /* of one port */
 #define DHCP_SLOTS_PER_GROUP 4 /* of promises: what the processor fetches at once */
 #define DHCP_KNOWN_BITS 24 /* of a place in known_macs */
-#define DHCP_STOCK_SIZE 16384
+#define DHCP_STOCK_SIZE 65536
 #define DHCP_STOCK_PER_GROUP 8 /* of the stock: where one subscriber is looked for */
 #define DHCP_CIRCUIT_MAX 64  /* octets of a circuit id that a line may have */
 #define DHCP_POOL_OPTIONS_MAX 512
 #define DHCP_ON_REQUEST_MAX 32 /* options of a pool for those who ask for them */
 #define DHCP_NOTICES_SIZE 65536 /* octets of the ring */
-#define DHCP_ASKS_SIZE 1048576	/* octets of the ring */
+#define DHCP_ASKS_SIZE 4194304	/* octets of the ring */
 #define DHCP_ASK_FRAME_MAX 640	/* octets of a frame that is handed over */
 #define DHCP_MIN_GRANT_S 120
-#define DHCP_SHARED_RATE 10000 /* a second, of what is passed up of lines that nobody can tell apart */
+#define DHCP_SHARED_RATE 12000 /* a second, of what is passed up of lines that nobody can tell apart */
 #define DHCP_SHARED_BURST 20000
 #define DHCP_DEAD_MAN_NS (900ULL * 1000000000ULL)
 

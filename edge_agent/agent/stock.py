@@ -1,7 +1,8 @@
 """The stock: addresses that are set aside for this edge, for the fast path to offer to strangers.
 
 It is as large as newcomers are many, and where few come there is none: their DISCOVERs go to the
-allocator. An address leaves it when somebody is assigned it, or when it was kept long enough.
+allocator. An address leaves it when somebody is assigned it, when nobody takes up its offer, or
+when it was kept long enough.
 """
 
 from collections import Counter, defaultdict
@@ -17,6 +18,7 @@ from edge_agent.datapath.stock import NOBODY, SIZE
 from edge_agent.dhcp.tables import Line, SubscriberKey
 from edge_agent.sync.pools import Pools
 from lease_core.domain.commands import Answer, Refused, RequestStock, Stocked
+from lease_core.domain.stock import MAX_STOCK
 from lease_core.domain.values import Ipv4
 
 SECOND_NS = 1_000_000_000
@@ -30,6 +32,9 @@ REFILL = 16
 """What is missing is asked for as soon as it is one in so many."""
 SHARE = 4
 """One link has at most one in so many places, or one in as many as there are links."""
+PATIENCE_NS = 5 * SECOND_NS
+"""How long an offer keeps its place at least. Who takes it up later is granted it all the same, if
+by the long way, but the places are not for those who went away."""
 ANSWER_NS = 3 * SECOND_NS
 REFUSED_NS = 5 * SECOND_NS
 """How long nothing is asked of an allocator that does not answer, or has nothing."""
@@ -77,6 +82,7 @@ class Stock:
         self._free: list[list[int]] = []
         datapath.set_stock_groups(0)
         datapath.stock.clear_all(range(SIZE))
+        self._owners, self._looked_ns = datapath.stock.owners(), 0
 
     def __len__(self) -> int:
         return len(self._at)
@@ -107,7 +113,7 @@ class Stock:
         wanted = min(AHEAD * rate, self._most)
         missing = wanted - held
         if REFILL * missing > wanted:
-            self._ask(link, missing, now)
+            self._ask(link, min(missing, MAX_STOCK), now)
 
     def _ask(self, link: Ipv4, count: int, now: Now) -> None:
         req = self._new_req()
@@ -191,9 +197,16 @@ class Stock:
             self._free[group].append(number)
 
     def drop_stale(self, now: Now) -> None:
-        """Take out what was kept long enough; those put first are due first."""
+        """Take out what was kept long enough, and what was offered to somebody two looks ago.
+
+        Those put first are due first.
+        """
         stale = takewhile(lambda ip: self._at[ip].until_boot_ns <= now.boot_ns, self._at)
         self.take_out(list(stale))
+        if now.elapsed_ns - self._looked_ns >= PATIENCE_NS:
+            table = self._datapath.stock
+            self.take_out(table.still_offered(self._owners))
+            self._owners, self._looked_ns = table.owners(), now.elapsed_ns
         if self._groups and not (self._at or self._asked):
             self.clear()
 

@@ -25,22 +25,22 @@ from edge_agent.dhcp.tables import (
 from lease_core.domain.mixing import MASK_64, mix64
 from lease_core.domain.values import NO_IP, Ipv4, mac_from_bytes
 
-MAGIC: Final = 0x4C53410A
+MAGIC: Final = 0x4C53410B
 MAX_SUBSCRIBERS: Final = 1_000_000
 MAX_POOLS: Final = 10_000
 MAX_PORTS: Final = 65_536
 MAX_RELAYS: Final = 4
 SLOTS_PER_GROUP: Final = 4
 KNOWN_BITS: Final = 24
-STOCK_SIZE: Final = 16_384
+STOCK_SIZE: Final = 65_536
 STOCK_PER_GROUP: Final = 8
 CIRCUIT_MAX: Final = 64
 POOL_OPTIONS_MAX: Final = 512
 ON_REQUEST_MAX: Final = 32
 NOTICES_SIZE: Final = 65_536
-ASKS_SIZE: Final = 1 << 20
+ASKS_SIZE: Final = 1 << 22
 ASK_FRAME_MAX: Final = 640
-SHARED_RATE: Final = 10_000
+SHARED_RATE: Final = 12_000
 SHARED_BURST: Final = 20_000
 
 CHECK_FACTORS: Final = (

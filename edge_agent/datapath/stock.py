@@ -56,6 +56,17 @@ class StockTable:
         """Whom the address is offered to, 0 = nobody yet."""
         return self._words[index * _WORDS + _KEY]
 
+    def owners(self) -> Words:
+        """The same of each place by number, as it is now."""
+        return self._all()[_KEY::_WORDS].copy()
+
+    def still_offered(self, owners: Words) -> list[Ipv4]:
+        """The addresses of places that are offered to whom they were according to `owners`."""
+        words = self._all()
+        same = np.flatnonzero((words[_KEY::_WORDS] == owners) & (owners != NOBODY))
+        ips_be = words[same * _WORDS + _ADDRESS].astype(np.uint32).view(">u4")
+        return [Ipv4(ip) for ip in ips_be.tolist()]
+
     def put(self, index: int, ip: Ipv4, pool_id: int, link: Ipv4, until_boot_ns: int) -> None:
         """Offer an address, to nobody yet; what stood at the place is offered no more."""
         self.put_all([index], [ip], pool_id, link, until_boot_ns)
@@ -86,6 +97,9 @@ class StockTable:
         """All words together. Raises TypeError as a single one does that is mapped for reading."""
         if self._words.readonly:
             raise TypeError("the stock is open for reading")
+        return self._all()
+
+    def _all(self) -> Words:
         return np.frombuffer(self._words, np.uint64)
 
     def claim(

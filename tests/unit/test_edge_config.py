@@ -90,9 +90,9 @@ def test_all_faults_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("port", "line", "mac"),
     [
-        ({}, (10_000, 20_000), (5, 20)),
+        ({}, (12_000, 20_000), (5, 20)),
         ({"key": "line"}, (50, 100), (5, 20)),
-        ({"key": "line", "relays": ["192.0.2.7"]}, (10_000, 20_000), (5, 20)),
+        ({"key": "line", "relays": ["192.0.2.7"]}, (12_000, 20_000), (5, 20)),
         ({"key": "circuit", "relays": ["192.0.2.7"]}, (50, 100), (5, 20)),
         ({"key": "circuit", "trusted": True}, (50, 100), (5, 20)),
         ({"line_rate": 0, "mac_rate": 0}, (0, 0), (0, 0)),

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from edge_agent.agent.stock import LEAST, PER_GROUP
+from edge_agent.agent.stock import AHEAD, LEAST, PATIENCE_NS, PER_GROUP
 from edge_agent.datapath.stock import SIZE
 from edge_agent.dhcp.codes import MessageType
-from edge_agent.dhcp.tables import Port
+from edge_agent.dhcp.tables import Line, Port
 from edge_agent.sync.follower import Following
 from edge_agent.sync.reconcile import reconcile
 from lease_core.domain.commands import RequestOffer, RequestStock
 from lease_core.domain.events import EpochStarted, LeaseAssigned
+from lease_core.domain.stock import MAX_STOCK
 from lease_core.domain.values import NO_IP, Ipv4
 from lease_core.log.replay import replay
 from tests.unit.agent.town import (
@@ -204,6 +205,32 @@ class TestFilling:
         [offer] = await town.send(discover(STRANGER + 1, wanted=ip))
 
         assert offer.yiaddr == ip
+
+    async def test_who_does_not_take_it_up_loses_his_place(self, town: Town) -> None:
+        """His place is for others then, and not the address: he is granted it when he asks."""
+        ip, _ = await offered(town, STRANGER)
+        for _ in range(2):
+            town.ns += PATIENCE_NS
+            await town.tick()
+        before = len(town.edge.stock)
+        other, _ = await offered(town, STRANGER + 1)
+        await town.tick()
+        [ack] = await town.send(selecting(STRANGER, ip))
+
+        assert ip not in on_offer(town)
+        assert (other in on_offer(town), len(town.edge.stock)) == (True, before)
+        assert (ack.kind, ack.yiaddr) == (MessageType.ACK, ip)
+
+    async def test_no_more_is_asked_for_than_one_may(self) -> None:
+        """What one command may not ask for is asked for in several."""
+        town = await Town(size=200, subscribers=256, offers_stock=True).begin()
+        rate = MAX_STOCK // AHEAD + 100
+        for _ in range(4 * rate):
+            town.ns += SECOND // rate
+            town.edge.stock.heard(NO_IP, Line(7), town.now)
+        asked = [each.count for each in town.commands if isinstance(each, RequestStock)]
+
+        assert max(asked) == MAX_STOCK
 
     async def test_another_leader_knows_nothing_of_it(self, town: Town) -> None:
         """With an epoch it is given up: the new allocator may offer the addresses to others."""
