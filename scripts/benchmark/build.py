@@ -1,4 +1,4 @@
-"""Compile the blaster and the BPF harness, each time anew: half a second, and never stale."""
+"""Compile what is written in C, each time anew: half a second, and never stale."""
 
 import platform
 from pathlib import Path
@@ -14,6 +14,13 @@ def blaster(into: Path) -> Path:
     program = into / "blaster"
     call("cc", *WARNINGS, "-std=gnu11", HERE / "blaster.c", "-o", program)
     return program
+
+
+def roomy(into: Path) -> Path:
+    """What gives the sockets of another load generator room for replies, preloaded into it."""
+    library = into / "roomy.so"
+    call("cc", *WARNINGS, "-std=gnu11", "-shared", "-fPIC", HERE / "roomy.c", "-o", library)
+    return library
 
 
 def harness(into: Path) -> Path:

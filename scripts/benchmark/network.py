@@ -49,6 +49,7 @@ class BenchLab(Lab):
     def __enter__(self) -> "BenchLab":
         super().__enter__()
         self.blaster = build.blaster(self.directory)
+        self.roomy = build.roomy(self.directory)
         return self
 
     def add_wire(self, name: str, gateway: str) -> Wire:

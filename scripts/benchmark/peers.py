@@ -54,12 +54,12 @@ def add_kea(lab: BenchLab) -> Kea | None:
     return Kea(wire, kea.start(lab, wire, KEA_SUBNET, KEA_POOL, KEA_ROUTER))
 
 
-def load_on_edge(edge: Edge) -> Perfdhcp:
-    return Perfdhcp(edge.relayed, f"{EDGE_RELAY}/12", EDGE_ADDRESS)
+def load_on_edge(lab: BenchLab, edge: Edge) -> Perfdhcp:
+    return Perfdhcp(edge.relayed, f"{EDGE_RELAY}/12", EDGE_ADDRESS, lab.roomy)
 
 
-def load_on_kea(peer: Kea) -> Perfdhcp:
-    return Perfdhcp(peer.wire, KEA_RELAY, KEA_ROUTER)
+def load_on_kea(lab: BenchLab, peer: Kea) -> Perfdhcp:
+    return Perfdhcp(peer.wire, KEA_RELAY, KEA_ROUTER, lab.roomy)
 
 
 def compared(title: str, found: Mapping[str, Series], *goals: Goal) -> Table:

@@ -6,6 +6,7 @@ It sends from port 67 with giaddr set, so the server has to take it for a relay.
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from scripts.benchmark.measure import say
 from scripts.benchmark.network import CLIENT_SIDE, Wire
@@ -42,9 +43,10 @@ class Run:
 class Perfdhcp:
     """Relayed clients on a wire, new ones in every run unless they `stay`."""
 
-    def __init__(self, wire: Wire, relay: str, server: str) -> None:
-        """Give the clients' end the address `relay` (with prefix length)."""
+    def __init__(self, wire: Wire, relay: str, server: str, roomy: Path) -> None:
+        """Give the clients' end the address `relay` (with prefix length); `roomy` is preloaded."""
         self._wire = wire
+        self._program = ("env", f"LD_PRELOAD={roomy}", PROGRAM)
         self._relay = relay.partition("/")[0]
         self._server = server
         self._newcomers = 0
@@ -60,7 +62,7 @@ class Perfdhcp:
         mac = (FIRST_MAC + (self._newcomers << CLIENT_BITS)).to_bytes(6, "big").hex(":")
         words = ("-4", "-r", rate, "-R", clients, "-p", seconds, "-W", 300_000,
                  "-b", f"mac={mac}", "-o", PADDING, "-l", self._relay, self._server)  # fmt: skip
-        text = self._wire.clients.run(PROGRAM, *words, check=False)
+        text = self._wire.clients.run(*self._program, *words, check=False)
         sent = [int(n) for n in re.findall(r"^sent packets: (\d+)", text, re.M)]
         if "received packets" not in text:
             raise LabError(f"perfdhcp: {text}")

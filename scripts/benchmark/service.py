@@ -58,7 +58,7 @@ def measure(rounds: int) -> list[Table]:
         edge, peer = add_edge(lab), add_kea(lab)
         ours = Newcomers(lab, edge.wire, edge.pids)
         keas = Newcomers(lab, peer.wire, {KEA: peer.pid}) if peer else None
-        found = run_rounds(_cases(ours, keas, edge, peer), rounds)
+        found = run_rounds(_cases(lab, ours, keas, edge, peer), rounds)
     title = f"New subscribers over veth ({WINDOW} under way in the closed loop)"
     return [compared(title, found, at_least(TIMES_KEA)), _spent(ours, keas), _delays(found)]
 
@@ -88,7 +88,7 @@ def _delays(found: Mapping[str, Series]) -> Table:
 
 
 def _cases(
-    ours: Newcomers, keas: Newcomers | None, edge: Edge, peer: Kea | None
+    lab: BenchLab, ours: Newcomers, keas: Newcomers | None, edge: Edge, peer: Kea | None
 ) -> dict[str, Callable[[], float]]:
     """Each figure of ours with its peer's right behind it: this machine's speed drifts."""
     cases = {"edge": ours.run}
@@ -96,9 +96,9 @@ def _cases(
         cases["kea"] = keas.run
     if not is_installed(perfdhcp.PROGRAM):
         return cases
-    loads = {"edge": load_on_edge(edge)}
+    loads = {"edge": load_on_edge(lab, edge)}
     if peer:
-        loads["kea"] = load_on_kea(peer)
+        loads["kea"] = load_on_kea(lab, peer)
     for name, load in loads.items():
         cases[f"{name} delay"] = partial(load.mean_delay_us, DELAY_RATE)
     for name, load in loads.items():

@@ -80,13 +80,13 @@ def _known(lab: BenchLab, edge: Edge, peer: Kea | None, rounds: int) -> Table:
     """DISCOVER, OFFER, REQUEST, ACK of subscribers who have a lease."""
     cases = {"edge": lambda: _again(lab, edge.wire)}
     if is_installed(perfdhcp.PROGRAM):
-        edge_load = load_on_edge(edge)
+        edge_load = load_on_edge(lab, edge)
         _make_known(edge_load)
         cases["edge perfdhcp"] = lambda: _highest(edge_load)
     if peer:
         cases["kea"] = lambda: _again(lab, peer.wire)
     if peer and is_installed(perfdhcp.PROGRAM):
-        kea_load = load_on_kea(peer)
+        kea_load = load_on_kea(lab, peer)
         _make_known(kea_load)
         cases["kea perfdhcp"] = lambda: _highest(kea_load)
     return compared("Subscribers who have a lease already, over veth", run_rounds(cases, rounds))

@@ -1,6 +1,7 @@
 """The load generator of the benchmarks: new clients are new."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_no_run_of_newcomers_meets_those_of_another() -> None:
     host = SimpleNamespace(run=run)
     server = SimpleNamespace(run=lambda *_: '[{"address": "02:00:00:00:00:01"}]')
     wire: Any = SimpleNamespace(server=server, clients=host, interface="a0")
-    load = Perfdhcp(wire, "192.0.2.9/24", "192.0.2.1")
+    load = Perfdhcp(wire, "192.0.2.9/24", "192.0.2.1", Path("roomy.so"))
     for clients in (62_700, 27_000, 6_000):
         load.run(1000, clients)
     found = load.run(1000, 6_000, stay=True)
