@@ -31,18 +31,21 @@ def _configuration(folder: Path, subnet: str, pool: str, router: str) -> dict[st
     }
 
 
-def start(lab: Lab, wire: Wire, subnet: str, pool: str, router: str) -> int:
+def start(
+    lab: Lab, wire: Wire, subnet: str, pool: str, router: str, name: str, preload: Path | None
+) -> int:
     """Start it on the server's end of a wire and wait until it serves; the lab stops it.
 
     Returns its process.
     """
-    folder = lab.directory / "kea"
+    folder = lab.directory / name
     folder.mkdir()
     config = folder / "kea.json"
     config.write_text(json.dumps({"Dhcp4": _configuration(folder, subnet, pool, router)}))
     places = (f"{name}={folder}" for name in ("KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"))
-    words = ("env", *places, "KEA_LOGGER_DESTINATION=stdout", PROGRAM, "-c", config)
-    process = lab.spawn(wire.server.words(*words), PROGRAM)
+    preloaded = (f"LD_PRELOAD={preload}",) if preload else ()
+    words = ("env", *places, *preloaded, "KEA_LOGGER_DESTINATION=stdout", PROGRAM, "-c", config)
+    process = lab.spawn(wire.server.words(*words), name)
     wait_until((folder / "leases.csv").exists, "kea-dhcp4")
     wait_until(lambda: ":67" in wire.server.run("ss", "-Hlnu"), "the port of kea-dhcp4")
     return process.pid

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from scripts.benchmark import kea, perfdhcp
 from scripts.benchmark.measure import Goal, Series, Table
@@ -46,12 +47,12 @@ class Kea:
     pid: int
 
 
-def add_kea(lab: BenchLab) -> Kea | None:
+def add_kea(lab: BenchLab, name: str = "kea", preload: Path | None = None) -> Kea | None:
     """None where it is not installed."""
     if not is_installed(kea.PROGRAM):
         return None
-    wire = lab.add_wire("kea", f"{KEA_ROUTER}/12")
-    return Kea(wire, kea.start(lab, wire, KEA_SUBNET, KEA_POOL, KEA_ROUTER))
+    wire = lab.add_wire(name, f"{KEA_ROUTER}/12")
+    return Kea(wire, kea.start(lab, wire, KEA_SUBNET, KEA_POOL, KEA_ROUTER, name, preload))
 
 
 def load_on_edge(lab: BenchLab, edge: Edge) -> Perfdhcp:
