@@ -124,10 +124,15 @@ class Requests:
         self._put(command, Waiting.of(command.req, request, line, now.elapsed_ns), now)
 
     def asked(self, ask: Ask, now: Now) -> None:
-        """Put the wish of a stranger who takes what he was offered; who judged that read it."""
+        """Put the wish of a stranger who takes what he was offered.
+
+        Who judged that has read it, and found nobody under his key.
+        """
         if now.boot_ns - ask.at_boot_ns > TIMEOUT_NS:
             self._answering.drop("asked_long_ago")
-        elif self._may_ask(ask.mac, ask.line, now) and self._has_room(ask.mac, ask.line):
+        elif self._projection.slots.is_full:
+            self._answering.drop("table_full")
+        elif self._may_ask(ask.mac, ask.line, now):
             self._put_ask(ask, now)
 
     def _put_ask(self, ask: Ask, now: Now) -> None:
