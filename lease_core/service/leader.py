@@ -1,7 +1,4 @@
-"""One site in one allocator process: stand by warm, lead when the leadership is free.
-
-The append script is what makes two allocators safe; the leadership only saves their work.
-"""
+"""One site in one allocator process: stand by warm, lead when the leadership is free."""
 
 import asyncio
 import contextlib
@@ -20,7 +17,6 @@ from lease_core.log.port import (
     FencedError,
     ForeignLogError,
     Head,
-    HeldBy,
     LogError,
     LogUnavailableError,
     SiteLog,
@@ -32,7 +28,7 @@ from lease_core.log.reader import BrokenChainError, GapError
 from lease_core.service.bell import Bell
 from lease_core.service.committing import Committer
 from lease_core.service.condition import LEADS, Condition
-from lease_core.service.renewal import Renewal
+from lease_core.service.leadership import Leadership
 from lease_core.service.sharing import Duty, duty_of
 from lease_core.service.site_allocator import SiteAllocator
 from lease_core.service.snapshots import DEFAULT_POLICY, SnapshotPolicy, Taking, Verifying
@@ -40,11 +36,6 @@ from lease_core.service.warm import WarmLedger
 
 audit = structlog.get_logger("allocator")
 
-LEADERSHIP_MS = 1800
-RENEW_S = 0.6
-SHARED_LEADERSHIP_MS = 180_000
-SHARED_RENEW_S = 60.0
-"""Who shares sites is known to live by other means; see `SiteLeader.share`."""
 STAND_BY_MS = 500
 IDLE_S = 20.0
 """So long one waits for news at most; a dead connection is found sooner, by the kernel."""
@@ -89,32 +80,32 @@ class SiteLeader:
         self.bell = Bell()
         """Ring it after a change of the plan."""
         self._duty = Duty.LEAD
-        self._living: frozenset[str] | None = None
         self.replaces = replaces
         self._timing = timing
         self._owner = owner
         self._elapsed_ns = elapsed_ns
-        self._leads = False
         self._allows_unsafe = allows_unsafe
         self._allowed_faults: list[str] = []
         self._condition = Condition(log, owner)
         self._audit = audit.bind(site=log.site, by=owner)
-        self._renewal = Renewal(RENEW_S)
+        self._leadership = Leadership(log, genesis, owner, self._audit)
         self._taking = Taking(log, owner, policy)
         self._verifying = Verifying(log, owner)
         self._warm = WarmLedger(
             log, genesis, self.bell, self._audit, replaces=replaces, turns=turns
         )
         self._committer = Committer(
-            log, owner, self._warm, self._condition, audit=self._audit, renew=self._renew
+            log,
+            owner,
+            self._warm,
+            self._condition,
+            audit=self._audit,
+            renew=self._leadership.renew,
         )
 
     def share(self, living: frozenset[str]) -> None:
-        """Share the sites with all who live, and with them only; before, every site is claimed.
-
-        Whoever leads without being among them is dead, however long its leadership lasts.
-        """
-        self._living = living
+        """Share the sites with all who live, and with them only; before, every site is claimed."""
+        self._leadership.living = living
         duty = duty_of(self._owner, self.log.site, living)
         if duty is not self._duty:
             self._duty = duty
@@ -122,7 +113,7 @@ class SiteLeader:
 
     def doubt(self) -> None:
         """Others may have taken us for dead: whether we still lead is seen soon."""
-        self._renewal.doubt()
+        self._leadership.doubt()
         self.bell.ring()
 
     async def run(self) -> None:
@@ -142,7 +133,6 @@ class SiteLeader:
             claimed = await self._stand_by()
             if claimed is None:
                 return
-            self._leads = True
             try:
                 await self._lead(claimed)
             finally:
@@ -150,7 +140,7 @@ class SiteLeader:
                 self._taking.stop()
                 self._condition.stop()
         except (FencedError, ConflictError) as error:
-            self._leads = False
+            self._leadership.is_held = False
             self._audit.warning("leadership.lost", reason=str(error))
             self._condition.note("leadership.lost", str(error))
             self._warm.forget()
@@ -160,7 +150,7 @@ class SiteLeader:
         except LogUnavailableError as error:
             await self._pause("log.unavailable", error, UNAVAILABLE_PAUSE_S)
         except _DAMAGED as error:
-            self._leads = False
+            self._leadership.is_held = False
             is_foreign = isinstance(error, ForeignLogError)
             self._warm.forget()
             await self._pause(
@@ -188,23 +178,16 @@ class SiteLeader:
                 block_ms = int(IDLE_S * 1000)
                 continue
             await self._check_settings()
-            claim = await self._claim(above=self._warm.above)
+            claim = await self._leadership.claim(self._warm.above)
             if isinstance(claim, Claimed):
                 return claim
             self._stands_by()
             block_ms = min(claim.ttl_ms, STAND_BY_MS) + 1
         return None
 
-    async def _claim(self, above: int = 0) -> Claimed | HeldBy:
-        ttl_ms = LEADERSHIP_MS if self._living is None else SHARED_LEADERSHIP_MS
-        claim = await self.log.claim(self._owner, ttl_ms, self.genesis, above)
-        if isinstance(claim, Claimed) or self._living is None or claim.owner in self._living:
-            return claim
-        return await self.log.claim(self._owner, ttl_ms, self.genesis, above, dead=claim.owner)
-
     def _stands_by(self) -> None:
         """Another leads, or may; whatever there is to say of the site, he says it."""
-        self._leads = False
+        self._leadership.is_held = False
         self._condition.note("")
 
     async def _check_settings(self) -> None:
@@ -228,14 +211,13 @@ class SiteLeader:
         self._committer.add(site.begin(cause, now_ns, self._warm.recovery()))
         await self._committer.settled()
         self._warm.recovers()
-        self._renewal.done(self._renew_s)
         try:
             await self._decide(site, head.cursor)
         except LogUnavailableError:
             await self._committer.settled()  # the ledger goes on, so the log must hold all of it
             raise
         await self._committer.settled()
-        await self._let_go()
+        await self._leadership.let_go()
 
     async def _decide(self, site: SiteAllocator, cursor: str) -> None:
         """Decide what comes, until the site is another's.
@@ -258,14 +240,13 @@ class SiteLeader:
                 self._warm.above = site.outrun_by
                 await committer.settled()
                 raise FencedError(site.outrun_by)
-            if self._renewal.in_s <= 0:
-                await self._renew(site.epoch)
-                self._renewal.done(self._renew_s)
+            if self._leadership.renew_in_s <= 0:
+                await self._leadership.renew(site.epoch)
             await self._keep_books(site)
             if time.monotonic() >= tick_at:
                 committer.add(site.pass_time(self._elapsed_ns()))
                 tick_at = time.monotonic() + TICK_S
-            wait_s = min(self._idle_s(site, tick_at), self._renewal.in_s)
+            wait_s = min(self._idle_s(site, tick_at), self._leadership.renew_in_s)
 
     def _decide_plans(self, site: SiteAllocator) -> None:
         if self._has_new_pools:
@@ -314,24 +295,9 @@ class SiteLeader:
             raise ConflictError(head.seq, head.h)
         return head
 
-    @property
-    def _renew_s(self) -> float:
-        return RENEW_S if self._living is None else SHARED_RENEW_S
-
-    async def _renew(self, epoch: int) -> None:
-        claim = await self._claim()
-        if not isinstance(claim, Claimed) or claim.epoch != epoch:
-            raise FencedError(claim.epoch if isinstance(claim, Claimed) else epoch + 1)
-
     async def _give_up(self) -> None:
         self._verifying.stop()
-        if self._leads:
+        if self._leadership.is_held:
             with contextlib.suppress(LogError):
-                await self._let_go()
+                await self._leadership.let_go()
         await self.log.close()
-
-    async def _let_go(self) -> None:
-        """Let another take over at once instead of after the time to live."""
-        await self.log.claim(self._owner, 1, self.genesis)
-        self._leads = False
-        self._audit.info("leadership.given-up")

@@ -136,6 +136,8 @@ MUTANTS = (
     ),
     *broken("lease_core/service/leader.py", LEADING,
         ("leader-head-elsewhere", "I5", "if head.epoch != claimed.epoch:", "if False:"),
+    ),
+    *broken("lease_core/service/leadership.py", LEADING,
         ("leader-never-fenced-by-renewal", "I5",
          "if not isinstance(claim, Claimed) or", "if isinstance(claim, Claimed) and"),
     ),

@@ -23,7 +23,7 @@ from lease_core.log.port import (
     Sent,
     Unreadable,
 )
-from lease_core.service import allocator, committing, leader, planner
+from lease_core.service import allocator, committing, leader, leadership, planner
 from lease_core.service.leader import SiteLeader
 
 GENESIS = "0b" * 16
@@ -32,9 +32,9 @@ FIRST = ip_from_text("100.64.0.2")
 
 def make_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds become milliseconds."""
+    monkeypatch.setattr(leadership, "LEADERSHIP_MS", 200)
+    monkeypatch.setattr(leadership, "RENEW_S", 0.01)
     for name, value in {
-        "LEADERSHIP_MS": 200,
-        "RENEW_S": 0.01,
         "TICK_S": 0.01,
         "UNAVAILABLE_PAUSE_S": 0.005,
         "DAMAGED_PAUSE_S": 0.02,

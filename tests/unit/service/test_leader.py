@@ -56,7 +56,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def steady(fast: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine with much to do, no leadership lapses by itself."""
-    monkeypatch.setattr("lease_core.service.leader.LEADERSHIP_MS", 1000)
+    monkeypatch.setattr("lease_core.service.leadership.LEADERSHIP_MS", 1000)
 
 
 @pytest.fixture
