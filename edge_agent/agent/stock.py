@@ -197,17 +197,19 @@ class Stock:
             self._free[group].append(number)
 
     def drop_stale(self, now: Now) -> None:
-        """Take out what was kept long enough, and what was offered to somebody two looks ago.
+        """Take out what was kept long enough, and what the same one had on offer a look ago.
 
         Those put first are due first.
         """
+        if not self._groups:
+            return
         stale = takewhile(lambda ip: self._at[ip].until_boot_ns <= now.boot_ns, self._at)
         self.take_out(list(stale))
         if now.elapsed_ns - self._looked_ns >= PATIENCE_NS:
             table = self._datapath.stock
             self.take_out(table.still_offered(self._owners))
             self._owners, self._looked_ns = table.owners(), now.elapsed_ns
-        if self._groups and not (self._at or self._asked):
+        if not (self._at or self._asked):
             self.clear()
 
 
