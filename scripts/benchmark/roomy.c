@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Preloaded into a load generator that leaves its sockets the usual 208 kB, which 270 replies fill:
- * what it loses itself, because others had its processor, no server has lost.
+ * Preloaded into programs that leave their sockets the usual 208 kB, which 270 frames fill. What a
+ * load generator drops itself, because others had its processor, no server has lost.
  */
 #include <sys/socket.h>
 #include <sys/syscall.h>
