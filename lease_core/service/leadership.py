@@ -3,7 +3,7 @@
 The append script is what makes two allocators safe; the leadership only saves their work.
 """
 
-from typing import Any, TypeGuard
+from typing import Any
 
 from lease_core.log.port import Claimed, FencedError, HeldBy, SiteLog
 from lease_core.service.renewal import Renewal
@@ -34,19 +34,14 @@ class Leadership:
         """Take it or renew it; a newly begun epoch is newer than `above`."""
         ttl_ms = LEADERSHIP_MS if self.living is None else SHARED_LEADERSHIP_MS
         claim = await self._log.claim(self._owner, ttl_ms, self._genesis, above)
-        if self._is_of_the_dead(claim):
-            claim = await self._log.claim(
-                self._owner, ttl_ms, self._genesis, above, dead=claim.owner
-            )
+        living = self.living
+        if isinstance(claim, HeldBy) and living is not None and claim.owner not in living:
+            dead = claim.owner
+            claim = await self._log.claim(self._owner, ttl_ms, self._genesis, above, dead)
         self.is_held = isinstance(claim, Claimed)
         if self.is_held:
             self._renewal.done(RENEW_S if self.living is None else SHARED_RENEW_S)
         return claim
-
-    def _is_of_the_dead(self, claim: Claimed | HeldBy) -> TypeGuard[HeldBy]:
-        return (
-            isinstance(claim, HeldBy) and self.living is not None and claim.owner not in self.living
-        )
 
     async def renew(self, epoch: int) -> None:
         """Renew what was claimed with `epoch`.

@@ -17,7 +17,7 @@ def blaster(into: Path) -> Path:
 
 
 def roomy(into: Path) -> Path:
-    """What gives the sockets of another load generator room for replies, preloaded into it."""
+    """What gives the sockets of a program room for what comes in, preloaded into it."""
     library = into / "roomy.so"
     call("cc", *WARNINGS, "-std=gnu11", "-shared", "-fPIC", HERE / "roomy.c", "-o", library)
     return library

@@ -42,7 +42,7 @@ def start(
     folder.mkdir()
     config = folder / "kea.json"
     config.write_text(json.dumps({"Dhcp4": _configuration(folder, subnet, pool, router)}))
-    places = (f"{name}={folder}" for name in ("KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"))
+    places = (f"{place}={folder}" for place in ("KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"))
     preloaded = (f"LD_PRELOAD={preload}",) if preload else ()
     words = ("env", *places, *preloaded, "KEA_LOGGER_DESTINATION=stdout", PROGRAM, "-c", config)
     process = lab.spawn(wire.server.words(*words), name)

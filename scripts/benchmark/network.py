@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from scripts.benchmark import build
@@ -49,8 +50,12 @@ class BenchLab(Lab):
     def __enter__(self) -> "BenchLab":
         super().__enter__()
         self.blaster = build.blaster(self.directory)
-        self.roomy = build.roomy(self.directory)
         return self
+
+    @cached_property
+    def roomy(self) -> Path:
+        """Preloaded, it gives the sockets of a program room for what comes in."""
+        return build.roomy(self.directory)
 
     def add_wire(self, name: str, gateway: str) -> Wire:
         """`gateway` is the server's address with its prefix length."""

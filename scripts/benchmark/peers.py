@@ -55,8 +55,14 @@ def add_kea(lab: BenchLab, name: str = "kea", preload: Path | None = None) -> Ke
     return Kea(wire, kea.start(lab, wire, KEA_SUBNET, KEA_POOL, KEA_ROUTER, name, preload))
 
 
-def load_on_edge(lab: BenchLab, edge: Edge) -> Perfdhcp:
-    return Perfdhcp(edge.relayed, f"{EDGE_RELAY}/12", EDGE_ADDRESS, lab.roomy)
+def loads_on(lab: BenchLab, edge: Edge, peer: Kea | None) -> dict[str, Perfdhcp]:
+    """perfdhcp on the wires of `edge` and of `kea` if there is one; none where it is absent."""
+    if not is_installed(perfdhcp.PROGRAM):
+        return {}
+    loads = {"edge": Perfdhcp(edge.relayed, f"{EDGE_RELAY}/12", EDGE_ADDRESS, lab.roomy)}
+    if peer:
+        loads["kea"] = load_on_kea(lab, peer)
+    return loads
 
 
 def load_on_kea(lab: BenchLab, peer: Kea) -> Perfdhcp:

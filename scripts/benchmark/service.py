@@ -7,15 +7,15 @@ from itertools import count
 
 from scripts.benchmark import kea, perfdhcp
 from scripts.benchmark.measure import Series, Table, at_least, at_most, run_rounds, spent_s
-from scripts.benchmark.network import BenchLab, Wire, is_installed, require
+from scripts.benchmark.network import BenchLab, Wire, require
 from scripts.benchmark.peers import (
     Edge,
     Kea,
     add_edge,
     add_kea,
     compared,
-    load_on_edge,
     load_on_kea,
+    loads_on,
 )
 from scripts.benchmark.perfdhcp import Perfdhcp
 
@@ -98,13 +98,10 @@ def _delays(found: Mapping[str, Series]) -> Table:
 
 
 def _loads(lab: BenchLab, edge: Edge, peer: Kea | None) -> dict[str, Perfdhcp]:
-    """The generator on each of the wires; none where it is not installed."""
-    if not is_installed(perfdhcp.PROGRAM):
-        return {}
-    loads = {"edge": load_on_edge(lab, edge)}
-    roomy = add_kea(lab, ROOMY, lab.roomy)
-    if peer and roomy:
-        loads |= {"kea": load_on_kea(lab, peer), ROOMY: load_on_kea(lab, roomy)}
+    """As `loads_on`, and on the wire of another Kea."""
+    loads = loads_on(lab, edge, peer)
+    if "kea" in loads and (roomy := add_kea(lab, ROOMY, lab.roomy)):
+        loads[ROOMY] = load_on_kea(lab, roomy)
     return loads
 
 

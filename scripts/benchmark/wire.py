@@ -1,19 +1,19 @@
 """Round trips over a veth pair: the edge's answers against an empty echo, and against Kea."""
 
 import os
+from functools import partial
 
 from edge_agent.datapath import libbpf
-from scripts.benchmark import build, perfdhcp, renewals
+from scripts.benchmark import build, renewals
 from scripts.benchmark.measure import Table, at_least, run_rounds, say
-from scripts.benchmark.network import BenchLab, Wire, is_installed, require
+from scripts.benchmark.network import BenchLab, Wire, require
 from scripts.benchmark.peers import (
     Edge,
     Kea,
     add_edge,
     add_kea,
     compared,
-    load_on_edge,
-    load_on_kea,
+    loads_on,
 )
 from scripts.benchmark.perfdhcp import Perfdhcp
 from scripts.benchmark.renewals import CPU, ECHO, SUBSCRIBERS, WINDOW
@@ -79,16 +79,11 @@ def _round_trips(lab: BenchLab, edge: Wire, echo: Wire, rounds: int) -> Table:
 def _known(lab: BenchLab, edge: Edge, peer: Kea | None, rounds: int) -> Table:
     """DISCOVER, OFFER, REQUEST, ACK of subscribers who have a lease."""
     cases = {"edge": lambda: _again(lab, edge.wire)}
-    if is_installed(perfdhcp.PROGRAM):
-        edge_load = load_on_edge(lab, edge)
-        _make_known(edge_load)
-        cases["edge perfdhcp"] = lambda: _highest(edge_load)
     if peer:
         cases["kea"] = lambda: _again(lab, peer.wire)
-    if peer and is_installed(perfdhcp.PROGRAM):
-        kea_load = load_on_kea(lab, peer)
-        _make_known(kea_load)
-        cases["kea perfdhcp"] = lambda: _highest(kea_load)
+    for name, load in loads_on(lab, edge, peer).items():
+        _make_known(load)
+        cases[f"{name} perfdhcp"] = partial(_highest, load)
     return compared("Subscribers who have a lease already, over veth", run_rounds(cases, rounds))
 
 
