@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any
 
 from edge_agent.sync.follower import Follower
 from lease_core.clock import elapsed_ns
@@ -20,15 +19,7 @@ from tests.contract.backends import SITE
 from tests.contract.story import GENESIS
 from tests.unit.service.logs import prefix
 
-DEADLINE_S = 30.0
 BEAT_S = 0.5
-
-
-async def until(is_true: Callable[[], Any], what: str) -> None:
-    deadline = asyncio.get_running_loop().time() + DEADLINE_S
-    while not is_true():
-        assert asyncio.get_running_loop().time() < deadline, f"waited in vain for {what}"
-        await asyncio.sleep(0.01)
 
 
 class Edge:

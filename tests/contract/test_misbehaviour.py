@@ -22,10 +22,11 @@ from lease_core.log.connecting import connect
 from lease_core.log.errors import LogError
 from lease_core.log.redis_log import RedisLog
 from tests.contract.backends import SITE
-from tests.contract.serving import Service, serving, until
+from tests.contract.serving import Service, serving
 from tests.contract.story import GENESIS
 from tests.redis_server import POLL_S, RedisServer, is_installed
 from tests.unit.service.logs import request
+from tests.waiting import until
 
 pytestmark = pytest.mark.redis
 

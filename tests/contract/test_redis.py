@@ -28,6 +28,7 @@ from tests.contract.backends import SITE
 from tests.contract.story import GENESIS, LONG_MS, batch_of, begun, known_head, lease, written
 from tests.lossy_proxy import LossyProxy
 from tests.redis_server import RedisServer
+from tests.waiting import until
 
 pytestmark = pytest.mark.redis
 
@@ -533,4 +534,8 @@ async def test_sites_share_a_connection(redis_server: RedisServer, raw: Redis) -
     for log in logs:
         await log.close()
     await connector.close()
-    assert len(await raw.client_list()) == 1
+
+    async def is_alone() -> bool:
+        return len(await raw.client_list()) == 1
+
+    await until(is_alone, "the server to see that the connection is closed")

@@ -17,10 +17,11 @@ from lease_core.log.port import ZERO_ID, Appended, Batch, Claimed
 from lease_core.log.redis_log import RedisLog
 from lease_core.log.replay import replay
 from tests.contract.backends import SITE
-from tests.contract.serving import DEADLINE_S, Edge, serving, until
+from tests.contract.serving import Edge, serving
 from tests.contract.story import GENESIS, LONG_MS, batch_of, begun, known_head, lease, written
 from tests.redis_server import RedisServer, is_installed
 from tests.unit.service.logs import request
+from tests.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.redis
 

@@ -13,7 +13,7 @@ from edge_agent.agent.status import Status, read_status
 from edge_agent.cli.main import main
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer
-from tests.unit.service.logs import until
+from tests.waiting import until
 
 REPORT = {
     "datapath": "user space",

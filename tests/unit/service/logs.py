@@ -1,7 +1,7 @@
 """Logs that stop, lose replies or have another clock, and leaders that run on them quickly."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -43,19 +43,6 @@ def make_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committing, "PAUSE_S", 0.005)
     monkeypatch.setattr(allocator, "PLAN_POLL_S", 0.01)
     monkeypatch.setattr(planner, "PAUSE_S", 0.005)
-
-
-async def until(is_true: Callable[[], Any], what: str = "it") -> None:
-    """Poll with a deadline; the condition may be a coroutine function."""
-    deadline = asyncio.get_running_loop().time() + 5
-    while True:
-        found = is_true()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return
-        assert asyncio.get_running_loop().time() < deadline, f"waited in vain for {what}"
-        await asyncio.sleep(0.002)
 
 
 class Trying(MemoryLog):

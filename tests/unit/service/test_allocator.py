@@ -45,8 +45,8 @@ from tests.unit.service.logs import (
     make_fast,
     records,
     request,
-    until,
 )
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)

@@ -43,8 +43,8 @@ from tests.unit.service.logs import (
     records,
     request,
     running,
-    until,
 )
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)

@@ -31,8 +31,8 @@ from tests.unit.service.logs import (
     records,
     request,
     running,
-    until,
 )
+from tests.waiting import until
 
 OFTEN = SnapshotPolicy(events=3, pause_s=0)
 

@@ -22,6 +22,7 @@ from lease_core.log.reader import Position, advance
 from lease_core.log.replay import replay
 from lease_core.log.writer import build, commit
 from tests.unit.sync.histories import GENESIS, random_events
+from tests.waiting import until
 
 EVENTS = random_events(1, 150)
 COUNT = len(EVENTS)
@@ -34,14 +35,6 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "RETRY_S", 0.01)
     monkeypatch.setattr(follower, "REJOIN_S", 0.01)
     monkeypatch.setattr(follower, "BLOCK_MS", 5)
-
-
-async def until(is_true: Callable[[], bool], what: str = "it") -> None:
-    """Poll with a deadline."""
-    deadline = asyncio.get_running_loop().time() + 5
-    while not is_true():
-        assert asyncio.get_running_loop().time() < deadline, f"waited in vain for {what}"
-        await asyncio.sleep(0.002)
 
 
 class Tampering(MemoryLog):

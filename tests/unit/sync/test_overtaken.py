@@ -20,7 +20,7 @@ from lease_core.log.snapshot import write_snapshot
 from lease_core.log.writer import build, commit
 from tests.histories import folded, random_history
 from tests.unit.sync.histories import GENESIS, NOW_BOOT, expected, open_tables, projection_of, view
-from tests.unit.sync.test_follower import until
+from tests.waiting import until
 
 NOW_NS = 1 << 62
 """After every horizon: nothing is promised anew."""
