@@ -8,9 +8,10 @@ from lease_core.audit import event_name, fields_of
 from lease_core.cli.common import json_option, opened, plain, redis_option, run
 from lease_core.cli.history import time_text
 from lease_core.domain.events import Record
-from lease_core.log.port import ForeignLogError
+from lease_core.log.port import ZERO_ID, ForeignLogError, Head, SiteLog
 
 SHOWN_FIRST = ("mac", "ip", "pool", "line", "cause")
+FIRST_WINDOW_MS = 1000
 
 
 @click.group()
@@ -34,8 +35,8 @@ async def _tail(url: str, site: str, count: int, *, follow: bool, as_json: bool)
         head = await log.head()
         if head is None:
             raise ForeignLogError(f"there is no log of site {site}")
-        after, first = "0-0", head.seq - count + 1
-        block_ms = 0
+        first = head.seq - count + 1
+        after, block_ms = await entry_before(log, head, first), 0
         while True:
             records = await log.read(after, 1000, block_ms)
             for record in records:
@@ -45,6 +46,19 @@ async def _tail(url: str, site: str, count: int, *, follow: bool, as_json: bool)
             if not records and not follow:
                 return
             block_ms = 1000 if follow else 0
+
+
+async def entry_before(log: SiteLog, head: Head, seq: int) -> str:
+    """An entry id before event `seq`; ids are times, so it looks back ever further from the end."""
+    end_ms = int(head.last_id.partition("-")[0])
+    window_ms = FIRST_WINDOW_MS
+    while window_ms < end_ms:
+        after = f"{end_ms - window_ms}-0"
+        oldest = await log.read(after, 1)
+        if oldest and oldest[0].seq <= seq:
+            return after
+        window_ms *= 4
+    return ZERO_ID
 
 
 def _show(record: Record, *, as_json: bool) -> None:
