@@ -49,9 +49,9 @@ class Leasectl:
         assert result.exit_code == code, result.output
         return result
 
-    def rows(self, *words: str) -> list[dict[str, Any]]:
+    def rows(self, *words: str, code: int = 0) -> list[dict[str, Any]]:
         """Run with --json: one object a line and nothing else."""
-        return [json.loads(line) for line in self(*words, "--json").stdout.splitlines()]
+        return [json.loads(line) for line in self(*words, "--json", code=code).stdout.splitlines()]
 
     def log(self, site: str = "ams01") -> MemoryLog:
         return MemoryLog(site, self.server)

@@ -1,12 +1,17 @@
 """leasectl status: every site on one page, and all trouble as text."""
 
+import asyncio
 import json
 import time
 
 import pytest
 
+from lease_core.cli import common
 from lease_core.cli.status import COLUMNS
 from lease_core.domain.events import EpochStarted
+from lease_core.log.errors import LogUnavailableError
+from lease_core.log.memory_log import MemoryLog
+from lease_core.log.port import Head
 from tests.unit.cli.test_leasectl import Leasectl, clock, leasectl, write
 
 __all__ = ["clock", "leasectl"]
@@ -108,3 +113,28 @@ def test_sites_without_edge_log_or_redis_are_trouble(leasectl: Leasectl) -> None
     leasectl.server.is_down = True
     leasectl("status", code=69)
     assert "down" in leasectl("status", "ams01", code=1).stdout
+
+
+def test_a_site_that_does_not_answer_holds_up_no_other(
+    leasectl: Leasectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are asked while it is waited for; each has its row, in the order asked for."""
+    others_asked = asyncio.Event()
+
+    class Slow(MemoryLog):
+        async def head(self) -> Head | None:
+            if self.site == "fra02":
+                others_asked.set()
+            try:
+                await asyncio.wait_for(others_asked.wait(), 5)
+            except TimeoutError:
+                raise LogUnavailableError("nobody else was asked") from None
+            return await super().head()
+
+    for site in ("ams01", "fra02"):
+        leasectl("site", "add", site)
+    monkeypatch.setattr(common, "connect", lambda _, site: Slow(site, leasectl.server))
+    rows = leasectl.rows("status", "ams01", "fra02", code=1)
+
+    assert [row["site"] for row in rows] == ["ams01", "fra02"]
+    assert "nobody else was asked" not in rows[0]["trouble"]
