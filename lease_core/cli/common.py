@@ -6,8 +6,17 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -28,6 +37,11 @@ EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
 EXIT_DATA = 65
 EXIT_CONFIG = 78
+
+AT_ONCE = 32
+"""Sites that are asked side by side: where some do not answer, the others are heard soon."""
+
+LOG_ERRORS = (LogError, GapError, BrokenChainError)
 
 T = TypeVar("T")
 
@@ -98,21 +112,49 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except LogUnavailableError as error:
-        fail(str(error), EXIT_UNAVAILABLE)
+        fail(str(error), exit_code(error))
     except ForeignLogError as error:
-        fail(f"this log is not ours to use: {error}", EXIT_DATA)
-    except (LogError, GapError, BrokenChainError, LedgerError) as error:
-        fail(f"the log cannot be used: {error}", EXIT_DATA)
+        fail(f"this log is not ours to use: {error}", exit_code(error))
+    except (*LOG_ERRORS, LedgerError) as error:
+        fail(f"the log cannot be used: {error}", exit_code(error))
     except ConfigError as error:
         fail(str(error), EXIT_CONFIG)
     except (PlanRefusedError, InvalidValueError) as error:
         fail(str(error), EXIT_USAGE)
 
 
+async def side_by_side(work: Callable[[str], Awaitable[T]], sites: Iterable[str]) -> list[T]:
+    """Do it for many sites, AT_ONCE at a time; results are in the order of the sites."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(site: str) -> T:
+        async with gate:
+            return await work(site)
+
+    return await asyncio.gather(*map(one, sites))
+
+
+def exit_code(error: Exception) -> int:
+    """Of a log that could not be used."""
+    return EXIT_UNAVAILABLE if isinstance(error, LogUnavailableError) else EXIT_DATA
+
+
+def say(text: str) -> None:
+    """A sentence for people, beside what is printed."""
+    click.echo(f"{click.get_current_context().info_name}: {text}", err=True)
+
+
 def fail(text: str, code: int) -> NoReturn:
     """End the program with a sentence for people."""
-    click.echo(f"{click.get_current_context().info_name}: {text}", err=True)
+    say(text)
     sys.exit(code)
+
+
+def time_text(ms: int | None) -> str:
+    """Unix milliseconds as ISO 8601 in UTC; "" for none."""
+    if ms is None:
+        return ""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def plain(value: object) -> str:

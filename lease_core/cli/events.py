@@ -5,8 +5,7 @@ import json
 import click
 
 from lease_core.audit import event_name, fields_of
-from lease_core.cli.common import json_option, opened, plain, redis_option, run
-from lease_core.cli.history import time_text
+from lease_core.cli.common import json_option, opened, plain, redis_option, run, time_text
 from lease_core.domain.events import Record
 from lease_core.log.port import ZERO_ID, ForeignLogError, Head, SiteLog
 

@@ -1,25 +1,25 @@
 """leasectl who and history: the abuse desk's questions."""
 
-import sqlite3
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from lease_core.cli.catching_up import caught_up, database_option
 from lease_core.cli.common import (
     EXIT_NOT_FOUND,
     EXIT_USAGE,
     fail,
     json_option,
-    opened,
     plain,
     redis_option,
     run,
+    say,
     show,
+    time_text,
 )
-from lease_core.config import ConfigError
 from lease_core.domain.history import Holding
 from lease_core.domain.values import (
     InvalidValueError,
@@ -29,27 +29,8 @@ from lease_core.domain.values import (
     mac_from_text,
     mac_text,
 )
-from lease_core.log.keys import PLAN
-from lease_core.log.reader import Position
-from lease_core.service.historian import Historian
-from lease_core.service.planner import read_plan
 
 COLUMNS = ("ip", "mac", "site", "line", "from", "until", "quiet", "ended")
-
-database_option = click.option(
-    "--database",
-    type=click.Path(path_type=Path),
-    envvar="LEASE_HISTORY",
-    default=Path("~/.local/state/lease/history.sqlite"),
-    show_default=True,
-    help="Where the history is kept between questions.",
-)
-
-
-def time_text(ms: int | None) -> str:
-    if ms is None:
-        return ""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def parse_time(text: str) -> int:
@@ -82,13 +63,13 @@ def parse_time(text: str) -> int:
 def who(ip: str, at: str, url: str, database: Path, as_json: bool) -> None:
     """Tell who held IP at a time, with the events that say so."""
     address, at_ms = _checked(ip, at)
-    history, _ = run(caught_up(url, database.expanduser()))
-    held, before, after = history.who(address, at_ms)
+    caught = run(caught_up(url, database))
+    held, before, after = caught.history.who(address, at_ms)
     if as_json:
         show(map(_row, held), COLUMNS, as_json=True)
     else:
-        _tell(address, at_ms, held, before, after)
-    sys.exit(0 if held else EXIT_NOT_FOUND)
+        _tell(address, at_ms, held, before, after, read=caught.positions.keys())
+    sys.exit(caught.tell_lacking(at_ms) or (0 if held else EXIT_NOT_FOUND))
 
 
 def _checked(ip: str, at: str) -> tuple[Ipv4, int]:
@@ -99,14 +80,21 @@ def _checked(ip: str, at: str) -> tuple[Ipv4, int]:
 
 
 def _tell(
-    ip: Ipv4, at_ms: int, held: list[Holding], before: Holding | None, after: Holding | None
+    ip: Ipv4,
+    at_ms: int,
+    held: list[Holding],
+    before: Holding | None,
+    after: Holding | None,
+    *,
+    read: Collection[str],
 ) -> None:
+    """`read` are the sites whose log was read to its end."""
     click.echo(f"{ip_text(ip)} at {time_text(at_ms)}")
     for holding in held:
         host = f"   host {holding.host}" if holding.host else ""
         line = f"{holding.site}/{holding.line}"
         click.echo(plain(f"  {mac_text(holding.mac)}   line {line}{host}"))
-        until = time_text(holding.until_ms) or "now"
+        until = time_text(holding.until_ms) or ("now" if holding.site in read else "unknown")
         ended = f" ({holding.ended})" if holding.ended else ""
         click.echo(f"  held      {time_text(holding.from_ms)} -> {until}{ended}")
         click.echo(f"  evidence  events {holding.from_id} {holding.until_id}".rstrip())
@@ -131,31 +119,13 @@ def history(ip_or_mac: str, url: str, database: Path, as_json: bool) -> None:
         ip = None if mac is not None else ip_from_text(ip_or_mac)
     except InvalidValueError as error:
         fail(str(error), EXIT_USAGE)
-    kept, _ = run(caught_up(url, database.expanduser()))
+    caught = run(caught_up(url, database))
+    kept = caught.history
     found: Iterable[Holding] = kept.of_mac(mac) if mac is not None else kept.of_ip(ip or Ipv4(0))
     if not show(map(_row, found), COLUMNS, as_json=as_json):
-        click.echo(f"nothing is known of {ip_or_mac}", err=True)
-        sys.exit(EXIT_NOT_FOUND)
-
-
-def _opened(database: Path) -> Historian:
-    try:
-        return Historian(database)
-    except (OSError, sqlite3.Error) as error:
-        raise ConfigError(
-            f"{database} cannot be used: {error}; give another path with --database"
-        ) from error
-
-
-async def caught_up(url: str, database: Path) -> tuple[Historian, dict[str, Position]]:
-    """The history with everything that the logs say now, and how far that is for each site."""
-    kept, positions = _opened(database), {}
-    async with opened(url, PLAN) as log:
-        plan, _ = await read_plan(log)
-    for site in plan.sites:
-        async with opened(url, site) as log:
-            positions[site] = await kept.catch_up(log)
-    return kept, positions
+        say(f"nothing is known of {ip_or_mac}")
+        sys.exit(caught.tell_lacking() or EXIT_NOT_FOUND)
+    sys.exit(caught.tell_lacking())
 
 
 def _row(holding: Holding) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """leasectl status: how every site fares, on one page."""
 
-import asyncio
 import sys
 import time
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from itertools import chain
 
 import click
 
-from lease_core.cli.common import json_option, opened, redis_option, run, show
+from lease_core.cli.common import json_option, opened, redis_option, run, show, side_by_side
 from lease_core.domain.speakers import speaker
 from lease_core.log.converters import read_int
 from lease_core.log.keys import PLAN
@@ -18,8 +17,6 @@ from lease_core.service.condition import LEADS
 from lease_core.service.planner import read_plan
 
 EXIT_TROUBLE = 1
-AT_ONCE = 32
-"""Sites that are asked side by side: where some do not answer, the others are shown soon."""
 SILENT_S = 180
 """Three heartbeats without a word."""
 
@@ -50,13 +47,12 @@ async def _rows(url: str, sites: tuple[str, ...]) -> list[Row]:
     if not sites:
         async with opened(url, PLAN) as log:
             sites = tuple((await read_plan(log))[0].sites)
-    gate = asyncio.Semaphore(AT_ONCE)
 
     async def rows_of(site: str) -> list[Row]:
-        async with gate, opened(url, site) as log:
+        async with opened(url, site) as log:
             return await _rows_of(log)
 
-    return list(chain.from_iterable(await asyncio.gather(*map(rows_of, sites))))
+    return list(chain.from_iterable(await side_by_side(rows_of, sites)))
 
 
 async def _rows_of(log: SiteLog) -> list[Row]:

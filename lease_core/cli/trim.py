@@ -1,11 +1,12 @@
 """leasectl archive and trim: what is kept for good, and what the log need not hold any more."""
 
+import sys
 from pathlib import Path
 
 import click
 
+from lease_core.cli.catching_up import caught_up, database_option
 from lease_core.cli.common import fail, json_option, opened, redis_option, run, show, user
-from lease_core.cli.history import caught_up, database_option
 from lease_core.log.errors import TrimRefusedError
 from lease_core.log.snapshot_port import Archived
 from lease_core.log.trim import find_cut
@@ -23,22 +24,23 @@ def archive(url: str, database: Path, as_json: bool) -> None:
     Do it with the history that is kept for good, on the machine that keeps it: what it holds may
     be cut from the logs, and no other history can then be made from them.
     """
-    marks = run(_archived(url, database.expanduser()))
+    marks, code = run(_archived(url, database))
     rows = ({"site": site, "seq": mark.seq, "by": mark.by} for site, mark in marks.items())
     show(rows, ("site", "seq", "by"), as_json=as_json)
+    sys.exit(code)
 
 
-async def _archived(url: str, database: Path) -> dict[str, Archived]:
-    kept, positions = await caught_up(url, database)
-    kept.close()
+async def _archived(url: str, database: Path) -> tuple[dict[str, Archived], int]:
+    caught = await caught_up(url, database)
+    caught.history.close()
     marks = {}
-    for site, position in positions.items():
+    for site, position in sorted(caught.positions.items()):
         marks[site] = Archived(
             genesis=position.genesis, seq=position.seq, h=position.h, by=f"operator:{user()}"
         )
         async with opened(url, site) as log:
             await log.set_archived(marks[site])
-    return marks
+    return marks, caught.tell_lacking()
 
 
 @click.command()

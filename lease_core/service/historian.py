@@ -54,7 +54,7 @@ class Historian:
         head = await log.head()
         if head is None:
             raise ForeignLogError(f"there is no log of site {log.site}")
-        position = self._position(log.site) or Position(head.genesis)
+        position = self.position(log.site) or Position(head.genesis)
         found = standing(position, head)
         if found not in {Standing.LIVE, Standing.BEHIND}:
             raise ForeignLogError(f"the log of {log.site} is {found} against this history")
@@ -66,7 +66,7 @@ class Historian:
         """Keep records that follow `position`, unless another process did so meanwhile."""
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            kept = self._position(site)
+            kept = self.position(site)
             if kept and kept.seq > position.seq:
                 return kept
             for record in records:
@@ -75,7 +75,8 @@ class Historian:
             self._keep(site, position)
         return position
 
-    def _position(self, site: str) -> Position | None:
+    def position(self, site: str) -> Position | None:
+        """How far this history of a site goes; None where it has none."""
         row = self._db.execute(
             "SELECT genesis, seq, h, commit_ms, epoch FROM position WHERE site = ?", (site,)
         ).fetchone()
