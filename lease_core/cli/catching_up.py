@@ -8,6 +8,7 @@ import click
 
 from lease_core.cli.common import LOG_ERRORS, exit_code, opened, say, side_by_side, time_text
 from lease_core.config import ConfigError
+from lease_core.log.errors import LostLogError
 from lease_core.log.keys import PLAN
 from lease_core.log.reader import Position
 from lease_core.service.historian import Historian
@@ -26,21 +27,29 @@ database_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """What could not be read now: a site (PLAN = which sites there are) after `known_ms`, and why.
+    """What is not known of a site (PLAN = which sites there are) after `known_ms`, and why.
 
-    `known_ms` is Unix milliseconds, 0 = nothing is known of it.
+    Times are Unix milliseconds: `known_ms` 0 = nothing is known of it, `until_ms` None = to now.
     """
 
     site: str
     known_ms: int
+    until_ms: int | None
     error: Exception
 
     def __str__(self) -> str:
         if self.site == PLAN:
             return f"which sites there are is not known: {self.error}"
+        if self.until_ms is not None:
+            span = f"{time_text(self.known_ms)} to {time_text(self.until_ms)}"
+            return f"{self.site} is not known from {span}: {self.error}"
         if not self.known_ms:
             return f"nothing is known of {self.site}: {self.error}"
         return f"{self.site} is known until {time_text(self.known_ms)} only: {self.error}"
+
+    def hides(self, at_ms: int) -> bool:
+        """Whether something may have been so at a time that is not known."""
+        return self.known_ms < at_ms and (self.until_ms is None or at_ms < self.until_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +60,19 @@ class Caught:
     positions: dict[str, Position]
     lacking: list[Lacking]
 
-    def tell_lacking(self, until_ms: int | None = None) -> int:
-        """Say what may hide something up to a time (None = now).
+    def tell_lacking(self, at_ms: int | None = None) -> int:
+        """Say what may hide something at a time, or what cannot be read now (None).
 
         Returns an exit code: 0 = nothing does.
         """
-        hiding = [each for each in self.lacking if until_ms is None or each.known_ms < until_ms]
-        for each in hiding:
+        told = [
+            each
+            for each in self.lacking
+            if (each.until_ms is None if at_ms is None else each.hides(at_ms))
+        ]
+        for each in told:
             say(str(each))
-        return exit_code(hiding[0].error) if hiding else 0
+        return exit_code(told[0].error) if told else 0
 
 
 async def caught_up(url: str, database: Path) -> Caught:
@@ -73,7 +86,7 @@ async def caught_up(url: str, database: Path) -> Caught:
         async with opened(url, PLAN) as log:
             plan, _ = await read_plan(log)
     except LOG_ERRORS as error:
-        caught.lacking.append(Lacking(PLAN, 0, error))
+        caught.lacking.append(Lacking(PLAN, 0, None, error))
         return caught
 
     async def catch_up(site: str) -> None:
@@ -82,9 +95,12 @@ async def caught_up(url: str, database: Path) -> Caught:
                 caught.positions[site] = await caught.history.catch_up(log)
         except LOG_ERRORS as error:
             kept = caught.history.position(site)
-            caught.lacking.append(Lacking(site, kept.commit_ms if kept else 0, error))
+            caught.lacking.append(Lacking(site, kept.commit_ms if kept else 0, None, error))
 
     await side_by_side(catch_up, plan.sites)
+    for site, known_ms, until_ms in caught.history.lost():
+        lost = LostLogError("its log was lost")
+        caught.lacking.append(Lacking(site, known_ms, until_ms, lost))
     return caught
 
 

@@ -65,11 +65,13 @@ def who(ip: str, at: str, url: str, database: Path, as_json: bool) -> None:
     address, at_ms = _checked(ip, at)
     caught = run(caught_up(url, database))
     held, before, after = caught.history.who(address, at_ms)
+    lacks = caught.tell_lacking(at_ms)
     if as_json:
         show(map(_row, held), COLUMNS, as_json=True)
     else:
-        _tell(address, at_ms, held, before, after, read=caught.positions.keys())
-    sys.exit(caught.tell_lacking(at_ms) or (0 if held else EXIT_NOT_FOUND))
+        nobody = "nobody is known to have held it" if lacks else "nobody held it"
+        _tell(address, at_ms, held, before, after, read=caught.positions.keys(), nobody=nobody)
+    sys.exit(lacks or (0 if held else EXIT_NOT_FOUND))
 
 
 def _checked(ip: str, at: str) -> tuple[Ipv4, int]:
@@ -87,8 +89,9 @@ def _tell(
     after: Holding | None,
     *,
     read: Collection[str],
+    nobody: str,
 ) -> None:
-    """`read` are the sites whose log was read to its end."""
+    """`read` are the sites whose log was read to its end; `nobody` is said where none held it."""
     click.echo(f"{ip_text(ip)} at {time_text(at_ms)}")
     for holding in held:
         host = f"   host {holding.host}" if holding.host else ""
@@ -99,7 +102,7 @@ def _tell(
         click.echo(f"  held      {time_text(holding.from_ms)} -> {until}{ended}")
         click.echo(f"  evidence  events {holding.from_id} {holding.until_id}".rstrip())
     if not held:
-        click.echo("  nobody held it")
+        click.echo(f"  {nobody}")
     if before:
         quiet = f", last promise until {time_text(before.quiet_ms)}" if before.quiet_ms else ""
         click.echo(f"  before    {mac_text(before.mac)} until {time_text(before.until_ms)}{quiet}")

@@ -8,13 +8,15 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lease_core.domain.events import Record
+from lease_core.domain.events import Record, RecoveryStarted
 from lease_core.domain.history import Closed, Holding, Quieted, history_change
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.port import ForeignLogError, SiteLog
 from lease_core.log.reader import Position, Standing, advance, standing
 
 READ_COUNT = 1000
+FIRST_BATCH = 2
+"""Events that a log made anew begins with: its epoch, and what it stands in for."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS position (
@@ -25,6 +27,9 @@ CREATE TABLE IF NOT EXISTS holding (
     site TEXT NOT NULL, ip INTEGER NOT NULL, mac INTEGER NOT NULL, line TEXT NOT NULL,
     pool TEXT NOT NULL, host TEXT NOT NULL, from_ms INTEGER NOT NULL, from_id TEXT NOT NULL,
     until_ms INTEGER, until_id TEXT NOT NULL, ended TEXT NOT NULL, quiet_ms INTEGER
+) STRICT;
+CREATE TABLE IF NOT EXISTS lost (
+    site TEXT NOT NULL, known_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS holding_by_ip ON holding (ip, from_ms);
 CREATE INDEX IF NOT EXISTS holding_by_mac ON holding (mac, from_ms);
@@ -46,7 +51,7 @@ class Historian:
         self._db.close()
 
     async def catch_up(self, log: SiteLog) -> Position:
-        """Read what the log has since last time.
+        """Read what the log has since last time; one that stands in for it is read from its start.
 
         Raises:
             ForeignLogError: the log is not the one that was read before, or went back.
@@ -55,12 +60,38 @@ class Historian:
         if head is None:
             raise ForeignLogError(f"there is no log of site {log.site}")
         position = self.position(log.site) or Position(head.genesis)
+        if position.genesis != head.genesis:
+            position = await self._begin_anew(log, position, Position(head.genesis))
         found = standing(position, head)
         if found not in {Standing.LIVE, Standing.BEHIND}:
             raise ForeignLogError(f"the log of {log.site} is {found} against this history")
         while records := await log.read(position.entry_id, READ_COUNT):
             position = self._take(log.site, position, records)
         return position
+
+    async def _begin_anew(self, log: SiteLog, former: Position, start: Position) -> Position:
+        """Go over from a log that is lost to one that says it stands in for it.
+
+        Who held an address then is not known from `former` to the new log's first event.
+        """
+        first = await log.read(start.entry_id, FIRST_BATCH)
+        named = [r.event.replaces for r in first if isinstance(r.event, RecoveryStarted)]
+        if not any(former.genesis in names.split() for names in named):
+            return former
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            if self.position(log.site) == former:
+                self._db.execute(
+                    "INSERT INTO lost VALUES (?, ?, ?)",
+                    (log.site, former.commit_ms, first[0].commit_ms),
+                )
+                self._db.execute(
+                    "UPDATE holding SET until_ms = ?, ended = 'LogLost' "
+                    "WHERE site = ? AND until_ms IS NULL",
+                    (former.commit_ms + 1, log.site),
+                )
+                self._keep(log.site, start)
+        return self.position(log.site) or start
 
     def _take(self, site: str, position: Position, records: Sequence[Record]) -> Position:
         """Keep records that follow `position`, unless another process did so meanwhile."""
@@ -127,6 +158,10 @@ class Historian:
         before = self._select("ip = ? AND until_ms <= ? ORDER BY until_ms DESC LIMIT 1", ip, at_ms)
         after = self._select("ip = ? AND from_ms > ? ORDER BY from_ms LIMIT 1", ip, at_ms)
         return list(held), next(before, None), next(after, None)
+
+    def lost(self) -> list[tuple[str, int, int]]:
+        """Of which sites logs were lost, and between which times (ms) nothing is known of them."""
+        return self._db.execute("SELECT site, known_ms, until_ms FROM lost").fetchall()
 
     def of_ip(self, ip: Ipv4) -> Iterator[Holding]:
         """Every holding of an address, oldest first."""

@@ -4,11 +4,13 @@ Nobody may go on as if nothing had been: known clients are served meanwhile, the
 its edge, and then a newcomer is served. After each: I1, I2, I4, I5, I7, I8, I11 from wire and logs.
 """
 
+import json
 import os
 import random
 import signal
 import subprocess
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -120,11 +122,13 @@ def test_the_append_only_file_is_cut(
 
 
 def test_all_is_gone_and_the_log_is_made_anew(lab: Lab, service: Service) -> None:
-    """I1, I9, I13: after FLUSHALL the plan is imported from its file and the site's log is made
-    anew, as docs/operating.md says: known clients keep their addresses, newcomers are served."""
+    """I1, I9, I11, I13: after FLUSHALL the plan is imported from its file and the site's log is
+    made anew, as docs/operating.md says: known clients keep their addresses, newcomers are served,
+    and the history that was kept goes on."""
     plan = lab.directory / "plan.jsonl"
     plan.write_text(lab.leasectl("plan", "export"))
     whole = service.quiet()
+    lab.leasectl("archive")
     lab.redis_cli("FLUSHALL")
     service.go_on()
     wait_until(lambda: notices(service) > 0, "the edge to find out", 30)
@@ -133,4 +137,16 @@ def test_all_is_gone_and_the_log_is_made_anew(lab: Lab, service: Service) -> Non
     service.allocator = service.start_allocator()
     lab.leasectl("site", "recreate", service.site.name, "--yes")
     assert_recovers(service, [whole])
-    assert any(event["type"] == "LeaseAdopted" for event in events_of(lab, service.site))
+    adopted = [event for event in events_of(lab, service.site) if event["type"] == "LeaseAdopted"]
+    assert any(is_held_on(lab, event) for event in adopted)
+
+
+def is_held_on(lab: Lab, adopted: dict[str, object]) -> bool:
+    """Whether the history has its holder in the lost log as well; not who gave it back there."""
+    told = lab.leasectl("history", adopted["ip"], "--json").splitlines()
+    holdings = [(row["mac"], row["ended"], row["from_id"]) for row in map(json.loads, told)]
+    mac, event_id = adopted["mac"], adopted["id"]
+    return any(
+        former[:2] == (mac, "LogLost") and (here[0], here[2]) == (mac, event_id)
+        for former, here in pairwise(holdings)
+    )

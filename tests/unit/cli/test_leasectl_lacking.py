@@ -5,11 +5,12 @@ import json
 import pytest
 
 from lease_core.cli import common
+from lease_core.domain.events import EpochStarted, RecoveryStarted
 from lease_core.log.errors import LogUnavailableError
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.port import Head
 from tests.site import Site
-from tests.unit.cli.test_leasectl import Leasectl, clock, leasectl, told
+from tests.unit.cli.test_leasectl import MINUTE, Leasectl, clock, leasectl, told, write
 
 __all__ = ["clock", "leasectl", "told"]
 
@@ -81,13 +82,33 @@ def test_a_site_of_which_nothing_is_known_is_said(kept: Leasectl) -> None:
     assert "nothing is known of lon01: there is no log of site lon01" in answer.stderr
 
 
-def test_a_log_made_anew_leaves_its_history(kept: Leasectl) -> None:
+def test_another_log_leaves_the_history_of_the_former(kept: Leasectl) -> None:
     """I11: what was read of the former log is told for its time; the new one is not mixed in."""
     del kept.server.sites["ams01"]
     kept.do(lambda: kept.log().create("ff" * 8))
 
     assert "00:00:00:00:00:01" in kept("who", "100.64.0.2", "--at", HELD).stdout
     assert "foreign" in kept("who", "100.64.0.2", "--at", LATER, code=65).stderr
+
+
+def test_what_was_lost_with_a_log_is_said(kept: Leasectl, clock: list[int]) -> None:
+    """Between the last event that was read of it and the first of the log made anew nobody can say
+    who held an address; before and after that everything is as ever."""
+    genesis = kept.server.site("ams01").head.genesis  # type: ignore[union-attr]
+    del kept.server.sites["ams01"]
+    kept.do(lambda: kept.log().create("ff" * 8))
+    clock[0] += 60 * MINUTE
+    write(kept, [EpochStarted(cause="first-start")])
+    write(kept, [RecoveryStarted(cause="recreated", replaces=genesis)])
+    hidden = kept("who", "100.64.0.2", "--at", LATER, code=65)
+
+    assert "nobody is known to have held it" in hidden.stdout
+    assert "before    00:00:00:00:00:02 until 2025-11-22T08:46:" in hidden.stdout
+    assert "ams01 is not known from 2025-11-22T08:46:" in hidden.stderr
+    assert "00:00:00:00:00:01" in kept("who", "100.64.0.2", "--at", HELD).stdout
+    assert "nobody held it" in kept("who", "100.64.0.2", "--at", "2025-11-22T12:00Z", code=1).stdout
+    assert kept.rows("history", "00:00:00:00:00:02")[0]["ended"] == "LogLost"
+    assert [row["site"] for row in kept.rows("archive")] == ["ams01", "fra01"]
 
 
 def test_a_site_that_cannot_be_read_keeps_no_other_from_the_archive(cut_off: Leasectl) -> None:

@@ -1,14 +1,22 @@
 """Who had what when, in a database that may be read at any time by anybody at once."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lease_core.domain.commands import ReleaseLease
 from lease_core.domain.desk import SECOND
-from lease_core.domain.events import Event
+from lease_core.domain.events import (
+    EpochStarted,
+    Event,
+    LeaseAdopted,
+    Record,
+    RecoveryStarted,
+)
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.memory_log import MemoryLog
 from lease_core.log.memory_store import MemoryServer
@@ -20,6 +28,7 @@ from tests.forging import forge
 from tests.site import FIRST, Site
 
 GENESIS = "0e" * 16
+ANEW = "0f" * 16
 T0 = 1_700_000_000_000
 MINUTE = 60_000
 
@@ -40,10 +49,10 @@ class Writer:
         await self.log.claim("allocator", 10**12, GENESIS)
         self.ms = T0 + (self.site.now_ns - 1000 * SECOND) // 1_000_000
         for event in self.site.log[self.written :]:
-            await self._append(event)
+            await self.append(event)
         self.written = len(self.site.log)
 
-    async def _append(self, event: Event) -> None:
+    async def append(self, event: Event) -> None:
         head = await self.log.head()
         assert head
         batch = build(head, [event], by="a", epoch=1, commit_ms=self.ms, batch_id=f"b{head.seq}")
@@ -192,6 +201,72 @@ async def test_another_log_is_refused(path: Path, how: str) -> None:
     with pytest.raises(ForeignLogError):
         await history.catch_up(writer.log)
     assert list(history.of_ip(FIRST)) == before
+
+
+class TestALogMadeAnew:
+    """After a loss: MAC 1 held until minute 10 and MAC 2 from minute 20 in the former log."""
+
+    @pytest.fixture
+    async def writer(self, path: Path) -> Writer:
+        """Its history was read; then the log was lost, and made anew at minute 50."""
+        writer = Writer()
+        await writer.two_holders()
+        await Historian(path).catch_up(writer.log)
+        del writer.server.sites["ams01"]
+        writer.ms = T0 + 50 * MINUTE
+        await writer.log.create(ANEW)
+        await writer.log.claim("allocator", 10**12, ANEW)
+        return writer
+
+    async def begin(self, writer: Writer, replaces: str) -> None:
+        """What the new log begins with, and what an edge tells it a minute later."""
+        await writer.append(EpochStarted(cause="first-start"))
+        await writer.append(RecoveryStarted(cause="recreated", replaces=replaces))
+        writer.ms += MINUTE
+        await writer.append(
+            LeaseAdopted(mac=Mac(2), ip=FIRST, pool="p", line="access0", cause="held", req="r")
+        )
+
+    async def test_it_goes_on_in_the_same_history(self, path: Path, writer: Writer) -> None:
+        """What was known stays, the gap is told once, and the new log's holdings follow (I11)."""
+        await self.begin(writer, f"{'ee' * 16} {GENESIS}")
+        for history in (Historian(path), Historian(path)):
+            await history.catch_up(writer.log)
+        former, adopted = list(history.of_mac(Mac(2)))
+
+        assert (former.from_ms, former.until_ms) == (T0 + 20 * MINUTE, T0 + 20 * MINUTE + 1)
+        assert former.ended == "LogLost"
+        assert (adopted.from_ms, adopted.until_ms) == (T0 + 51 * MINUTE, None)
+        assert [h.ended for h in history.of_mac(Mac(1))] == ["LeaseReleased"]
+        assert history.lost() == [("ams01", T0 + 20 * MINUTE, T0 + 50 * MINUTE)]
+
+    async def test_two_who_read_it_at_once_note_it_once(self, path: Path, writer: Writer) -> None:
+        """Whoever comes second finds the history gone over already, and goes on with it."""
+        await self.begin(writer, GENESIS)
+        one, other = Historian(path), Historian(path)
+        read = writer.log.read
+
+        async def overtaken(*asked: Any) -> Sequence[Record]:
+            writer.log.read = read  # type: ignore[method-assign]
+            await other.catch_up(writer.log)
+            return await read(*asked)
+
+        writer.log.read = overtaken  # type: ignore[method-assign]
+        await one.catch_up(writer.log)
+
+        assert len(one.lost()) == 1
+        assert len(list(one.of_mac(Mac(2)))) == 2
+
+    async def test_one_that_stands_in_for_another_is_refused(
+        self, path: Path, writer: Writer
+    ) -> None:
+        """It would be mixed into a history that it has nothing to do with."""
+        await self.begin(writer, "ee" * 16)
+        history = Historian(path)
+
+        with pytest.raises(ForeignLogError):
+            await history.catch_up(writer.log)
+        assert history.lost() == []
 
 
 async def test_an_edited_log_is_refused(path: Path) -> None:
