@@ -41,8 +41,10 @@ class Lacking:
         if self.site == PLAN:
             return f"which sites there are is not known: {self.error}"
         if self.until_ms is not None:
-            span = f"{time_text(self.known_ms)} to {time_text(self.until_ms)}"
-            return f"{self.site} is not known from {span}: {self.error}"
+            since = f"after {time_text(self.known_ms)} and " if self.known_ms else ""
+            return (
+                f"{self.site} is not known {since}before {time_text(self.until_ms)}: {self.error}"
+            )
         if not self.known_ms:
             return f"nothing is known of {self.site}: {self.error}"
         return f"{self.site} is known until {time_text(self.known_ms)} only: {self.error}"
@@ -99,7 +101,7 @@ async def caught_up(url: str, database: Path) -> Caught:
 
     await side_by_side(catch_up, plan.sites)
     for site, known_ms, until_ms in caught.history.lost():
-        lost = LostLogError("its log was lost")
+        lost = LostLogError("its log does not hold that any more")
         caught.lacking.append(Lacking(site, known_ms, until_ms, lost))
     return caught
 

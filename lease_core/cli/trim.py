@@ -22,7 +22,7 @@ def archive(url: str, database: Path, as_json: bool) -> None:
     """Bring the history in DATABASE up to every log, and record there how far it is.
 
     Do it with the history that is kept for good, on the machine that keeps it: what it holds may
-    be cut from the logs, and no other history can then be made from them.
+    be cut from the logs, and another history that is made from them then begins there.
     """
     marks, code = run(_archived(url, database))
     rows = ({"site": site, "seq": mark.seq, "by": mark.by} for site, mark in marks.items())

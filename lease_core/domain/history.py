@@ -16,6 +16,7 @@ from lease_core.domain.events import (
     Record,
     RemovalAcked,
 )
+from lease_core.domain.state import Binding
 from lease_core.domain.values import Ipv4, Mac
 
 
@@ -80,3 +81,17 @@ def history_change(site: str, record: Record) -> Holding | Closed | Quieted | No
             return Quieted(ip=acked.ip, quiet_ms=record.commit_ms + acked.remaining_s * 1000)
         case _:
             return None
+
+
+def holding_of(site: str, binding: Binding, record: Record) -> Holding:
+    """A holding of which no more is known than that it is one after `record`."""
+    return Holding(
+        site=site,
+        ip=binding.ip,
+        mac=binding.mac,
+        line=binding.line,
+        pool=binding.pool,
+        host="",
+        from_ms=record.commit_ms,
+        from_id=record.entry_id,
+    )

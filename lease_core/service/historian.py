@@ -8,15 +8,18 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lease_core.domain.events import Record, RecoveryStarted
-from lease_core.domain.history import Closed, Holding, Quieted, history_change
+from lease_core.domain.events import Record
+from lease_core.domain.history import Closed, Holding, Quieted, history_change, holding_of
+from lease_core.domain.ledger import Ledger
 from lease_core.domain.values import Ipv4, Mac
 from lease_core.log.port import ForeignLogError, SiteLog
 from lease_core.log.reader import Position, Standing, advance, standing
+from lease_core.log.replay import ledger_at
+from lease_core.log.resuming import beginning
 
 READ_COUNT = 1000
-FIRST_BATCH = 2
-"""Events that a log made anew begins with: its epoch, and what it stands in for."""
+NOT_KNOWN = "NotKnown"
+"""How a holding ended whose end was lost."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS position (
@@ -51,17 +54,23 @@ class Historian:
         self._db.close()
 
     async def catch_up(self, log: SiteLog) -> Position:
-        """Read what the log has since last time; one that stands in for it is read from its start.
+        """Read what the log has since last time.
+
+        Where that is not there any more, it begins anew with what the log tells, and notes what
+        is not known.
 
         Raises:
-            ForeignLogError: the log is not the one that was read before, or went back.
+            ForeignLogError: the log is not the one that was read before, or went back and nobody
+                leads it yet.
         """
         head = await log.head()
         if head is None:
             raise ForeignLogError(f"there is no log of site {log.site}")
-        position = self.position(log.site) or Position(head.genesis)
-        if position.genesis != head.genesis:
-            position = await self._begin_anew(log, position, Position(head.genesis))
+        position = self.position(log.site)
+        if start := await beginning(log, head, position):
+            ledger = await ledger_at(log, start.seq, head.genesis)
+            position = self._begin_anew(log.site, position, head.genesis, start, ledger)
+        position = position or Position(head.genesis)
         found = standing(position, head)
         if found not in {Standing.LIVE, Standing.BEHIND}:
             raise ForeignLogError(f"the log of {log.site} is {found} against this history")
@@ -69,29 +78,26 @@ class Historian:
             position = self._take(log.site, position, records)
         return position
 
-    async def _begin_anew(self, log: SiteLog, former: Position, start: Position) -> Position:
-        """Go over from a log that is lost to one that says it stands in for it.
-
-        Who held an address then is not known from `former` to the new log's first event.
-        """
-        first = await log.read(start.entry_id, FIRST_BATCH)
-        named = [r.event.replaces for r in first if isinstance(r.event, RecoveryStarted)]
-        if not any(former.genesis in names.split() for names in named):
-            return former
+    def _begin_anew(
+        self, site: str, former: Position | None, genesis: str, start: Record, ledger: Ledger
+    ) -> Position | None:
+        """Hold what the log tells at event `start`; before, back to `former`, nothing is known."""
+        known_ms = former.commit_ms if former else 0
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            if self.position(log.site) == former:
+            if self.position(site) == former:
                 self._db.execute(
-                    "INSERT INTO lost VALUES (?, ?, ?)",
-                    (log.site, former.commit_ms, first[0].commit_ms),
+                    "INSERT INTO lost VALUES (?, ?, ?)", (site, known_ms, start.commit_ms)
                 )
                 self._db.execute(
-                    "UPDATE holding SET until_ms = ?, ended = 'LogLost' "
+                    "UPDATE holding SET until_ms = ?, ended = ? "
                     "WHERE site = ? AND until_ms IS NULL",
-                    (former.commit_ms + 1, log.site),
+                    (min(known_ms + 1, start.commit_ms), NOT_KNOWN, site),
                 )
-                self._keep(log.site, start)
-        return self.position(log.site) or start
+                for binding in ledger.bound.values():
+                    self._apply(site, holding_of(site, binding, start))
+                self._keep(site, Position(genesis).behind(start))
+        return self.position(site)
 
     def _take(self, site: str, position: Position, records: Sequence[Record]) -> Position:
         """Keep records that follow `position`, unless another process did so meanwhile."""
@@ -160,7 +166,7 @@ class Historian:
         return list(held), next(before, None), next(after, None)
 
     def lost(self) -> list[tuple[str, int, int]]:
-        """Of which sites logs were lost, and between which times (ms) nothing is known of them."""
+        """Sites, and between which times (ms) nothing is known of them any more."""
         return self._db.execute("SELECT site, known_ms, until_ms FROM lost").fetchall()
 
     def of_ip(self, ip: Ipv4) -> Iterator[Holding]:

@@ -34,7 +34,8 @@ def notices(service: Service) -> int:
 
 
 def assert_recovers(service: Service, lost: Sequence[Sequence[Event]], noticed: int = 0) -> None:
-    """Known clients are served all the time; when the edge agrees, newcomers are, too."""
+    """Known clients are served all the time; when the edge agrees, newcomers are, too, and the
+    history that was kept goes on."""
     lab, site = service.lab, service.site
     renewed = renewals(lab, site)
     wait_until(lambda: notices(service) > noticed, "the edge to find out", 30)
@@ -42,6 +43,14 @@ def assert_recovers(service: Service, lost: Sequence[Sequence[Event]], noticed: 
     assert check(lab, site, lost) > 0
     wait_until(lambda: has_recovered(lab, site), "the end of the recovery", 60)
     service.assert_well(lost)
+    lab.leasectl("archive")
+
+
+def archived(service: Service) -> list[Event]:
+    """The whole log, at rest, and in a history outside of it."""
+    whole: list[Event] = [*service.quiet()]
+    service.lab.leasectl("archive")
+    return whole
 
 
 def has_recovered(lab: Lab, site: Site) -> bool:
@@ -55,7 +64,7 @@ def fail_over(lab: Lab, service: Service) -> tuple[Replica, list[Event]]:
     cut(lab, replica.host.leg)
     copied = len(events_of(lab, service.site))
     wait_until(lambda: len(events_of(lab, service.site)) > copied + LOST, "events beyond the copy")
-    whole: list[Event] = [*service.quiet()]
+    whole = archived(service)
     lab.redis.kill()
     lab.redis.wait()
     replica.promote()
@@ -74,7 +83,7 @@ def test_a_replica_takes_over_and_the_old_master_comes_back(
     replica, whole = fail_over(lab, service)
     assert_recovers(service, [whole])
     noticed = notices(service)
-    promoted = service.quiet()
+    promoted = archived(service)
     replica.step_down()
     lab.start_redis()
     came_back = len(lab.log_of(f"edge-{service.site.name}"))
@@ -104,7 +113,7 @@ def test_the_append_only_file_is_cut(
     """I1, I5, I13: less came back from the disk than was synchronised, and somebody repaired it;
     allocator and edge remember, or, where the allocator was restarted, the edge alone (ADR 8)."""
     dice = random.Random(seed + turn)
-    whole = service.quiet()
+    whole = archived(service)
     if who == "edge":
         lab.stop(service.allocator, signal.SIGKILL)
     lab.redis.kill()
@@ -124,11 +133,10 @@ def test_the_append_only_file_is_cut(
 def test_all_is_gone_and_the_log_is_made_anew(lab: Lab, service: Service) -> None:
     """I1, I9, I11, I13: after FLUSHALL the plan is imported from its file and the site's log is
     made anew, as docs/operating.md says: known clients keep their addresses, newcomers are served,
-    and the history that was kept goes on."""
+    and the history has who held what before and after."""
     plan = lab.directory / "plan.jsonl"
     plan.write_text(lab.leasectl("plan", "export"))
-    whole = service.quiet()
-    lab.leasectl("archive")
+    whole = archived(service)
     lab.redis_cli("FLUSHALL")
     service.go_on()
     wait_until(lambda: notices(service) > 0, "the edge to find out", 30)
@@ -147,6 +155,6 @@ def is_held_on(lab: Lab, adopted: dict[str, object]) -> bool:
     holdings = [(row["mac"], row["ended"], row["from_id"]) for row in map(json.loads, told)]
     mac, event_id = adopted["mac"], adopted["id"]
     return any(
-        former[:2] == (mac, "LogLost") and (here[0], here[2]) == (mac, event_id)
+        former[:2] == (mac, "NotKnown") and (here[0], here[2]) == (mac, event_id)
         for former, here in pairwise(holdings)
     )

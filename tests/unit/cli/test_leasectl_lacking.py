@@ -104,10 +104,10 @@ def test_what_was_lost_with_a_log_is_said(kept: Leasectl, clock: list[int]) -> N
 
     assert "nobody is known to have held it" in hidden.stdout
     assert "before    00:00:00:00:00:02 until 2025-11-22T08:46:" in hidden.stdout
-    assert "ams01 is not known from 2025-11-22T08:46:" in hidden.stderr
+    assert "ams01 is not known after 2025-11-22T08:46:" in hidden.stderr
     assert "00:00:00:00:00:01" in kept("who", "100.64.0.2", "--at", HELD).stdout
     assert "nobody held it" in kept("who", "100.64.0.2", "--at", "2025-11-22T12:00Z", code=1).stdout
-    assert kept.rows("history", "00:00:00:00:00:02")[0]["ended"] == "LogLost"
+    assert kept.rows("history", "00:00:00:00:00:02")[0]["ended"] == "NotKnown"
     assert [row["site"] for row in kept.rows("archive")] == ["ams01", "fra01"]
 
 
