@@ -104,7 +104,7 @@ class Historian:
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             kept = self.position(site)
-            if kept and kept.seq > position.seq:
+            if kept and kept != position:
                 return kept
             for record in records:
                 position = advance(position, record)

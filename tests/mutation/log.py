@@ -11,6 +11,7 @@ FOLLOWING = ("tests/unit/sync/test_follower.py",)
 TRIMMING = ("tests/contract/test_trim.py", "-k", "fakeredis")
 CALLS = ("tests/contract/test_scripts.py",)
 READING = ("tests/unit/log/test_reader.py",)
+RESUMING = ("tests/unit/service/test_historian.py",)
 OCTETS = ("tests/unit/log/test_wire.py",)
 VERSIONS = ("tests/unit/log/test_versions.py",)
 SETTING = ("tests/unit/service/test_leader.py", "-k", "Settings")
@@ -160,5 +161,18 @@ MUTANTS = (
     *broken("lease_core/service/committing.py", UNDER_WAY,
         ("committer-refused-in-silence", "I5",
          "if self._draft:\n            await self.settled()", "pass"),
+    ),
+    *broken("lease_core/log/resuming.py", RESUMING,
+        ("history-goes-on-with-any-log", "I11",
+         "any(read.genesis in names.split() for names in named)", "bool(named)"),
+        ("history-goes-on-behind-a-loss", "I11",
+         "return bool(at) and (at[0].seq, at[0].h) == (read.seq, read.h)", "return True"),
+    ),
+    *broken("lease_core/service/historian.py", RESUMING,
+        ("history-begins-anew-twice", "I11", "if self.position(site) == former:", "if True:"),
+        ("history-keeps-holders-of-a-lost-log", "I11",
+         "start.commit_ms), NOT_KNOWN, site)", "start.commit_ms), NOT_KNOWN, 0)"),
+        ("history-forgets-who-holds", "I11", "for binding in ledger.bound.values():",
+         "for binding in ():"),
     ),
 )  # fmt: skip
