@@ -29,6 +29,7 @@ from lease_core.domain.values import (
     mac_from_text,
     mac_text,
 )
+from lease_core.service.historian import Holders
 
 COLUMNS = ("ip", "mac", "site", "line", "from", "until", "quiet", "ended")
 
@@ -64,14 +65,14 @@ def who(ip: str, at: str, url: str, database: Path, as_json: bool) -> None:
     """Tell who held IP at a time, with the events that say so."""
     address, at_ms = _checked(ip, at)
     caught = run(caught_up(url, database))
-    held, before, after = caught.history.who(address, at_ms)
+    found = caught.history.who(address, at_ms)
     lacks = caught.tell_lacking(at_ms)
     if as_json:
-        show(map(_row, held), COLUMNS, as_json=True)
+        show(map(_row, found.held), COLUMNS, as_json=True)
     else:
-        nobody = "nobody is known to have held it" if lacks else "nobody held it"
-        _tell(address, at_ms, held, before, after, read=caught.positions.keys(), nobody=nobody)
-    sys.exit(lacks or (0 if held else EXIT_NOT_FOUND))
+        click.echo(f"{ip_text(address)} at {time_text(at_ms)}")
+        _tell(found, caught.positions.keys(), is_whole=not lacks)
+    sys.exit(lacks or (0 if found.held else EXIT_NOT_FOUND))
 
 
 def _checked(ip: str, at: str) -> tuple[Ipv4, int]:
@@ -81,19 +82,9 @@ def _checked(ip: str, at: str) -> tuple[Ipv4, int]:
         fail(str(error), EXIT_USAGE)
 
 
-def _tell(
-    ip: Ipv4,
-    at_ms: int,
-    held: list[Holding],
-    before: Holding | None,
-    after: Holding | None,
-    *,
-    read: Collection[str],
-    nobody: str,
-) -> None:
-    """`read` are the sites whose log was read to its end; `nobody` is said where none held it."""
-    click.echo(f"{ip_text(ip)} at {time_text(at_ms)}")
-    for holding in held:
+def _tell(found: Holders, read: Collection[str], *, is_whole: bool) -> None:
+    """`read` are the sites whose log was read to its end; `is_whole` = nothing may be hidden."""
+    for holding in found.held:
         host = f"   host {holding.host}" if holding.host else ""
         line = f"{holding.site}/{holding.line}"
         click.echo(plain(f"  {mac_text(holding.mac)}   line {line}{host}"))
@@ -101,12 +92,12 @@ def _tell(
         ended = f" ({holding.ended})" if holding.ended else ""
         click.echo(f"  held      {time_text(holding.from_ms)} -> {until}{ended}")
         click.echo(f"  evidence  events {holding.from_id} {holding.until_id}".rstrip())
-    if not held:
-        click.echo(f"  {nobody}")
-    if before:
+    if not found.held:
+        click.echo("  nobody held it" if is_whole else "  nobody is known to have held it")
+    if before := found.before:
         quiet = f", last promise until {time_text(before.quiet_ms)}" if before.quiet_ms else ""
         click.echo(f"  before    {mac_text(before.mac)} until {time_text(before.until_ms)}{quiet}")
-    if after:
+    if after := found.after:
         click.echo(f"  after     {mac_text(after.mac)} from {time_text(after.from_ms)}")
 
 

@@ -20,12 +20,12 @@ async def beginning(log: SiteLog, head: Head, read: Position | None) -> Record |
         named = [each.event.replaces for each in first if isinstance(each.event, RecoveryStarted)]
         stands_in = any(read.genesis in names.split() for names in named)
         return first[0] if stands_in else None
-    seq = read.seq if read else 0
-    if first and first[0].seq > seq + 1:
-        return first[0]
-    if read is None or not seq or await _holds(log, read):
+    follows = read.seq + 1 if read else 1
+    if not first or first[0].seq == follows:
         return None
-    return await _epoch_after(log, read)
+    if read is None or first[0].seq > follows:
+        return first[0]
+    return None if await _holds(log, read) else await _epoch_after(log, read)
 
 
 async def _holds(log: SiteLog, read: Position) -> bool:

@@ -7,6 +7,7 @@ deleting the file loses nothing that the logs still hold.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from lease_core.domain.events import Record
 from lease_core.domain.history import Closed, Holding, Quieted, history_change, holding_of
@@ -38,6 +39,14 @@ CREATE INDEX IF NOT EXISTS holding_by_ip ON holding (ip, from_ms);
 CREATE INDEX IF NOT EXISTS holding_by_mac ON holding (mac, from_ms);
 """
 _COLUMNS = "site,ip,mac,line,pool,host,from_ms,from_id,until_ms,until_id,ended,quiet_ms"
+
+
+class Holders(NamedTuple):
+    """Who held an address at a time (at most one of a site, I11), who before, and who after."""
+
+    held: list[Holding]
+    before: Holding | None
+    after: Holding | None
 
 
 class Historian:
@@ -156,14 +165,13 @@ class Historian:
             case None:
                 pass
 
-    def who(self, ip: Ipv4, at_ms: int) -> tuple[list[Holding], Holding | None, Holding | None]:
-        """Who held `ip` at a time (at most one, I11), who before, and who after."""
+    def who(self, ip: Ipv4, at_ms: int) -> Holders:
         held = self._select(
             "ip = ? AND from_ms <= ? AND (until_ms IS NULL OR until_ms > ?)", ip, at_ms, at_ms
         )
         before = self._select("ip = ? AND until_ms <= ? ORDER BY until_ms DESC LIMIT 1", ip, at_ms)
         after = self._select("ip = ? AND from_ms > ? ORDER BY from_ms LIMIT 1", ip, at_ms)
-        return list(held), next(before, None), next(after, None)
+        return Holders(list(held), next(before, None), next(after, None))
 
     def lost(self) -> list[tuple[str, int, int]]:
         """Sites, and between which times (ms) nothing is known of them any more."""

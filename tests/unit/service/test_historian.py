@@ -350,6 +350,22 @@ class TestWhatTheLogHoldsNoMore:
         known_ms = T0 + 10 * MINUTE if read_before else 0
         assert history.lost() == [("ams01", known_ms, T0 + 20 * MINUTE)]
 
+    async def test_a_log_that_was_cut_right_behind(self, path: Path, writer: Writer) -> None:
+        """Nothing is lacking, so nothing begins anew, whatever epochs follow."""
+        history = Historian(path)
+        await history.catch_up(writer.log)
+        head = await writer.log.head()
+        assert head
+        await writer.another()
+        await writer.log.claim("another", 10**12, GENESIS, dead="allocator")
+        await writer.append(EpochStarted(cause="takeover"))
+        events = writer.server.site("ams01").events
+        events.drop_below(next(entry_id for entry_id in events.ids if entry_id[1] > head.seq))
+        await history.catch_up(writer.log)
+
+        assert history.lost() == []
+        assert self.macs(history, FIRST, 20) == [2]
+
 
 async def test_an_edited_log_is_refused(path: Path) -> None:
     """A rewritten event breaks the chain, and nothing of its batch is kept."""
