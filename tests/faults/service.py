@@ -36,7 +36,8 @@ class Service:
         return self.lab.spawn(self._central.words(*words), "allocator")
 
     def quiet(self) -> list[dict[str, object]]:
-        """Stop the clients where they are; the whole log once nothing of theirs is on the way."""
+        """Stop the clients where they are, and once nothing of theirs is on the way whoever
+        decides; the whole log then, with every horizon that the edge may have."""
         self._load.send_signal(signal.SIGSTOP)
         seen: list[dict[str, object]] = []
 
@@ -46,10 +47,12 @@ class Service:
             return before == [event for event in seen if event["type"] != "HorizonGranted"]
 
         wait_until(is_settled, "a quiet log")
-        return seen
+        self.allocator.send_signal(signal.SIGSTOP)
+        return events_of(self.lab, self.site)
 
     def go_on(self) -> None:
-        self._load.send_signal(signal.SIGCONT)
+        for stopped in (self.allocator, self._load):
+            stopped.send_signal(signal.SIGCONT)
 
     def assert_well(self, lost: Sequence[Sequence[Event]] = ()) -> None:
         """A client that was never there is served, all invariants hold, tables equal the log.
