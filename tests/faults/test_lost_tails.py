@@ -148,6 +148,22 @@ def test_all_is_gone_and_the_log_is_made_anew(lab: Lab, service: Service) -> Non
     assert any(is_held_on(lab, event) for event in adopted)
 
 
+def test_an_event_is_gone_and_the_log_is_set_aside(lab: Lab, service: Service) -> None:
+    """I1, I3, I9, I13: nobody leads a log that lacks an event; once it was set aside and made anew,
+    as docs/operating.md says, known clients keep their addresses and newcomers are served."""
+    site = service.site.name
+    whole = archived(service)
+    lab.redis_cli("XDEL", f"lease:{{{site}}}:events", whole[-2]["id"])
+    lab.stop(service.allocator, signal.SIGKILL)
+    service.allocator = service.start_allocator()
+    service.go_on()
+    wait_until(lambda: "log.damaged" in lab.leasectl("status", check=False), "the damage", 30)
+    for key in lab.redis_cli("--scan", "--pattern", f"lease:{{{site}}}:*").split():
+        lab.redis_cli("RENAME", key, f"kept:{key}")
+    lab.leasectl("site", "recreate", site, "--yes")
+    assert_recovers(service, [whole])
+
+
 def is_held_on(lab: Lab, adopted: dict[str, object]) -> bool:
     """Whether the history has its holder in the lost log as well; not who gave it back there."""
     told = lab.leasectl("history", adopted["ip"], "--json").splitlines()
