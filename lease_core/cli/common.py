@@ -41,7 +41,8 @@ EXIT_CONFIG = 78
 AT_ONCE = 32
 """Sites that are asked side by side: where some do not answer, the others are heard soon."""
 
-LOG_ERRORS = (LogError, GapError, BrokenChainError)
+LOG_ERRORS = (LogError, GapError, BrokenChainError, LedgerError)
+"""Why a log could not be read, or not be understood."""
 
 T = TypeVar("T")
 
@@ -115,7 +116,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         fail(str(error), exit_code(error))
     except ForeignLogError as error:
         fail(f"this log is not ours to use: {error}", exit_code(error))
-    except (*LOG_ERRORS, LedgerError) as error:
+    except LOG_ERRORS as error:
         fail(f"the log cannot be used: {error}", exit_code(error))
     except ConfigError as error:
         fail(str(error), EXIT_CONFIG)

@@ -63,7 +63,7 @@ class Historian:
         self._db.close()
 
     async def catch_up(self, log: SiteLog) -> Position:
-        """Read what the log has since last time.
+        """Read what the log has since last time, as far as it may be acted on.
 
         Where that is not there any more, it begins anew with what the log tells, and notes what
         is not known.
@@ -84,7 +84,10 @@ class Historian:
         if found not in {Standing.LIVE, Standing.BEHIND}:
             raise ForeignLogError(f"the log of {log.site} is {found} against this history")
         while records := await log.read(position.entry_id, READ_COUNT):
-            position = self._take(log.site, position, records)
+            durable = [record for record in records if record.seq <= head.durable_seq]
+            if not durable:
+                break
+            position = self._take(log.site, position, durable)
         return position
 
     def _begin_anew(

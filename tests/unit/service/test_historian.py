@@ -143,6 +143,23 @@ async def test_it_goes_on_where_it_stopped(path: Path) -> None:
     assert list(pieces.of_ip(FIRST)) == list(whole.of_ip(FIRST))
 
 
+async def test_what_replicas_do_not_hold_yet_is_no_history(path: Path) -> None:
+    """I2: an event that a takeover may lose is taken when replicas hold it, and not before."""
+    writer, history = Writer(), Historian(path)
+    await writer.one_holder()
+    stored = writer.server.site("ams01")
+    assert stored.head
+    held = stored.head
+    await writer.another()
+    stored.head = replace(stored.head, committed=held.seq, committed_h=held.h)
+    await history.catch_up(writer.log)
+    assert list(history.of_mac(Mac(2))) == []
+
+    stored.head = replace(stored.head, committed=stored.head.seq)
+    await history.catch_up(writer.log)
+    assert [each.mac for each in history.who(FIRST, T0 + 21 * MINUTE).held] == [Mac(2)]
+
+
 async def test_two_at_once_write_each_holding_once(path: Path) -> None:
     """Two processes that ask at the same time do not both write what they read (I11)."""
     writer = Writer()
