@@ -1,5 +1,8 @@
 """What the two sides take from the stock: the same, and each place for one subscriber."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_agent.datapath import abi, stock
 from edge_agent.datapath.memory import MemoryDatapath
 from edge_agent.datapath.xdp import XdpDatapath
@@ -12,6 +15,8 @@ from tests.kernel.lab import stock_octets
 from tests.kernel.world import Owner
 
 _WORDS = abi.STOCKED.size // 8
+_KEY, _UNTIL = 0, 1
+"""Words of a place: who has it, and until when its address is offered."""
 
 
 def wire(mac: Mac) -> bytes:
@@ -40,53 +45,51 @@ class StockWatch:
     def __init__(self, kernel: XdpDatapath, twin: MemoryDatapath) -> None:
         self._twin = twin
         self._sides = stock_octets(kernel), stock_octets(twin)
-        self._places = range(0)
-        self._before = b""
+        self._places: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Where an address stands: what is looked at behind each frame."""
+        self._before: NDArray[np.uint64] = np.zeros(0, np.uint64)
         self._owners: dict[int, oracle.Subscriber] = {}
 
     def begin(self, groups: int, owners: dict[int, Owner]) -> None:
         """Begin a batch with so many groups, where some places were given to others."""
-        is_sound = groups <= stock.GROUPS
-        self._places = range(groups * abi.STOCK_PER_GROUP if is_sound else 0)
-        self._before = self._now()
-        for index in self._places:
-            if index in owners:
-                mac, line, mode = owners[index]
-                self._owners[index] = wire(mac), None if mode is KeyMode.MAC else where_of(line)
-            elif not self._twin.stock.owner(index):
-                self._owners.pop(index, None)
+        kernel, twin = map(_rows, self._sides)
+        assert np.array_equal(kernel, twin), "the stocks differ"
+        in_use = groups * abi.STOCK_PER_GROUP if groups <= stock.GROUPS else 0
+        self._places = np.flatnonzero(twin[:in_use, _UNTIL])
+        self._before = twin[self._places]
+        for index in [place for place in self._owners if not self._twin.stock.owner(place)]:
+            del self._owners[index]
+        for index, (mac, line, mode) in owners.items():
+            self._owners[index] = wire(mac), None if mode is KeyMode.MAC else where_of(line)
 
     def told(self) -> dict[int, oracle.Stocked]:
         """The stock in the oracle's words."""
         found = {}
-        for index in self._places:
+        for index in self._places.tolist():
             place = self._twin.stock.entry(index)
-            if place.until_boot_ns:
-                told = bound_of(place.ip, self._twin.pool(place.pool_id))
-                owner = self._owners.get(index)
-                assert bool(owner) == bool(place.key)
-                found[int(place.ip)] = oracle.Stocked(told, place.link, place.until_boot_ns, owner)
+            told = bound_of(place.ip, self._twin.pool(place.pool_id))
+            owner = self._owners.get(index)
+            assert bool(owner) == bool(place.key)
+            found[int(place.ip)] = oracle.Stocked(told, place.link, place.until_boot_ns, owner)
         return found
 
     def note(self, frame: bytes, facts: oracle.Facts) -> bool:
         """Whether a place was taken by who sent this frame; at most one may be, a free one."""
-        octets = self._now()
-        if octets == self._before:
+        kernel, twin = (_rows(side)[self._places] for side in self._sides)
+        assert np.array_equal(kernel, twin), "the stocks differ"
+        if np.array_equal(kernel, self._before):
             return False
-        was, words = memoryview(self._before).cast("Q"), memoryview(octets).cast("Q")
-        self._before = octets
-        (at,) = (at for at in range(len(words)) if was[at] != words[at])
-        assert at % _WORDS == 0 == was[at], f"word {at} of the stock changed"
-        index = at // _WORDS
+        ((at, word),) = np.argwhere(kernel != self._before).tolist()
+        assert (word, self._before[at, word]) == (_KEY, stock.NOBODY), f"word {word} was changed"
+        self._before = kernel
+        index = int(self._places[at])
         owner = oracle.who_asks(oracle.Packet(frame), facts)
         self._owners[index] = owner
         ip = int(self._twin.stock.entry(index).ip)
         facts.stock[ip] = facts.stock[ip]._replace(owner=owner)
         return True
 
-    def _now(self) -> bytes:
-        """The groups in use, the same on both sides."""
-        kernel, twin = (side[: len(self._places) * abi.STOCKED.size] for side in self._sides)
-        octets = kernel.tobytes()
-        assert octets == twin, "the stocks differ"
-        return octets
+
+def _rows(octets: memoryview) -> NDArray[np.uint64]:
+    """The words of each place. Not to be kept: the octets are the tables'."""
+    return np.frombuffer(octets, np.uint64).reshape(-1, _WORDS)[: stock.SIZE]
