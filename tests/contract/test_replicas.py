@@ -41,11 +41,13 @@ class Pair:
             return client.execute_command(*words)
 
     def is_linked(self) -> bool:
-        """Whether the replica is in step, and its files are."""
-        disk = self.ask(self.replica, "INFO", "persistence")
+        """Whether the replica is in step, and then its files: it writes them anew behind a copy."""
         with redis.Redis.from_url(self.master.url) as client:
             client.set("in", "step")
-            return client.wait(1, 1000) == 1 and not disk["aof_rewrite_in_progress"]
+            if client.wait(1, 1000) != 1:
+                return False
+        disk = self.ask(self.replica, "INFO", "persistence")
+        return not disk["aof_rewrite_in_progress"] and not disk["aof_rewrite_scheduled"]
 
 
 @pytest.fixture
