@@ -14,10 +14,6 @@ from tests.kernel import oracle
 from tests.kernel.lab import stock_octets
 from tests.kernel.world import Owner
 
-_WORDS = abi.STOCKED.size // 8
-_KEY, _UNTIL = 0, 1
-"""Words of a place: who has it, and until when its address is offered."""
-
 
 def wire(mac: Mac) -> bytes:
     return mac.to_bytes(6, "big")
@@ -55,7 +51,7 @@ class StockWatch:
         kernel, twin = map(_rows, self._sides)
         assert np.array_equal(kernel, twin), "the stocks differ"
         in_use = groups * abi.STOCK_PER_GROUP if groups <= stock.GROUPS else 0
-        self._places = np.flatnonzero(twin[:in_use, _UNTIL])
+        self._places = np.flatnonzero(twin[:in_use, stock._UNTIL])
         self._before = twin[self._places]
         for index in [place for place in self._owners if not self._twin.stock.owner(place)]:
             del self._owners[index]
@@ -80,7 +76,9 @@ class StockWatch:
         if np.array_equal(kernel, self._before):
             return False
         ((at, word),) = np.argwhere(kernel != self._before).tolist()
-        assert (word, self._before[at, word]) == (_KEY, stock.NOBODY), f"word {word} was changed"
+        assert (word, self._before[at, word]) == (stock._KEY, stock.NOBODY), (
+            f"word {word} was changed"
+        )
         self._before = kernel
         index = int(self._places[at])
         owner = oracle.who_asks(oracle.Packet(frame), facts)
@@ -92,4 +90,4 @@ class StockWatch:
 
 def _rows(octets: memoryview) -> NDArray[np.uint64]:
     """The words of each place. Not to be kept: the octets are the tables'."""
-    return np.frombuffer(octets, np.uint64).reshape(-1, _WORDS)[: stock.SIZE]
+    return np.frombuffer(octets, np.uint64).reshape(-1, stock._WORDS)[: stock.SIZE]
