@@ -262,7 +262,7 @@ class Follower:
         if not position.seq:
             return True
         try:
-            own = await self._log.read(f"{position.commit_ms}-{position.seq - 1}", 1)
+            own = await self._log.read(position.before_id, 1)
         except (LogUnavailableError, UnreadableEntryError):
             return None
         if not own or own[0].seq != position.seq:

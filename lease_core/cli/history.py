@@ -116,10 +116,10 @@ def history(ip_or_mac: str, url: str, database: Path, as_json: bool) -> None:
     caught = run(caught_up(url, database))
     kept = caught.history
     found: Iterable[Holding] = kept.of_mac(mac) if mac is not None else kept.of_ip(ip or Ipv4(0))
-    if not show(map(_row, found), COLUMNS, as_json=as_json):
+    is_found = show(map(_row, found), COLUMNS, as_json=as_json)
+    if not is_found:
         say(f"nothing is known of {ip_or_mac}")
-        sys.exit(caught.tell_lacking() or EXIT_NOT_FOUND)
-    sys.exit(caught.tell_lacking())
+    sys.exit(caught.tell_lacking() or (0 if is_found else EXIT_NOT_FOUND))
 
 
 def _row(holding: Holding) -> dict[str, object]:

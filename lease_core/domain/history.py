@@ -60,16 +60,7 @@ def history_change(site: str, record: Record) -> Holding | Closed | Quieted | No
     """What a record changes in the history: opens a holding, closes it, or tells its real end."""
     match record.event:
         case LeaseAssigned() | LeaseAdopted() as assigned:
-            return Holding(
-                site=site,
-                ip=assigned.ip,
-                mac=assigned.mac,
-                line=assigned.line,
-                pool=assigned.pool,
-                host=getattr(assigned, "host", ""),
-                from_ms=record.commit_ms,
-                from_id=record.entry_id,
-            )
+            return holding_of(site, assigned, record)
         case LeaseReleased() | LeaseExpired() | LeaseRevoked() | AddressDeclined() as ended:
             return Closed(
                 ip=ended.ip,
@@ -83,15 +74,15 @@ def history_change(site: str, record: Record) -> Holding | Closed | Quieted | No
             return None
 
 
-def holding_of(site: str, binding: Binding, record: Record) -> Holding:
-    """A holding of which no more is known than that it is one after `record`."""
+def holding_of(site: str, held: LeaseAssigned | LeaseAdopted | Binding, record: Record) -> Holding:
+    """A holding that is one from `record` on, as far as is known."""
     return Holding(
         site=site,
-        ip=binding.ip,
-        mac=binding.mac,
-        line=binding.line,
-        pool=binding.pool,
-        host="",
+        ip=held.ip,
+        mac=held.mac,
+        line=held.line,
+        pool=held.pool,
+        host=getattr(held, "host", ""),
         from_ms=record.commit_ms,
         from_id=record.entry_id,
     )

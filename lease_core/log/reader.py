@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from lease_core.domain.events import Record
 from lease_core.log.hashes import chain
-from lease_core.log.port import ZERO_HASH, Head
+from lease_core.log.port import ZERO_HASH, Head, SiteLog
 from lease_core.log.runs import Run, parts_of
 
 
@@ -45,6 +45,11 @@ class Position:
     @property
     def entry_id(self) -> str:
         return f"{self.commit_ms}-{self.seq}"
+
+    @property
+    def before_id(self) -> str:
+        """Behind it the event's own entry comes next, if the log has it; not before event 1."""
+        return f"{self.commit_ms}-{self.seq - 1}"
 
     def behind(self, record: Record) -> "Position":
         """The position after a record of the same log that needs no check any more."""
@@ -99,6 +104,12 @@ def _unchained(record: Record) -> BrokenChainError:
         f"entry {record.entry_id} carries hash {record.h}, which does not continue event "
         f"{record.seq - 1}"
     )
+
+
+async def holds(log: SiteLog, position: Position) -> bool:
+    """Whether the log has the event at a position, which is not before event 1, as it was."""
+    own = await log.read(position.before_id, 1)
+    return bool(own) and (own[0].seq, own[0].h) == (position.seq, position.h)
 
 
 def standing(position: Position, head: Head | None) -> Standing:

@@ -2,7 +2,7 @@
 
 from lease_core.domain.events import Record, RecoveryStarted
 from lease_core.log.port import MAX_COUNT, ZERO_ID, Head, SiteLog
-from lease_core.log.reader import Position
+from lease_core.log.reader import Position, holds
 
 FIRST_BATCH = 2
 """Events that a log made anew begins with: its epoch, and what it stands in for."""
@@ -15,6 +15,8 @@ async def beginning(log: SiteLog, head: Head, read: Position | None) -> Record |
     stands in for the one it read, with the epoch that was begun after its log went back, and where
     what it should read next was cut off.
     """
+    if read and read.seq and read.genesis == head.genesis and await holds(log, read):
+        return None
     first = await log.read(ZERO_ID, FIRST_BATCH)
     if read and read.genesis != head.genesis:
         named = [each.event.replaces for each in first if isinstance(each.event, RecoveryStarted)]
@@ -25,12 +27,7 @@ async def beginning(log: SiteLog, head: Head, read: Position | None) -> Record |
         return None
     if read is None or first[0].seq > follows:
         return first[0]
-    return None if await _holds(log, read) else await _epoch_after(log, read)
-
-
-async def _holds(log: SiteLog, read: Position) -> bool:
-    at = await log.read(f"{read.commit_ms}-{read.seq - 1}", 1)
-    return bool(at) and (at[0].seq, at[0].h) == (read.seq, read.h)
+    return await _epoch_after(log, read)
 
 
 async def _epoch_after(log: SiteLog, read: Position) -> Record | None:

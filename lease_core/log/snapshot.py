@@ -24,7 +24,7 @@ from lease_core.domain.rows import BOUND, PORTION, Row, RowsDigest, portions_of
 from lease_core.log.errors import SnapshotError
 from lease_core.log.layout import MAX_VALUE_OCTETS
 from lease_core.log.port import Head, SiteLog
-from lease_core.log.reader import BrokenChainError, GapError, Position, advance
+from lease_core.log.reader import BrokenChainError, GapError, Position, advance, holds
 from lease_core.log.snapshot_port import MAX_CHUNK_OCTETS, SnapshotMeta
 
 _LIMITS: Final[dict[str, Any]] = {
@@ -189,7 +189,7 @@ async def is_of_log(log: SiteLog, head: Head, meta: SnapshotMeta) -> bool:
     """Whether the log goes on from the snapshot: its own entry, or what follows, says so."""
     if meta.genesis != head.genesis or meta.epoch > head.epoch or not 0 < meta.seq <= head.seq:
         return False
-    own_or_next = await log.read(f"{meta.commit_ms}-{meta.seq - 1}", 1)
+    own_or_next = await log.read(position_of(meta).before_id, 1)
     if not own_or_next:
         return (meta.seq, meta.h) == (head.seq, head.h)
     [record] = own_or_next
@@ -238,7 +238,4 @@ async def still_holds(log: SiteLog, seen: Position, start: Position) -> bool:
     if seen.seq == start.seq:
         return seen.h == start.h
     first = await log.read(Position(seen.genesis).entry_id, 1)
-    if not first or first[0].seq > seen.seq:
-        return True
-    at_seen = await log.read(f"{seen.commit_ms}-{seen.seq - 1}", 1)
-    return bool(at_seen) and (at_seen[0].seq, at_seen[0].h) == (seen.seq, seen.h)
+    return not first or first[0].seq > seen.seq or await holds(log, seen)
